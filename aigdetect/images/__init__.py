@@ -1,0 +1,1 @@
+"""Images: finding files, decoding bytes safely, views for the model, perturbations."""

@@ -1,0 +1,54 @@
+"""From an image of any size to the square view that the model sees."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+
+def center_view(pixels: Pixels, size: int) -> Pixels:
+    """Native-resolution crop at the centre; smaller images are enlarged first, none is ever reduced.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
+        size: side of the view in pixels.
+
+    Returns:
+        ``(size, size, 3)`` uint8, contiguous.
+    """
+    pixels = enlarge(pixels, size)
+    height, width = pixels.shape[:2]
+    return crop(pixels, top=(height - size) // 2, left=(width - size) // 2, size=size)
+
+
+def crop(pixels: Pixels, *, top: int, left: int, size: int) -> Pixels:
+    """Square of ``size`` pixels at ``(top, left)``, contiguous."""
+    return np.ascontiguousarray(pixels[top : top + size, left : left + size])
+
+
+def enlarge(pixels: Pixels, size: int) -> Pixels:
+    """Enlarge (bicubic, aspect kept) to a short side of ``size`` pixels; larger images come back as they are.
+
+    A long side that grows past what the square view can show is cut first, so that an extreme aspect ratio
+    costs no memory.
+    """
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    if short >= size:
+        return pixels
+    # the view covers `short` pixels of the long side at most; some margin serves random crops
+    keep = 4 * short
+    top, left = max(0, (height - keep) // 2), max(0, (width - keep) // 2)
+    pixels = pixels[top : top + keep, left : left + keep]
+    height, width = pixels.shape[:2]
+    scale = size / short
+    return resize(pixels, height=max(size, round(height * scale)), width=max(size, round(width * scale)))
+
+
+def resize(pixels: Pixels, *, height: int, width: int) -> Pixels:
+    """Resize with antialiased bicubic interpolation (Pillow's)."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))

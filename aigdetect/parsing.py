@@ -1,0 +1,37 @@
+"""Plain data, as YAML holds it, to frozen dataclasses, with every key and type checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: what a dataclass says of itself (``__pydantic_config__``) so that unknown keys are refused
+STRICT_KEYS = {"extra": "forbid"}
+
+
+def parse(kind: type[T], data: Mapping[str, Any]) -> T:
+    """Build a dataclass, and those inside it, from plain data.
+
+    Raises:
+        ValueError: in one line, naming the first key that is missing, unknown or of the wrong type, and its
+            value.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(dict(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place}: {_reason(first)}") from error
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "unexpected_keyword_argument":
+        return "unknown setting"
+    value = repr(error["input"])
+    return f"{value if len(value) <= 60 else value[:57] + '...'}: {error['msg'].lower()}"
