@@ -1,0 +1,1 @@
+"""Data sets: folder conventions and images with labels."""

@@ -1,0 +1,111 @@
+"""Random training views: what happens to the pixels of both classes alike before the model sees them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from aigdetect.errors import UsageError
+from aigdetect.images import perturb
+from aigdetect.images.views import Pixels, crop, enlarge
+from aigdetect.parsing import STRICT_KEYS
+
+# perturbations see this much around the final crop: blur needs it, and JPEG's grid gets a random phase
+_MARGIN = 32
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Probabilities and ranges of the random operations, in the order in which they run.
+
+    Attributes:
+        symmetric: resize and re-encode images of both classes at random. Real images were mostly born as
+            JPEG and generated ones as PNG of few sizes; without this a detector learns that.
+        resize_probability: with ``symmetric``, probability of resizing the whole image to a short side
+            between the view's and 1.5 times its own (or the view's) size, log-uniformly.
+        encode_probability: with ``symmetric``, probability of JPEG or WebP encoding.
+        encode_quality: with ``symmetric``, range of its quality, both ends included.
+        blur_probability: probability of Gaussian blur.
+        blur_sigma: range of its sigma in pixels.
+        jpeg_probability: probability of JPEG encoding.
+        jpeg_quality: range of its quality, both ends included.
+        flip_probability: probability of mirroring left to right.
+
+    Raises:
+        UsageError: if a value is out of range.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
+
+    symmetric: bool = False
+    resize_probability: float = 0.5
+    encode_probability: float = 0.7
+    encode_quality: tuple[int, int] = (50, 98)
+    blur_probability: float = 0.1
+    blur_sigma: tuple[float, float] = (0.0, 3.0)
+    jpeg_probability: float = 0.1
+    jpeg_quality: tuple[int, int] = (30, 100)
+    flip_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("resize", "encode", "blur", "jpeg", "flip"):
+            value = getattr(self, f"{name}_probability")
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name}_probability: {value} is not in 0..1")
+        for name, low, high in (("encode_quality", 1, 100), ("jpeg_quality", 1, 100), ("blur_sigma", 0, 64)):
+            first, last = getattr(self, name)
+            if not low <= first <= last <= high:
+                raise UsageError(f"{name}: {first}..{last} is not a range in {low}..{high}")
+
+
+def training_view(pixels: Pixels, size: int, augmentation: Augmentation, rng: np.random.Generator) -> Pixels:
+    """One random view of an image.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 sRGB.
+        size: side of the view in pixels.
+        augmentation: what may happen.
+        rng: the only source of chance.
+
+    Returns:
+        ``(size, size, 3)`` uint8.
+    """
+    if augmentation.symmetric and rng.random() < augmentation.resize_probability:
+        pixels = _resized(pixels, size, rng)
+    region = _random_crop(enlarge(pixels, size), size + 2 * _MARGIN, rng)
+    if augmentation.symmetric and rng.random() < augmentation.encode_probability:
+        region = _encoded(region, augmentation.encode_quality, rng)
+    if rng.random() < augmentation.blur_probability:
+        region = perturb.gaussian_blur(region, rng.uniform(*augmentation.blur_sigma))
+    if rng.random() < augmentation.jpeg_probability:
+        region = perturb.jpeg(region, _integer(augmentation.jpeg_quality, rng))
+    view = _random_crop(region, size, rng)
+    return perturb.flip(view) if rng.random() < augmentation.flip_probability else view
+
+
+def _resized(pixels: Pixels, size: int, rng: np.random.Generator) -> Pixels:
+    short = min(pixels.shape[:2])
+    low, high = min(size, short), 1.5 * max(size, min(short, 2 * size))
+    return perturb.rescale(pixels, math.exp(rng.uniform(math.log(low), math.log(high))) / short)
+
+
+def _encoded(pixels: Pixels, quality: tuple[int, int], rng: np.random.Generator) -> Pixels:
+    chosen = _integer(quality, rng)
+    if rng.random() < 0.3:
+        return perturb.webp(pixels, chosen)
+    return perturb.jpeg(pixels, chosen, "4:4:4" if rng.random() < 0.3 else "4:2:0")
+
+
+def _random_crop(pixels: Pixels, size: int, rng: np.random.Generator) -> Pixels:
+    """Square at random, or what there is where a side is shorter."""
+    height, width = pixels.shape[:2]
+    top = int(rng.integers(max(0, height - size) + 1))
+    left = int(rng.integers(max(0, width - size) + 1))
+    return crop(pixels, top=top, left=left, size=size)
+
+
+def _integer(bounds: tuple[int, int], rng: np.random.Generator) -> int:
+    return int(rng.integers(bounds[0], bounds[1] + 1))

@@ -1,0 +1,102 @@
+"""From labelled samples to views, decoded in threads and in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from aigdetect.data.augment import Augmentation, training_view
+from aigdetect.data.layouts import Sample
+from aigdetect.data.split import shuffle_key
+from aigdetect.errors import DataError, ImageError
+from aigdetect.images.decode import decode, require_scorable
+from aigdetect.images.views import Pixels, center_view
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: a data set with a larger share of unreadable images is refused
+UNREADABLE_SHARE = 0.05
+
+
+@dataclass
+class Unreadable:
+    """Images that could not be read, with the reason; counted against a share.
+
+    Attributes:
+        total: images in the data set.
+        reasons: reason by path.
+    """
+
+    total: int
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, path: str, reason: str) -> None:
+        """Note one image.
+
+        Raises:
+            DataError: if the data set is too damaged to train on.
+        """
+        self.reasons[path] = reason
+        if len(self.reasons) > max(1, UNREADABLE_SHARE * self.total):
+            raise DataError(
+                f"more than {UNREADABLE_SHARE:.0%} of {self.total} images cannot be read, the last one "
+                f"{path} ({reason}); repair the data set"
+            )
+
+
+def load_pixels(sample: Sample) -> Pixels:
+    """Decode the image of a sample to ``(H, W, 3)`` uint8.
+
+    Raises:
+        ImageError: if it cannot be read or is too small to score.
+    """
+    try:
+        data = Path(sample.path).read_bytes()
+    except OSError as error:
+        raise ImageError(error.strerror or "cannot be read") from error
+    decoded = decode(data)
+    require_scorable(decoded)
+    return decoded.pixels
+
+
+def training_views(
+    sample: Sample, copies: Sequence[int], *, size: int, augmentation: Augmentation, seed: int
+) -> list[Pixels]:
+    """Random views of one image, which depend on the seed, the image's place and the copy's number alone."""
+    pixels = load_pixels(sample)
+    entropy = int.from_bytes(shuffle_key(sample, seed=seed), "little")
+    return [
+        training_view(pixels, size, augmentation, np.random.default_rng([entropy, copy])) for copy in copies
+    ]
+
+
+def validation_view(sample: Sample, *, size: int) -> Pixels:
+    """The view that a scan would take of the image."""
+    return center_view(load_pixels(sample), size)
+
+
+def map_ordered(function: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterator[R | ImageError]:
+    """Apply ``function`` in threads; results come in the order of ``items``, few at a time.
+
+    An :class:`ImageError` comes out in place of the result; any other exception is raised.
+    """
+
+    def guarded(item: T) -> R | ImageError:
+        try:
+            return function(item)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(workers) as pool:
+        iterator = iter(items)
+        running = [pool.submit(guarded, item) for item in islice(iterator, 2 * workers)]
+        while running:
+            yield running.pop(0).result()
+            running += [pool.submit(guarded, item) for item in islice(iterator, 1)]
