@@ -1,0 +1,1 @@
+"""Commands: one thin file each; they parse options, call the library and print."""

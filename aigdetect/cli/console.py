@@ -1,0 +1,180 @@
+"""The two consoles (results and messages), progress, and how an error becomes an exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from aigdetect.errors import AigdetectError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+class Exit(IntEnum):
+    """Exit statuses that every command shares."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    NOTHING_DONE = 2
+    FLAGGED = 3
+    INTERRUPTED = 130
+
+
+@dataclass
+class Terminal:
+    """Results go to standard output, everything else to standard error.
+
+    Attributes:
+        quiet: only errors are said.
+        verbose: details are said, too.
+        debug: errors come with their traceback.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+
+    def results(self) -> Console:
+        """Console of results, on standard output."""
+        from rich.console import Console
+
+        # file names are data: neither markup, emoji codes nor highlighting may touch them
+        return Console(markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    def messages(self) -> Console:
+        """Console of messages and progress, on standard error."""
+        from rich.console import Console
+
+        return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Say one line on standard error, unless quiet."""
+        if not self.quiet:
+            self._write(text)
+
+    def detail(self, text: str) -> None:
+        """Say one line on standard error if verbose."""
+        if self.verbose and not self.quiet:
+            self._write(text)
+
+    def warn(self, text: str) -> None:
+        """Say a warning on standard error, unless quiet."""
+        if not self.quiet:
+            self._write(f"warning: {text}")
+
+    def error(self, error: BaseException) -> None:
+        """Say one line about an error, with its traceback if asked for."""
+        if self.debug and error.__traceback__:
+            # line by line: what an error says can come out of a file
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                self._write(line)
+        text = str(error) if isinstance(error, AigdetectError) else f"{type(error).__name__}: {error}"
+        self._write(f"error: {text}")
+
+    @contextmanager
+    def progress(
+        self, description: str, total: int | None = None, *, hidden: bool = False
+    ) -> Iterator[Progress]:
+        """Progress bar on standard error; drawn only on a terminal, and not if hidden."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = self.messages()
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}", markup=False),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            redirect_stdout=False,  # results must not end up among the messages
+            disable=hidden or self.quiet or not console.is_terminal,
+        )
+        bar.add_task(description, total=total, speed="")
+        with bar:
+            yield bar
+
+    @staticmethod
+    def _write(text: str) -> None:
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """Text that cannot drive a terminal: control, format and surrogate characters come out as escapes."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for char in text
+    )
+
+
+def run(program: object, terminal: Terminal) -> int:
+    """Run the command-line program and turn whatever ends it into an exit status.
+
+    Args:
+        program: the callable that Typer made of the application.
+        terminal: consoles, filled with the common options while the program runs.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no locale may stop a file name
+    try:
+        status = program(standalone_mode=False)  # type: ignore[operator]
+    except AigdetectError as error:
+        terminal.error(error)
+        return Exit.NOTHING_DONE
+    except KeyboardInterrupt:
+        return _interrupted(terminal)
+    except BrokenPipeError:
+        return _reader_gone()
+    except SystemExit as ended:
+        # what Typer and Rich make of a broken pipe
+        if isinstance(ended.__context__, BrokenPipeError):
+            return _reader_gone()
+        raise
+    except Exception as error:  # noqa: BLE001 - the last net: a user never meets a traceback unasked
+        if type(error).__name__ == "Abort":  # what older Typer makes of an interrupt
+            return _interrupted(terminal)
+        if (code := _usage_status(error)) is not None:
+            return code
+        terminal.error(error)
+        if not terminal.debug:
+            terminal.say("this is a fault of the program: please report it with the output of --debug")
+        return Exit.NOTHING_DONE
+    if status == Exit.INTERRUPTED:  # what Typer makes of an interrupt
+        return _interrupted(terminal)
+    return int(status) if isinstance(status, int) else Exit.DONE
+
+
+def drop_output() -> None:
+    """Send standard output nowhere, once its reader has gone: flushing it at exit must not fail again."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    os.close(devnull)
+
+
+def _interrupted(terminal: Terminal) -> int:
+    terminal.say("interrupted: everything finished so far is on disk")
+    return Exit.INTERRUPTED
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has gone: stop quietly, as other tools do."""
+    drop_output()
+    return Exit.DONE
+
+
+def _usage_status(error: Exception) -> int | None:
+    """Status of an error that the option parser raised, after it has shown itself; None for any other."""
+    if hasattr(error, "show") and hasattr(error, "exit_code"):
+        error.show()
+        return int(error.exit_code)
+    return int(error.exit_code) if type(error).__name__ == "Exit" and hasattr(error, "exit_code") else None

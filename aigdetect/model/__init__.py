@@ -1,0 +1,1 @@
+"""The model core: backbone, bypass, detector, calibration and the model folder on disk."""

@@ -1,0 +1,172 @@
+"""The model folder on disk: ``model.yaml`` (the card) and ``adapter.safetensors``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from aigdetect.errors import ModelError, UsageError
+from aigdetect.model.calibration import Calibration
+from aigdetect.parsing import STRICT_KEYS, parse
+
+CARD_VERSION = 1
+CARD_NAME = "model.yaml"
+ADAPTER_NAME = "adapter.safetensors"
+DEFAULT_MODEL = "mole-vit-b16"
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What a view of an image looks like to the model.
+
+    Attributes:
+        size: side of the square view in pixels.
+        mean: channel means of the normalisation, RGB, for pixels in 0..1.
+        std: channel standard deviations, likewise.
+        view: how the view is taken; ``"center_crop"``: native-resolution crop at the centre, smaller images
+            enlarged (bicubic).
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    view: str = "center_crop"
+
+
+@dataclass(frozen=True)
+class AdapterCard:
+    """Shape of the trained part, as in :class:`aigdetect.model.tower.AdapterConfig`."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
+    blocks: int | None
+    modules: tuple[str, ...]
+    shared_rank: int
+    expert_ranks: tuple[int, ...]
+    alpha: float | None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """All that is needed to use a model and to judge it.
+
+    Attributes:
+        name: name of the model.
+        backbone: name of the backbone, as in ``aigdetect models list``.
+        backbone_digest: digest of the weights it was trained on.
+        preprocess: what the model sees of an image.
+        adapter: shape of the trained part.
+        adapter_sha256: SHA-256 of the file that holds it.
+        calibration: from logit to score and verdict.
+        command: the command line that trained it.
+        recipe: all settings of the training.
+        data: images by class and by generator or source, for training and for validation.
+        metrics: figures on held-out images, by data set.
+        program: program and version that wrote the card.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
+    name: str
+    backbone: str
+    backbone_digest: str
+    preprocess: Preprocess
+    adapter: AdapterCard
+    adapter_sha256: str
+    calibration: Calibration
+    command: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    program: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data (no tuples), with the version of the card first."""
+        plain = _plain(asdict(self))
+        return {"card_version": CARD_VERSION, **plain}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with the program, sorted."""
+    return sorted({path.parent.name for root in _shipped_roots() for path in root.glob(f"*/{CARD_NAME}")})
+
+
+def find_model_folder(name_or_folder: str) -> Path:
+    """Folder of a shipped model by name, or of any model by path.
+
+    Raises:
+        UsageError: if there is neither.
+    """
+    candidates = [root / name_or_folder for root in _shipped_roots()] + [Path(name_or_folder)]
+    for folder in candidates:
+        if (folder / CARD_NAME).is_file():
+            return folder
+    known = ", ".join(shipped_models()) or "none"
+    raise UsageError(
+        f"model {name_or_folder!r}: no such folder with a {CARD_NAME}, and no shipped model of that name "
+        f"(shipped: {known})"
+    )
+
+
+def _shipped_roots() -> list[Path]:
+    package = Path(__file__).resolve().parent.parent
+    # inside an installed wheel; beside the package in a checkout
+    return [root for root in (package / "_models", package.parent / "models") if root.is_dir()]
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and check the card of a model folder.
+
+    Raises:
+        ModelError: if the card cannot be read, is of another version, or lacks or misstates something.
+    """
+    path = folder / CARD_NAME
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not valid YAML; restore the model folder") from error
+    if not isinstance(data, dict):
+        raise ModelError(f"{path}: not a model card; restore the model folder")
+    version = data.pop("card_version", None)
+    if version != CARD_VERSION:
+        raise ModelError(
+            f"{path}: card version {version!r} is not {CARD_VERSION}, the one this program reads; "
+            "use the aigdetect that wrote it"
+        )
+    try:
+        return parse(ModelCard, data)
+    except ValueError as error:
+        raise ModelError(f"{path}: incomplete or misstated ({error}); restore the model folder") from error
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write the card of a model folder, atomically."""
+    text = yaml.safe_dump(
+        card.as_dict(), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+    )
+    temporary = folder / f".{CARD_NAME}.part"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / CARD_NAME)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):  # hashlib.file_digest came with Python 3.11
+            digest.update(block)
+        return digest.hexdigest()

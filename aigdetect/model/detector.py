@@ -1,0 +1,312 @@
+"""The detector: images in; logits, calibrated scores and verdicts out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import numpy as np
+import torch
+from PIL import Image
+
+from aigdetect.errors import ImageError, ModelError, UsageError
+from aigdetect.images.decode import decode, from_image, require_scorable
+from aigdetect.images.views import Pixels, center_view
+from aigdetect.model.build import load_tower
+from aigdetect.model.calibration import DEFAULT_FPR, Thresholds, Verdict
+from aigdetect.model.card import (
+    ADAPTER_NAME,
+    DEFAULT_MODEL,
+    AdapterCard,
+    ModelCard,
+    file_sha256,
+    find_model_folder,
+    read_card,
+)
+from aigdetect.model.mole import MixtureConfig
+from aigdetect.model.network import MoleNetwork
+from aigdetect.model.tower import AdaptedModule, AdapterConfig
+
+#: what :meth:`Detector.score` takes for an image
+ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | Pixels"
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# small batches keep the activations of a block inside a CPU's cache
+BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the pixels of one image say.
+
+    Attributes:
+        logit: output of the network; above 0 speaks for generated.
+        score: calibrated probability, 0..1, at equal priors.
+        log10_lr: decimal logarithm of the likelihood ratio, capped by the size of the calibration sample.
+        verdict: ``ai``, ``uncertain`` or ``real``.
+    """
+
+    logit: float
+    score: float
+    log10_lr: float
+    verdict: Verdict
+
+
+class Detector:
+    """A trained model, ready to score.
+
+    The same view gives the same logit bit for bit whatever its neighbours in the batch: every batch is filled
+    up to ``batch_size``.
+
+    Attributes:
+        card: the model's card.
+        device: where it runs.
+        precision: ``"float32"`` or ``"bfloat16"``.
+        batch_size: images per forward pass; halved when a GPU runs out of memory.
+        thresholds: logits between which the verdict is uncertain.
+    """
+
+    def __init__(
+        self,
+        network: MoleNetwork,
+        card: ModelCard,
+        *,
+        device: torch.device,
+        precision: str,
+        batch_size: int,
+        thresholds: Thresholds,
+    ) -> None:
+        network.tower.set_precision(PRECISIONS[precision])
+        self.network = network.to(device).eval()
+        self.card = card
+        self.device = device
+        self.precision = precision
+        self.batch_size = batch_size
+        self.thresholds = thresholds
+
+    def score(self, images: Sequence[ImageLike]) -> list[Score]:
+        """Score images.
+
+        Args:
+            images: paths, PIL images, or uint8 arrays ``(H, W, 3)``, sRGB, 0..255.
+
+        Returns:
+            one score per image, in order.
+
+        Raises:
+            ImageError: if an image cannot be read or is too small; the message names it.
+        """
+        return self.score_views([self.view(_pixels(image, index)) for index, image in enumerate(images)])
+
+    def view(self, pixels: Pixels) -> Pixels:
+        """The view ``(S, S, 3)`` uint8 that the model sees of an image ``(H, W, 3)`` uint8."""
+        return center_view(pixels, self.card.preprocess.size)
+
+    def score_views(self, views: Sequence[Pixels]) -> list[Score]:
+        """Score any number of views as :meth:`view` returns them, in order."""
+        return [self._score(logit) for logit in self.logits(views)]
+
+    def logits(self, views: Sequence[Pixels]) -> list[float]:
+        """Logits of any number of views as :meth:`view` returns them, in order."""
+        logits: list[float] = []
+        while len(logits) < len(views):
+            batch = views[len(logits) : len(logits) + self.batch_size]
+            try:
+                logits += self._forward(batch)
+            except torch.OutOfMemoryError:
+                if self.batch_size == 1:
+                    raise
+                self.batch_size //= 2
+                torch.cuda.empty_cache()
+        return logits
+
+    def _forward(self, batch: Sequence[Pixels]) -> list[float]:
+        size = self.card.preprocess.size
+        filled = np.zeros((self.batch_size, size, size, 3), dtype=np.uint8)
+        filled[: len(batch)] = np.stack(batch)
+        with torch.inference_mode():
+            logits = self.network(torch.from_numpy(filled).to(self.device))
+        return [float(logit) for logit in logits[: len(batch)].cpu()]
+
+    def _score(self, logit: float) -> Score:
+        calibration = self.card.calibration
+        return Score(
+            logit=logit,
+            score=calibration.score(logit),
+            log10_lr=calibration.log10_lr(logit),
+            verdict=self.thresholds.verdict(logit),
+        )
+
+
+def load_detector(
+    name_or_folder: str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    batch_size: int | None = None,
+    fpr: float | None = None,
+    weights: Path | None = None,
+    offline: bool = False,
+    say: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Detector:
+    """Load a trained model.
+
+    Args:
+        name_or_folder: a shipped model by name, or a model folder.
+        device: ``"auto"`` takes CUDA, then MPS, then the CPU; or any name that torch knows.
+        precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware multiplies in it.
+        batch_size: images per forward pass; None for the device's default.
+        fpr: share of held-out real images that the verdict ``ai`` may flag; None for 0.01.
+        weights: file with the backbone's weights; None searches for them.
+        offline: look for weights on this machine only.
+        say: called with one line per step of the search for weights.
+        warn: called with one line per warning; None raises Python warnings.
+
+    Raises:
+        UsageError: if an argument cannot be used.
+        ModelError: if the model folder is damaged.
+        WeightsError: if the weights of the backbone cannot be found.
+    """
+    if warn is None:
+
+        def warn(text: str) -> None:
+            warnings.warn(text, stacklevel=2)
+
+    folder = find_model_folder(os.fspath(name_or_folder))
+    card = read_card(folder)
+    thresholds = _thresholds(card, fpr)
+    chosen_device = choose_device(device)
+    chosen_precision = choose_precision(precision, chosen_device)
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"batch size: {batch_size} is below 1")
+    tower, found = load_tower(
+        card.backbone, file=weights, digest=card.backbone_digest, offline=offline, say=say or (lambda _: None)
+    )
+    if found.digest != card.backbone_digest:
+        warn(
+            f"{card.name} was trained on other weights of {card.backbone} "
+            f"(digest {card.backbone_digest[:12]}) "
+            f"than {found.path} (digest {found.digest[:12]}): its logits may differ by about half a per cent"
+        )
+    network = MoleNetwork(tower, adapter_config(card.adapter))
+    network.load_adapter_state(_read_adapter(folder, card))
+    return Detector(
+        network,
+        card,
+        device=chosen_device,
+        precision=chosen_precision,
+        batch_size=batch_size or BATCH_SIZES.get(chosen_device.type, BATCH_SIZES["cpu"]),
+        thresholds=thresholds,
+    )
+
+
+def adapter_config(card: AdapterCard) -> AdapterConfig:
+    """The adapter that a card describes.
+
+    Raises:
+        UsageError: if a value is out of range.
+    """
+    return AdapterConfig(
+        blocks=card.blocks,
+        modules=cast("tuple[AdaptedModule, ...]", card.modules),  # AdapterConfig checks them itself
+        mixture=MixtureConfig(shared_rank=card.shared_rank, expert_ranks=card.expert_ranks, alpha=card.alpha),
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """Device by name; ``"auto"`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UsageError: if torch does not know it or this machine does not have it.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device {name!r}: unknown; use auto, cuda, mps or cpu") from error
+    if (device.type == "cuda" and not cuda) or (device.type == "mps" and not mps):
+        raise UsageError(f"device {name!r}: not on this machine; use auto or cpu")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Precision by name; ``"auto"`` takes bfloat16 on CUDA and on CPUs that multiply in it, else float32.
+
+    Raises:
+        UsageError: if the name is unknown.
+    """
+    if name in PRECISIONS:
+        return name
+    if name != "auto":
+        raise UsageError(f"precision {name!r}: unknown; use auto, float32 or bfloat16")
+    if device.type == "cuda":
+        return "bfloat16"
+    return "bfloat16" if device.type == "cpu" and _cpu_multiplies_bfloat16() else "float32"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    # private names of torch, absent on some platforms: without them the safe answer is no
+    checks = (
+        getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+    return any(check is not None and check() for check in checks)
+
+
+def _thresholds(card: ModelCard, fpr: float | None) -> Thresholds:
+    if fpr is None:
+        fpr = DEFAULT_FPR
+    if not 0 <= fpr < 1:
+        raise UsageError(f"fpr: {fpr} is not in 0..1")
+    return card.calibration.thresholds(fpr=fpr)
+
+
+def _read_adapter(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / ADAPTER_NAME
+    if not path.is_file():
+        raise ModelError(f"{path}: missing; restore the model folder")
+    if (digest := file_sha256(path)) != card.adapter_sha256:
+        raise ModelError(
+            f"{path}: digest {digest[:12]} is not the card's {card.adapter_sha256[:12]}; "
+            "restore the model folder"
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a safetensors file ({error}); restore the model folder") from error
+
+
+def _pixels(image: ImageLike, index: int) -> Pixels:
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ImageError(f"image {index}: array {image.dtype} {image.shape} is not uint8 (H, W, 3)")
+        decoded = from_image(Image.fromarray(image))
+        name = f"image {index}"
+    elif isinstance(image, Image.Image):
+        decoded, name = from_image(image), f"image {index}"
+    else:
+        name = os.fspath(image)
+        try:
+            decoded = decode(Path(name).read_bytes())
+        except OSError as error:
+            raise ImageError(f"{name}: cannot be read ({error.strerror})") from error
+        except ImageError as error:
+            raise _named(error, name) from error
+    try:
+        require_scorable(decoded)
+    except ImageError as error:
+        raise _named(error, name) from error
+    return decoded.pixels
+
+
+def _named(error: ImageError, name: str) -> ImageError:
+    return ImageError(f"{name}: {error}", format=error.format, width=error.width, height=error.height)

