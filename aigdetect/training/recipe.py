@@ -1,0 +1,141 @@
+"""The recipe: every setting of a training run, from defaults, a YAML file and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from aigdetect.data.augment import Augmentation
+from aigdetect.errors import UsageError
+from aigdetect.parsing import STRICT_KEYS, parse
+
+SCHEDULES = ("cosine", "constant")
+CACHES = ("auto", "memory", "disk", "none")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a training run; the defaults are the paper's where it gives them.
+
+    Attributes:
+        backbone: name of the image tower.
+        blocks: how many of the last blocks are adapted; 0 is the linear probe, None adapts all.
+        modules: what is adapted in each: ``mlp``, ``attention`` or both.
+        shared_rank: rank of the shared expert; 0 for none.
+        expert_ranks: ranks of the separate experts; empty for none.
+        alpha: scaling constant; None for a scale of 1.
+        epochs: passes over the training images.
+        batch_size: images per step.
+        lr: AdamW's learning rate at its highest.
+        weight_decay: AdamW's decoupled weight decay.
+        schedule: ``cosine`` (to 0 over the run) or ``constant``.
+        warmup: share of the steps over which the learning rate rises from 0.
+        balance_weight: weight of the load-balancing loss.
+        seed: of the split, the initial weights, the order and the augmentation.
+        samples: train on this many images, drawn uniformly; None for all.
+        validation: share of the images held out within each generator.
+        copies: with a cache, augmented copies of each image; the epochs take them in turn.
+        cache: where the tokens that enter the first adapted block are kept: ``memory``, ``disk``, ``none``,
+            or ``auto`` (memory if they are small enough).
+        precision: of the frozen tower: ``auto``, ``float32`` or ``bfloat16``; what trains is float32.
+        augmentation: random operations on the training views.
+
+    Raises:
+        UsageError: naming key and value, if a value is impossible.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
+
+    backbone: str = "ViT-B-16"
+    blocks: int | None = 3
+    modules: tuple[str, ...] = ("mlp",)
+    shared_rank: int = 8
+    expert_ranks: tuple[int, ...] = (4, 8, 16)
+    alpha: float | None = None
+    epochs: int = 8
+    batch_size: int = 32
+    lr: float = 6e-4
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    balance_weight: float = 0.01
+    seed: int = 0
+    samples: int | None = None
+    validation: float = 0.2
+    copies: int = 8
+    cache: str = "auto"
+    precision: str = "auto"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("copies", 1), ("seed", 0), ("samples", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name}: {value} is below {least}")
+        if not self.lr > 0:
+            raise UsageError(f"lr: {self.lr} is not above 0")
+        for name in ("weight_decay", "balance_weight"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name}: {getattr(self, name)} is below 0")
+        if not 0 <= self.warmup < 1:
+            raise UsageError(f"warmup: {self.warmup} is not in 0..1")
+        if not 0 < self.validation < 1:
+            raise UsageError(f"validation: {self.validation} is not between 0 and 1")
+        for name, choices in (("schedule", SCHEDULES), ("cache", CACHES)):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name}: {getattr(self, name)!r} is none of {', '.join(choices)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as a YAML file would hold it."""
+        return asdict(self)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read the settings of a YAML file; :func:`make_recipe` checks them.
+
+    Raises:
+        UsageError: if it cannot be read or is no mapping.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid YAML") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: not a mapping of settings to values")
+    return data
+
+
+def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
+    """Recipe from the defaults and layers of settings, later ones over earlier ones.
+
+    Args:
+        layers: settings by name; those of the augmentation may stand in a mapping ``augmentation`` or beside
+            the others.
+
+    Raises:
+        UsageError: naming key and value, for an unknown key or an impossible value.
+    """
+    settings: dict[str, Any] = {}
+    augmentation: dict[str, Any] = {}
+    for layer in layers:
+        nested = layer.get("augmentation") or {}
+        if not isinstance(nested, Mapping):
+            raise UsageError(f"augmentation: {nested!r} is not a mapping of settings to values")
+        augmentation |= nested
+        for name, value in layer.items():
+            (augmentation if name in _AUGMENTATION else settings)[str(name)] = value
+    try:
+        return parse(Recipe, {**settings, "augmentation": augmentation})
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+_AUGMENTATION = {item.name for item in fields(Augmentation)}

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aigdetect.errors import UsageError
+from aigdetect.training.recipe import Recipe, make_recipe, read_recipe
+
+
+def test_defaults_are_the_papers() -> None:
+    recipe = make_recipe()
+    assert (recipe.lr, recipe.balance_weight, recipe.blocks) == (6e-4, 0.01, 3)
+    assert (recipe.shared_rank, recipe.expert_ranks, recipe.modules) == (8, (4, 8, 16), ("mlp",))
+    assert (recipe.augmentation.blur_probability, recipe.augmentation.jpeg_probability) == (0.1, 0.1)
+    assert (recipe.augmentation.blur_sigma, recipe.augmentation.jpeg_quality) == ((0, 3), (30, 100))
+    assert not recipe.augmentation.symmetric
+
+
+def test_later_layers_win_and_the_augmentation_may_stand_beside_or_inside() -> None:
+    file = {"lr": 1e-3, "epochs": 2, "augmentation": {"symmetric": True, "flip_probability": 0.0}}
+    recipe = make_recipe(file, {"epochs": 5, "flip_probability": 0.25, "expert_ranks": [2, 2]})
+    assert (recipe.lr, recipe.epochs, recipe.expert_ranks) == (1e-3, 5, (2, 2))
+    assert (recipe.augmentation.symmetric, recipe.augmentation.flip_probability) == (True, 0.25)
+
+
+def test_a_recipe_survives_yaml(tmp_path: Path) -> None:
+    recipe = make_recipe({"blocks": None, "alpha": 16, "symmetric": True, "samples": 100})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(_plain(recipe.as_dict())))
+    assert make_recipe(read_recipe(path)) == recipe
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def test_yaml_reads_exponents_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("lr: 6e-4\n")
+    assert make_recipe(read_recipe(path)).lr == 6e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"epoch": 3}, "epoch: unknown setting"),
+        ({"augmentation": {"blur": 1}}, "augmentation.blur: unknown setting"),
+        ({"augmentation": 3}, "augmentation: 3"),
+        ({"epochs": 0}, "epochs: 0"),
+        ({"epochs": "many"}, "epochs: 'many'"),
+        ({"epochs": 1.5}, "epochs: 1.5"),
+        ({"batch_size": 0}, "batch_size: 0"),
+        ({"lr": -1.0}, "lr: -1.0"),
+        ({"lr": 0}, "lr: 0"),
+        ({"weight_decay": -0.1}, "weight_decay: -0.1"),
+        ({"schedule": "linear"}, "schedule: 'linear'"),
+        ({"cache": "gpu"}, "cache: 'gpu'"),
+        ({"validation": 1.0}, "validation: 1.0"),
+        ({"warmup": 1.0}, "warmup: 1.0"),
+        ({"samples": 1}, "samples: 1"),
+        ({"expert_ranks": "4,8"}, "expert_ranks: '4,8'"),
+        ({"blur_probability": 2}, "blur_probability: 2"),
+        ({"jpeg_quality": [90, 30]}, "jpeg_quality: 90..30"),
+        ({"jpeg_quality": [30]}, "augmentation.jpeg_quality"),
+    ],
+)
+def test_impossible_settings_name_key_and_value(settings: dict[str, object], named: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_recipe(settings)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[1]", "a: [", "just text"])
+def test_what_is_no_recipe(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"recipe\.yaml"):
+        read_recipe(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.yaml"):
+        read_recipe(tmp_path / "none.yaml")
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("")
+    assert make_recipe(read_recipe(path)) == Recipe()
