@@ -206,3 +206,72 @@ def _tiny_tower() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
                 plain(f"{theirs}layer_norm{norm}.{kind}", f"{ours}ln_{norm}.{kind}", width)
     tower["proj"] = matrix(width, embed).T
     return stored, tower
+
+
+# --- a tiny model ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """A model folder on a tiny backbone, and that backbone's weights; all of it random."""
+
+    folder: Path
+    weights: Path
+    backbone: str = "timm/test_vit.r160_in1k"
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of timm's smallest vision transformer, as a file that ``--weights`` takes."""
+    import torch
+    from safetensors.torch import save_file
+
+    from aigdetect.model.backbones import parse_backbone
+    from aigdetect.model.build import build_base
+
+    torch.manual_seed(0)
+    base, _ = build_base(parse_backbone(TinyModel.backbone))
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    save_file(base.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """An untrained detector with bypasses that do something, as a model folder."""
+    import torch
+    from safetensors.torch import save_file
+
+    from aigdetect.model.build import load_tower
+    from aigdetect.model.calibration import Calibration
+    from aigdetect.model.card import (
+        ADAPTER_NAME,
+        AdapterCard,
+        ModelCard,
+        Preprocess,
+        file_sha256,
+        write_card,
+    )
+    from aigdetect.model.detector import adapter_config
+    from aigdetect.model.network import MoleNetwork
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder.mkdir()
+    tower, found = load_tower(TinyModel.backbone, file=tiny_weights)
+    adapter = AdapterCard(blocks=2, modules=("mlp",), shared_rank=2, expert_ranks=(1, 2, 4), alpha=None)
+    torch.manual_seed(1)
+    network = MoleNetwork(tower, adapter_config(adapter))
+    for parameter in network.trainable().values():
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_file(network.adapter_state(), folder / ADAPTER_NAME)
+    card = ModelCard(
+        name="tiny",
+        backbone=TinyModel.backbone,
+        backbone_digest=found.digest,
+        preprocess=Preprocess(tower.image_size, tower.mean, tower.std),
+        adapter=adapter,
+        adapter_sha256=file_sha256(folder / ADAPTER_NAME),
+        calibration=Calibration(1.0, 0.0, 100, 100, (-3.0, -2.0, -1.0), (1.0, 2.0, 3.0)),
+    )
+    write_card(folder, card)
+    return TinyModel(folder, tiny_weights)

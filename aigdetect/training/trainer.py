@@ -156,9 +156,9 @@ class Trainer:
         return Step(
             step=step,
             epoch=epoch,
-            loss=float(loss),
-            bce=float(bce),
-            balance=float(balance),
+            loss=loss.item(),
+            bce=bce.item(),
+            balance=balance.item(),
             lr=lr,
             load=tuple(_load(routing) for routing in routings),
         )

@@ -1,0 +1,140 @@
+"""How the rows of a scan look to people: a table on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+from bisect import insort
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aigdetect.cli.console import printable
+from aigdetect.scanning.record import Record
+
+MAX_ROWS = 50
+"""A table of more rows is of no use on a terminal."""
+
+_STYLES = {"ai": "bold red", "uncertain": "yellow", "real": "green", "error": "magenta"}
+_WEIGHTS = {"ai": 0, "error": 1, "uncertain": 2, "real": 3}
+
+
+class Lines:
+    """Prints one line per record: path, verdict, score, log10 LR and remarks, with tabs between.
+
+    Control characters come out as escapes: the lines are for eyes, ``--json`` and ``--csv`` for programs.
+    """
+
+    def __enter__(self) -> Lines:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to close."""
+
+    def write(self, record: Record) -> None:
+        """Print one record."""
+        cells = (record.path, _verdict(record), _score(record), _log10_lr(record), _remarks(record))
+        sys.stdout.write("\t".join(map(printable, cells)) + "\n")
+        sys.stdout.flush()
+
+
+@dataclass(order=True)
+class _Weighed:
+    key: tuple[int, float, int]
+    record: Record = field(compare=False)
+
+
+class Highlights:
+    """Collects records and prints them as a table at the end.
+
+    Up to ``limit`` records are shown in the order found. Of more, those that ask for attention are shown: the
+    flagged by falling score, then the failed, the uncertain and the rest. Memory holds ``limit`` records.
+
+    Args:
+        console: where to print.
+        limit: rows to show.
+    """
+
+    def __init__(self, console: Console, limit: int = MAX_ROWS) -> None:
+        self.console = console
+        self.limit = limit
+        self._count = 0
+        self._kept: list[_Weighed] = []
+
+    def __enter__(self) -> Highlights:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Print the table, also of a scan that was cut short."""
+        if self._kept:
+            self.console.print(self._table())
+        if self._count > len(self._kept):
+            self.console.print(
+                f"{len(self._kept)} of {self._count} rows, those to look at first; all of them: --csv FILE"
+            )
+
+    def write(self, record: Record) -> None:
+        """Take in one record."""
+        insort(self._kept, _Weighed((_WEIGHTS[_verdict(record)], -(record.score or 0), self._count), record))
+        self._count += 1
+        del self._kept[self.limit :]
+
+    def _table(self) -> Table:
+        kept = self._kept
+        if self._count <= self.limit:
+            kept = sorted(kept, key=lambda weighed: weighed.key[-1])
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("path", "verdict"):
+            table.add_column(title, no_wrap=True)
+        for title in ("score", "log10 LR"):
+            table.add_column(title, no_wrap=True, justify="right")
+        table.add_column("remarks", overflow="fold")
+        room = max(24, self.console.width // 2 - 8)
+        for record in (weighed.record for weighed in kept):
+            verdict = _verdict(record)
+            table.add_row(
+                Text(shorten(printable(record.path), room)),
+                Text(verdict, style=_STYLES[verdict]),
+                _score(record),
+                _log10_lr(record),
+                Text(printable(_remarks(record))),
+            )
+        return table
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut text in the middle to ``width`` cells of a terminal at most; its end tells more and keeps more."""
+    if cell_len(text) <= width:
+        return text
+    head = set_cell_size(text, width // 3)
+    room = width - cell_len(head) - 1
+    tail = text[-room:]
+    while cell_len(tail) > room:
+        tail = tail[1:]
+    return f"{head}…{tail}"
+
+
+def _verdict(record: Record) -> str:
+    return record.verdict or record.status
+
+
+def _score(record: Record) -> str:
+    """Score with four decimals, never 0 or 1: no model is that sure."""
+    return "" if record.score is None else f"{min(max(record.score, 0.0001), 0.9999):.4f}"
+
+
+def _log10_lr(record: Record) -> str:
+    return "" if record.log10_lr is None else f"{record.log10_lr:+.2f}"
+
+
+def _remarks(record: Record) -> str:
+    return "; ".join((*((record.error,) if record.error else ()), *record.notes))

@@ -1,0 +1,1 @@
+"""Evidence: what the metadata of a file claims, apart from its pixels."""

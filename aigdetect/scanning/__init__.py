@@ -1,0 +1,1 @@
+"""Scanning: files in, rows out, in a bounded stream."""

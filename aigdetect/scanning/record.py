@@ -1,0 +1,101 @@
+"""One row of a scan: what is known about one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Protocol
+
+from aigdetect.evidence.provenance import Provenance
+from aigdetect.model.calibration import Verdict
+
+Status = Literal["scored", "error"]
+
+
+class Scored(Protocol):
+    """What a detector says of one image (``aigdetect.Score``)."""
+
+    @property
+    def logit(self) -> float:
+        """Output of the network."""
+
+    @property
+    def score(self) -> float:
+        """Calibrated probability, 0..1."""
+
+    @property
+    def log10_lr(self) -> float:
+        """Decimal logarithm of the likelihood ratio."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """In one word."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known about one image; None for what is not known.
+
+    The attributes are the columns, in order; columns are only ever added at the end.
+
+    Attributes:
+        path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
+        sha256: digest of the file, in hexadecimal.
+        status: ``"scored"`` or ``"error"``.
+        verdict: ``"ai"``, ``"uncertain"`` or ``"real"``.
+        score: calibrated probability of being generated, 0..1, at equal priors.
+        logit: output of the network.
+        log10_lr: decimal logarithm of the likelihood ratio.
+        format: container by content.
+        width: in pixels, as displayed.
+        height: in pixels, as displayed.
+        notes: what limits the score.
+        provenance: what the metadata claims; never part of the score.
+        error: why the image was not scored.
+        model: name of the model that scored it.
+        precision: precision in which it was scored.
+    """
+
+    path: str
+    sha256: str | None = None
+    status: Status = "error"
+    verdict: Verdict | None = None
+    score: float | None = None
+    logit: float | None = None
+    log10_lr: float | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    notes: tuple[str, ...] = ()
+    provenance: Provenance | None = None
+    error: str | None = "not scored"
+    model: str | None = None
+    precision: str | None = None
+
+    def scored(self, score: Scored, *, model: str, precision: str) -> Record:
+        """The record with the score that a model gave it."""
+        return replace(
+            self,
+            status="scored",
+            verdict=score.verdict,
+            score=score.score,
+            logit=score.logit,
+            log10_lr=score.log10_lr,
+            error=None,
+            model=model,
+            precision=precision,
+        )
+
+    def failed(self, error: str) -> Record:
+        """The record with the reason why it has no score."""
+        return replace(self, status="error", error=error)
+
+    def as_dict(self) -> dict[str, Any]:
+        """An object for JSON, its keys in the order of the columns."""
+        row: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
+        row["notes"] = list(self.notes)
+        row["provenance"] = self.provenance and self.provenance.as_dict()
+        return row
+
+
+COLUMNS = tuple(field.name for field in fields(Record))
+"""Names of the columns, in order."""

@@ -1,0 +1,217 @@
+r"""Write records as CSV or JSON Lines, each row on disk as soon as it is made.
+
+File names and metadata are data of unknown origin. JSON Lines is the exact form: pure ASCII, one object a
+line; bytes of a path that are not UTF-8 are written as the escapes ``\udc80`` to ``\udcff``, from which
+``os.fsencode`` brings back the very bytes. CSV is the form for people, valid UTF-8 that is safe to open in a
+spreadsheet or to print:
+
+- every text is quoted, so that newlines, commas and quotes stay inside their cell;
+- text that a spreadsheet could take for a formula gets an apostrophe in front, and so does text that begins
+  with an apostrophe: a path in a cell that begins with an apostrophe is the rest of the cell;
+- control characters other than tab and line breaks, and bytes that are not UTF-8, come out as escapes
+  (``\x1b``, ``\udcff``).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from aigdetect.errors import UsageError
+from aigdetect.scanning.record import COLUMNS, Record
+
+STDOUT = "-"
+"""The file name that means standard output."""
+
+_UNSAFE = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_FORMULA = "=+\\-@＝＋－＠"  # spreadsheets fold full-width signs
+_STARTS_FORMULA = re.compile(rf"\A(?=\s*['{_FORMULA}]|[\t\r\n])")
+# in some countries a spreadsheet splits at semicolons, whatever the quotes: a cell can begin inside a text
+_HIDES_FORMULA = re.compile(rf"(?<=[;\t\r\n])(?=\s*[{_FORMULA}])")
+
+
+def csv_header() -> str:
+    """The first line of a CSV file."""
+    return _csv_line(COLUMNS)
+
+
+def csv_row(record: Record) -> str:
+    """A record as a line of CSV: text made safe for spreadsheets and terminals, numbers as they are."""
+    row = record.as_dict()
+    row["notes"] = "; ".join(record.notes)
+    row["provenance"] = record.provenance.summary() if record.provenance else None
+    path = _cell(row.pop("path"))
+    # the path comes first, where its quotes hold in every country: it is kept as it is
+    cells = [
+        _HIDES_FORMULA.sub("'", cell) if isinstance(cell, str) else cell for cell in map(_cell, row.values())
+    ]
+    return _csv_line((path, *cells))
+
+
+def jsonl_row(record: Record) -> str:
+    """A record as a line of JSON, in ASCII."""
+    return json.dumps(record.as_dict(), ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def check_output(target: str, *, force: bool = False) -> None:
+    """Refuse, before any work is done, a file that cannot be written or must not be overwritten.
+
+    Args:
+        target: file name, or ``"-"`` for standard output.
+        force: overwrite an existing file.
+
+    Raises:
+        UsageError: with what to do.
+    """
+    if target == STDOUT:
+        return
+    folder = Path(target).parent
+    if not folder.is_dir():
+        raise UsageError(f"{target}: cannot be written (no folder {folder})")
+    with _named(target):
+        mode = _mode(target)
+    if mode is None:
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"{target}: cannot be written (no permission in folder {folder})")
+    elif stat.S_ISDIR(mode):
+        raise UsageError(f"{target}: is a folder; name a file")
+    elif stat.S_ISREG(mode) and not force:  # a pipe or a device holds nothing that could be lost
+        raise UsageError(_exists(target))
+    elif not os.access(target, os.W_OK):
+        raise UsageError(f"{target}: cannot be written (no permission)")
+
+
+class RecordWriter:
+    """Appends records to a file; a context manager that creates the file on entry and not before.
+
+    Args:
+        target: file name, or ``"-"`` for standard output.
+        force: overwrite an existing file.
+    """
+
+    def __init__(self, target: str, *, force: bool = False) -> None:
+        self.target = target
+        self.force = force
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> RecordWriter:
+        """Create the file and write its header.
+
+        Raises:
+            UsageError: if the file exists and must not be overwritten, or cannot be written.
+        """
+        with _named(self.target):
+            self._file = self._open()
+            self._append(self.header())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file, unless it is standard output."""
+        file, self._file = self._file, None
+        if file is not None and self.target != STDOUT:
+            with _named(self.target):
+                file.close()
+
+    def write(self, record: Record) -> None:
+        """Append one record and hand it to the operating system.
+
+        Raises:
+            UsageError: if the file cannot be written.
+            BrokenPipeError: if the reader of a pipe has gone.
+        """
+        with _named(self.target):
+            self._append(self.row(record))
+
+    def header(self) -> str:
+        """What comes before the rows."""
+        return ""
+
+    def row(self, record: Record) -> str:
+        """One record as text, with its line end."""
+        raise NotImplementedError
+
+    def _open(self) -> BinaryIO:
+        if self.target == STDOUT:
+            return sys.stdout.buffer
+        mode = _mode(self.target)
+        overwrite = self.force or (mode is not None and not stat.S_ISREG(mode))
+        return Path(self.target).open("wb" if overwrite else "xb")
+
+    def _append(self, text: str) -> None:
+        if self._file is None:
+            raise RuntimeError("the writer is not open: use it in a with statement")
+        self._file.write(text.encode("utf-8"))
+        self._file.flush()
+
+
+class CsvWriter(RecordWriter):
+    """Appends records to a CSV file (RFC 4180 quoting, UTF-8, lines end in LF)."""
+
+    def header(self) -> str:
+        """The names of the columns."""
+        return csv_header()
+
+    def row(self, record: Record) -> str:
+        """One line of CSV."""
+        return csv_row(record)
+
+
+class JsonlWriter(RecordWriter):
+    """Appends records to a file of JSON Lines."""
+
+    def row(self, record: Record) -> str:
+        """One line of JSON."""
+        return jsonl_row(record)
+
+
+def _csv_line(cells: tuple[object, ...]) -> str:
+    line = io.StringIO()
+    csv.writer(line, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return _STARTS_FORMULA.sub("'", _UNSAFE.sub(_escaped, value)) if isinstance(value, str) else value
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def _mode(target: str) -> int | None:
+    try:
+        return Path(target).stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _exists(target: str) -> str:
+    return f"{target}: exists; use --force or another name"
+
+
+@contextmanager
+def _named(target: str) -> Iterator[None]:
+    """Turn what the operating system says about a file into an error that names it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except FileExistsError as error:
+        raise UsageError(_exists(target)) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{target}: cannot be written ({reason})") from error

@@ -1,0 +1,65 @@
+"""How rows look to people."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from aigdetect.cli.rows import Highlights, shorten
+from aigdetect.scanning.record import Record
+
+
+@given(st.text(), st.integers(24, 80))
+def test_a_shortened_text_fits(text: str, width: int) -> None:
+    short = shorten(text, width)
+    assert cell_len(short) <= width
+    assert short == text or ("…" in short and text.endswith(short.rpartition("…")[2]))
+
+
+def test_the_end_of_a_path_stays() -> None:
+    assert shorten("/a/long/way/to/the/picture.png", 24) == "/a/long/…the/picture.png"
+
+
+def shown(*records: Record, limit: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=80)
+    with Highlights(console, limit) as sink:
+        for record in records:
+            sink.write(record)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
+
+
+def row(path: str, verdict: str, score: float) -> Record:
+    return Record(path, status="scored", verdict=verdict, score=score, error=None)  # type: ignore[arg-type]
+
+
+ROWS = [
+    row("a", "real", 0.0),
+    row("b", "ai", 0.97),
+    Record("c", error="file is truncated"),
+    row("d", "uncertain", 0.5),
+    row("e", "ai", 1.0),
+]
+
+
+def test_few_rows_are_shown_in_the_order_found() -> None:
+    assert [line.split()[0] for line in shown(*ROWS, limit=5)[1:]] == ["a", "b", "c", "d", "e"]
+
+
+def test_of_many_rows_those_to_look_at_are_shown() -> None:
+    lines = shown(*ROWS, limit=3)
+    assert [line.split()[0] for line in lines[1:4]] == ["e", "b", "c"]
+    assert lines[4].startswith("3 of 5 rows")
+
+
+@pytest.mark.parametrize(("score", "text"), [(0.0, "0.0001"), (1.0, "0.9999"), (0.5, "0.5000")])
+def test_no_score_is_shown_as_certain(score: float, text: str) -> None:
+    assert text in shown(row("a", "ai", score), limit=1)[1]
+
+
+def test_nothing_is_shown_for_nothing() -> None:
+    assert shown(limit=3) == []

@@ -1,0 +1,458 @@
+"""``aigdetect scan`` as users meet it: a process, files with odd names, streams and an exit status."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+FAKE = [sys.executable, str(Path(__file__).with_name("fake_aigdetect.py"))]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+REAL = [sys.executable, "-m", "aigdetect"]
+AI, UNCERTAIN, REAL_PHOTO = 250, 150, 5
+MODESTY = "absence of detection is no proof of authenticity"
+ODD_NAMES = [
+    b"plain.png",
+    b" spaces  .png",
+    b"-rf.png",
+    b"=1+1.png",
+    b"@SUM(A1).png",
+    b"new\nline.png",
+    b"tab\tand\rreturn.png",
+    b"\x1b[2J\x1b]0;owned\x07.png",
+    b"not utf-8 \xff\xfe.png",
+    "наука 画像 🖼.png".encode(),
+    b"quote\"and'comma,;.png",
+    b"[bold red]markup[nope] :smile:.png",
+    b"%s{0}\\n.png",
+]
+
+Result = subprocess.CompletedProcess[bytes]
+
+
+def make(path: Path, red: int = REAL_PHOTO, size: int = 64) -> None:
+    with path.open("wb") as file:
+        Image.new("RGB", (size, size), (red, 0, 0)).save(file, "PNG")
+
+
+def aigdetect(*args: str | bytes | Path, program: Sequence[str] = FAKE, **options: Any) -> Result:
+    environment = {**ENVIRONMENT, **options.pop("env", {})}
+    return subprocess.run(
+        [*program, *args], capture_output=True, check=False, timeout=120, env=environment, **options
+    )
+
+
+def scan(*args: str | bytes | Path, **options: Any) -> Result:
+    return aigdetect("scan", *args, **options)
+
+
+def rows(output: bytes | Path) -> list[dict[str, Any]]:
+    data = output if isinstance(output, bytes) else output.read_bytes()
+    return [json.loads(line) for line in data.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three images, one of each verdict, and a text."""
+    made = tmp_path / "images"
+    made.mkdir()
+    make(made / "a.png", AI)
+    make(made / "b.png", UNCERTAIN)
+    make(made / "c.png", REAL_PHOTO)
+    (made / "notes.txt").write_text("no image")
+    return made
+
+
+# --- start-up ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [["--help"], ["scan", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(args: list[str]) -> None:
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['aigdetect', *{args!r}]\n"
+        "try: runpy.run_module('aigdetect', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'open_clip', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_help_names_every_exit_status() -> None:
+    text = b" ".join(scan("--help", env={"COLUMNS": "120"}).stdout.split())
+    for part in (b"0 all done", b"1 some inputs failed", b"2 nothing done", b"3 with --fail-on ai", b"130"):
+        assert part in text
+
+
+def test_usage_errors_do_not_load_the_model(folder: Path) -> None:
+    code = (
+        "import sys\nfrom aigdetect.cli.app import app\nfrom aigdetect.cli.console import run\n"
+        "from aigdetect.cli.options import terminal\n"
+        f"sys.argv = ['aigdetect', 'scan', {str(folder / 'none')!r}, '--model', 'no-such-model']\n"
+        "status = run(app, terminal)\nassert 'torch' not in sys.modules\nsys.exit(status)"
+    )
+    result = aigdetect(program=[sys.executable, "-c", code])
+    assert result.returncode == 2
+    assert b"error: model 'no-such-model'" in result.stderr
+
+
+# --- what comes out ----------------------------------------------------------------------------------------
+
+
+def test_lines_where_there_is_no_terminal(folder: Path) -> None:
+    result = scan(folder)
+    assert result.returncode == 0
+    assert [line.split("\t")[:4] for line in result.stdout.decode().splitlines()] == [
+        [str(folder / "a.png"), "ai", "0.9804", "+1.00"],
+        [str(folder / "b.png"), "uncertain", "0.5882", "+0.00"],
+        [str(folder / "c.png"), "real", "0.0196", "-1.45"],
+    ]
+    summary = result.stderr.decode().splitlines()
+    assert summary[0].startswith("3 scored: 1 ai, 1 uncertain, 1 real; 1 other file passed over (")
+    assert summary[-1] == MODESTY
+
+
+def test_json_on_standard_output(folder: Path) -> None:
+    result = scan(folder, "--json")
+    assert [Path(row["path"]).name for row in rows(result.stdout)] == ["a.png", "b.png", "c.png"]
+    assert rows(result.stdout)[0]["sha256"] == hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()
+    assert scan(folder, "--jsonl", "-").stdout == result.stdout
+    assert scan(folder, "--jsonl", "-", "--json").stdout == result.stdout
+
+
+def test_csv_on_standard_output(folder: Path) -> None:
+    lines = list(csv.DictReader(scan(folder, "--csv", "-").stdout.decode().splitlines()))
+    assert [row["verdict"] for row in lines] == ["ai", "uncertain", "real"]
+    assert [float(row["logit"]) for row in lines] == [10.0, 0.0, -14.5]
+
+
+def test_files_and_nothing_on_standard_output(folder: Path, tmp_path: Path) -> None:
+    result = scan(folder, "--csv", tmp_path / "o.csv", "--jsonl", tmp_path / "o.jsonl")
+    assert (result.returncode, result.stdout) == (0, b"")
+    assert f"written to {tmp_path / 'o.csv'}, {tmp_path / 'o.jsonl'}" in result.stderr.decode()
+    with (tmp_path / "o.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == [
+            row["path"] for row in rows(tmp_path / "o.jsonl")
+        ]
+
+
+def test_quiet_says_only_errors(folder: Path) -> None:
+    result = scan(folder, "--quiet")
+    assert result.stderr == b""
+    assert len(result.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "args", [["--csv", "-", "--json"], ["--csv", "-", "--jsonl", "-"], ["--csv", "x", "--jsonl", "./x"]]
+)
+def test_two_forms_for_one_output_are_refused(folder: Path, tmp_path: Path, args: list[str]) -> None:
+    result = scan(folder, *args, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith(b"error: ")
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_existing_file_is_refused_unless_forced(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    out.write_text("precious")
+    result = scan(folder, "--csv", out)
+    assert result.returncode == 2
+    assert result.stderr.decode() == f"error: {out}: exists; use --force or another name\n"
+    assert out.read_text() == "precious"
+    assert scan(folder, "--csv", out, "--force").returncode == 0
+    assert len(out.read_text().splitlines()) == 4
+
+
+# --- what goes in ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """A folder of files with odd names."""
+    made = tmp_path / "odd"
+    made.mkdir()
+    for name in ODD_NAMES:
+        make(made / os.fsdecode(name))
+    return made
+
+
+def test_names_come_back_byte_for_byte(odd: Path) -> None:
+    found = [os.fsencode(Path(row["path"]).name) for row in rows(scan(odd, "--json").stdout)]
+    assert found == sorted(ODD_NAMES)
+
+
+def test_names_as_arguments(odd: Path) -> None:
+    result = scan("--json", "--", *ODD_NAMES, cwd=odd)
+    assert [os.fsencode(row["path"]) for row in rows(result.stdout)] == ODD_NAMES
+
+
+@pytest.mark.parametrize("option", ["-0", "--null"])
+def test_names_as_a_list_with_nul(odd: Path, option: str) -> None:
+    result = scan("-", option, "--json", cwd=odd, input=b"\0".join(ODD_NAMES) + b"\0")
+    assert [os.fsencode(row["path"]) for row in rows(result.stdout)] == ODD_NAMES
+
+
+def test_names_as_a_list_of_lines(odd: Path) -> None:
+    names = [name for name in ODD_NAMES if b"\n" not in name]
+    result = scan("-", "--json", cwd=odd, input=b"\n".join(names))
+    assert [os.fsencode(row["path"]) for row in rows(result.stdout)] == names
+
+
+def test_no_name_breaks_csv_or_makes_a_formula(odd: Path) -> None:
+    output = scan("--csv", "-", "--", *ODD_NAMES, cwd=odd).stdout
+    assert b"\x1b" not in output
+    cells = [row["path"] for row in csv.DictReader(output.decode("utf-8").splitlines(keepends=True))]
+    assert len(cells) == len(ODD_NAMES)
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+@pytest.mark.parametrize(("locale", "encoding"), [("C", ""), ("C", "ascii"), ("C.UTF-8", "latin-1")])
+def test_no_name_breaks_the_lines(odd: Path, locale: str, encoding: str) -> None:
+    result = scan(odd, env={"LC_ALL": locale, "PYTHONIOENCODING": encoding})
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) == len(ODD_NAMES)
+    assert b"\x1b" not in result.stdout + result.stderr
+    assert b"[bold red]markup[nope] :smile:.png" in result.stdout
+
+
+def test_a_file_given_twice_is_scanned_once(folder: Path) -> None:
+    assert len(rows(scan(folder, folder / "a.png", folder, "--json").stdout)) == 3
+
+
+# --- exit status -------------------------------------------------------------------------------------------
+
+
+def test_some_failed(folder: Path) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = scan(folder, folder / "missing.png", "--json")
+    assert result.returncode == 1
+    failed = [row for row in rows(result.stdout) if row["status"] == "error"]
+    assert [Path(row["path"]).name for row in failed] == ["broken.png", "missing.png"]
+    for row in failed:
+        assert f"error: {row['path']}: {row['error']}" in result.stderr.decode()
+    assert "2 could not be scored" in result.stderr.decode()
+
+
+def test_nothing_to_scan(folder: Path, tmp_path: Path) -> None:
+    for name in "abc":
+        (folder / f"{name}.png").unlink()
+    out = tmp_path / "out.csv"
+    result = scan(folder, "--csv", out)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr.decode() == "error: no image to scan: 0 unreadable, 1 other file\n"
+    result = scan(tmp_path / "missing", "--csv", out)
+    assert result.returncode == 2
+    assert (
+        result.stderr.decode().splitlines()[0] == f"error: {tmp_path / 'missing'}: no such file or directory"
+    )
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["x", "--fail-on", "real"], ["x", "--batch-size", "0"], ["x", "--fpr", "2"], ["x", "--nope"]]
+)
+def test_bad_usage(args: list[str]) -> None:
+    result = scan(*args)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"Traceback" not in result.stderr
+
+
+def test_flagged_only_if_asked_for(folder: Path) -> None:
+    assert scan(folder).returncode == 0
+    assert scan(folder, "--fail-on", "ai").returncode == 3
+    assert scan(folder / "b.png", folder / "c.png", "--fail-on", "ai").returncode == 0
+
+
+def test_flagged_goes_before_failed(folder: Path) -> None:
+    (folder / "broken.png").write_bytes(b"")
+    assert scan(folder).returncode == 1
+    assert scan(folder, "--fail-on", "ai").returncode == 3
+    (folder / "a.png").unlink()
+    assert scan(folder, "--fail-on", "ai").returncode == 1
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
+    for index in range(40):
+        make(tmp_path / f"{index:02}.png")
+    out = tmp_path / "out.csv"
+    process = subprocess.Popen(
+        [*FAKE, "scan", tmp_path, "--csv", out],
+        stderr=subprocess.PIPE,
+        env={**ENVIRONMENT, "FAKE_DELAY": "0.2"},
+    )
+    wait_for(lambda: out.exists() and len(out.read_bytes().splitlines()) > 4)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"interrupted: everything finished so far is on disk" in messages
+    assert b"Traceback" not in messages
+    with out.open(encoding="utf-8", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert 4 <= len(written) < 40
+    assert all(row["precision"] == "float32" for row in written)
+
+
+@pytest.mark.parametrize("args", [["--json"], ["--csv", "-"], []])
+def test_a_reader_that_goes_away_ends_the_scan_quietly(folder: Path, args: list[str]) -> None:
+    for index in range(30):
+        make(folder / f"{index:02}.png")
+    process = subprocess.Popen(
+        [*FAKE, "scan", folder, *args, "--quiet"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**ENVIRONMENT, "FAKE_DELAY": "0.05"},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=30) == 0
+
+
+def test_files_are_finished_even_if_the_reader_goes_away(folder: Path, tmp_path: Path) -> None:
+    for index in range(30):
+        make(folder / f"{index:02}.png")
+    out = tmp_path / "out.csv"
+    process = subprocess.Popen(
+        [*FAKE, "scan", folder, "--json", "--csv", out, "--fail-on", "ai"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**ENVIRONMENT, "FAKE_DELAY": "0.05"},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    messages = process.stderr.read()
+    assert process.wait(timeout=30) == 3
+    assert messages.startswith(b"33 scored")
+    assert len(out.read_bytes().splitlines()) == 34
+
+
+# --- on a terminal -----------------------------------------------------------------------------------------
+
+
+def on_terminal(*args: str | bytes | Path, width: int = 100, **env: str) -> str:
+    """What a terminal shows of the program's standard output and error together."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    main, sub = pty.openpty()
+    fcntl.ioctl(sub, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    environment = {**ENVIRONMENT, "TERM": "xterm-256color", **env}
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+        environment.pop(name, None) if name not in env else None
+    process = subprocess.Popen(
+        [*FAKE, "scan", *args], stdin=sub, stdout=sub, stderr=sub, env=environment, start_new_session=True
+    )
+    os.close(sub)
+    shown = b""
+    try:
+        while part := os.read(main, 65536):
+            shown += part
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(main)
+    process.wait(timeout=30)
+    return shown.decode()
+
+
+def test_a_table_in_colour(folder: Path) -> None:
+    shown = on_terminal(folder)
+    lines = [line for line in shown.splitlines() if ".png" in line]
+    assert len(lines) == 3
+    assert "\x1b[1;31mai" in lines[0]
+    assert "\x1b[33muncertain" in lines[1]
+    assert "\x1b[32mreal" in lines[2]
+    assert MODESTY in shown
+
+
+def test_no_colour_if_not_wanted(folder: Path) -> None:
+    shown = on_terminal(folder, NO_COLOR="1")
+    assert "\x1b[31m" not in shown
+    assert "\x1b[1;31m" not in shown
+
+
+def test_a_table_cannot_be_driven_by_names(odd: Path) -> None:
+    shown = on_terminal(odd, NO_COLOR="1", width=200)
+    assert r"\x1b[2J\x1b]0;owned\x07.png" in shown
+    assert "\x1b[2J\x1b]0" not in shown
+    assert "[bold red]markup[nope] :smile:.png" in shown
+    assert sum(".png" in line for line in shown.splitlines()) == len(ODD_NAMES)
+
+
+def test_a_long_path_is_cut_in_the_middle(folder: Path) -> None:
+    deep = folder / ("x" * 100)
+    deep.mkdir()
+    make(deep / "the-end.png")
+    shown = on_terminal(deep, NO_COLOR="1", width=80)
+    (line,) = [line for line in shown.splitlines() if "the-end.png" in line]
+    assert "…" in line
+    assert len(line.rstrip()) <= 80
+
+
+def test_a_long_scan_shows_first_what_to_look_at(tmp_path: Path) -> None:
+    for index in range(70):
+        make(tmp_path / f"{index:02}.png", REAL_PHOTO)
+    make(tmp_path / "z.png", AI)
+    make(tmp_path / "zz.png", AI + 5)
+    (tmp_path / "y.png").write_bytes(b"")
+    shown = on_terminal(tmp_path, NO_COLOR="1", width=200)
+    table = [line for line in shown.splitlines() if ".png" in line and "error: " not in line]
+    names = [Path(line.split()[0]).name for line in table]
+    assert names[:3] == ["zz.png", "z.png", "y.png"]
+    assert len(names) == 50
+    assert "50 of 73 rows, those to look at first; all of them: --csv FILE" in shown
+
+
+def test_json_on_a_terminal_is_not_mixed_with_a_progress_bar(folder: Path) -> None:
+    shown = on_terminal(folder, "--json", "--quiet")
+    assert [json.loads(line)["verdict"] for line in shown.splitlines()] == ["ai", "uncertain", "real"]
+
+
+# --- with a model ------------------------------------------------------------------------------------------
+
+
+def test_a_model_scores_real_files(folder: Path, tmp_path: Path, tiny_model: Any) -> None:
+    options = ["--model", tiny_model.folder, "--weights", tiny_model.weights, "--offline", "--device", "cpu"]
+    options += ["--precision", "float32", "--json"]
+    result = scan(folder, *options, program=REAL)
+    assert result.returncode == 0, result.stderr.decode()
+    found = rows(result.stdout)
+    assert [row["status"] for row in found] == ["scored"] * 3
+    assert {row["precision"] for row in found} == {"float32"}
+    assert all(0 <= row["score"] <= 1 for row in found)
+    alone = scan(folder / "b.png", *options, "--workers", "1", program=REAL)
+    assert rows(alone.stdout)[0] == found[1]
+
+
+def test_weights_that_are_not_there(folder: Path, tmp_path: Path, tiny_model: Any) -> None:
+    out = tmp_path / "out.csv"
+    options = ["--model", tiny_model.folder, "--weights", tmp_path / "none.safetensors", "--csv", out]
+    result = scan(folder, *options, program=REAL)
+    assert result.returncode == 2
+    assert b"none.safetensors" in result.stderr
+    assert b"Traceback" not in result.stderr
+    assert not out.exists()

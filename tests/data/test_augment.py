@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import data as photographs
+
+from aigdetect.data.augment import Augmentation, training_view
+from aigdetect.errors import UsageError
+
+PHOTO = photographs.astronaut()
+NOTHING = Augmentation(blur_probability=0, jpeg_probability=0, flip_probability=0)
+
+
+def view(
+    augmentation: Augmentation, seed: int = 0, pixels: np.ndarray = PHOTO, size: int = 224
+) -> np.ndarray:
+    return training_view(pixels, size, augmentation, np.random.default_rng(seed))
+
+
+def test_without_operations_a_view_is_a_random_native_crop() -> None:
+    for seed in range(5):
+        crop = view(NOTHING, seed)
+        windows = np.lib.stride_tricks.sliding_window_view(PHOTO[..., 0], (224, 224))
+        places = np.argwhere((windows[:, :, ::37, ::41] == crop[::37, ::41, 0]).all(axis=(2, 3)))
+        assert any(np.array_equal(PHOTO[y : y + 224, x : x + 224], crop) for y, x in places)
+    assert len({view(NOTHING, seed).tobytes() for seed in range(8)}) == 8
+
+
+def test_the_seed_decides_everything() -> None:
+    wild = Augmentation(symmetric=True, blur_probability=0.5, jpeg_probability=0.5)
+    assert np.array_equal(view(wild, 3), view(wild, 3))
+    assert not np.array_equal(view(wild, 3), view(wild, 4))
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        Augmentation(blur_probability=1, blur_sigma=(1, 3), jpeg_probability=0, flip_probability=0),
+        Augmentation(blur_probability=0, jpeg_probability=1, flip_probability=0),
+        Augmentation(blur_probability=0, jpeg_probability=0, flip_probability=1),
+    ],
+)
+def test_each_operation_can_be_certain(augmentation: Augmentation) -> None:
+    pixels = PHOTO[:224, :224]  # the only crop there is
+    for seed in range(5):
+        assert not np.array_equal(view(augmentation, seed, pixels), pixels)
+
+
+def test_symmetric_operations_run_with_their_probabilities() -> None:
+    pixels = PHOTO[:224, :224]
+    encoded = Augmentation(True, 0, 0.5, (50, 60), blur_probability=0, jpeg_probability=0, flip_probability=0)
+    changed = sum(not np.array_equal(view(encoded, seed, pixels), pixels) for seed in range(200))
+    assert 70 < changed < 130
+    resized = Augmentation(True, 1, 0, blur_probability=0, jpeg_probability=0, flip_probability=0)
+    assert all(view(resized, seed, pixels).shape == (224, 224, 3) for seed in range(10))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(32, 400), st.integers(32, 400), st.integers(0, 2**32))
+def test_any_image_gives_a_full_view(height: int, width: int, seed: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    wild = Augmentation(symmetric=True, blur_probability=0.5, jpeg_probability=0.5)
+    result = view(wild, seed, pixels, size=64)
+    assert result.shape == (64, 64, 3)
+    assert result.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("settings_", "named"),
+    [
+        ({"flip_probability": 1.5}, "flip_probability: 1.5"),
+        ({"resize_probability": -0.1}, "resize_probability: -0.1"),
+        ({"encode_quality": (0, 50)}, "encode_quality: 0..50"),
+        ({"blur_sigma": (2, 1)}, "blur_sigma: 2..1"),
+    ],
+)
+def test_impossible_values_are_named(settings_: dict[str, object], named: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Augmentation(**settings_)  # type: ignore[arg-type]
+    assert named in str(caught.value)

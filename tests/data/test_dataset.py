@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aigdetect.data.augment import Augmentation
+from aigdetect.data.dataset import Unreadable, map_ordered, training_views, validation_view
+from aigdetect.data.layouts import Sample
+from aigdetect.errors import DataError, ImageError
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Sample:
+    path = tmp_path / "real" / "a.png"
+    path.parent.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    return Sample(str(path), 0, "a", root=str(tmp_path))
+
+
+def test_results_come_in_order_few_at_a_time_and_errors_in_their_place() -> None:
+    running, most, lock = 0, 0, threading.Lock()
+    taken: list[int] = []
+
+    def items():
+        for item in range(40):
+            taken.append(item)
+            yield item
+
+    def work(item: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.001 * (item % 3))
+        with lock:
+            running -= 1
+        if item == 7:
+            raise ImageError("seven")
+        return 10 * item
+
+    results = map_ordered(work, items(), workers=3)
+    first = next(results)
+    assert first == 0
+    assert len(taken) <= 7
+    rest = list(results)
+    assert str(rest[6]) == "seven"
+    assert [r for r in rest if not isinstance(r, ImageError)] == [10 * i for i in range(1, 40) if i != 7]
+    assert most <= 3
+
+
+def test_other_exceptions_are_raised() -> None:
+    def fault(_: int) -> int:
+        raise RuntimeError("a fault of ours")
+
+    with pytest.raises(RuntimeError):
+        list(map_ordered(fault, range(3), workers=2))
+
+
+def test_views_depend_on_seed_image_and_copy_alone(sample: Sample, tmp_path: Path) -> None:
+    options = {"size": 64, "augmentation": Augmentation(symmetric=True)}
+    many = training_views(sample, range(4), seed=5, **options)
+    assert len({view.tobytes() for view in many}) == 4
+    assert np.array_equal(training_views(sample, [2], seed=5, **options)[0], many[2])
+    assert not np.array_equal(training_views(sample, [2], seed=6, **options)[0], many[2])
+    # the same data set elsewhere
+    moved = tmp_path / "moved"
+    (moved / "real").mkdir(parents=True)
+    Path(sample.path).rename(moved / "real" / "a.png")
+    elsewhere = Sample(str(moved / "real" / "a.png"), 0, "a", root=str(moved))
+    assert np.array_equal(training_views(elsewhere, [2], seed=5, **options)[0], many[2])
+
+
+def test_the_validation_view_is_the_centre(sample: Sample) -> None:
+    pixels = np.asarray(Image.open(sample.path))
+    assert np.array_equal(validation_view(sample, size=64), pixels[13:77, 28:92])
+
+
+def test_unreadable_images_are_errors_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    for name in ("broken.png", "none.png"):
+        with pytest.raises(ImageError):
+            validation_view(Sample(str(tmp_path / name), 0, "a"), size=64)
+
+
+def test_a_share_of_unreadable_images_is_borne() -> None:
+    unreadable = Unreadable(100)
+    for index in range(5):
+        unreadable.add(f"{index}.png", "broken")
+    with pytest.raises(DataError, match=r"more than 5% of 100 images cannot be read, the last one 5\.png"):
+        unreadable.add("5.png", "broken")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from aigdetect.images.views import center_view, enlarge
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_larger_image_is_cropped_at_the_centre_and_never_resized() -> None:
+    pixels = noise(300, 501)
+    view = center_view(pixels, 224)
+    assert np.array_equal(view, pixels[38:262, 138:362])
+    assert view.flags["C_CONTIGUOUS"]
+
+
+def test_an_image_of_the_right_size_is_the_view() -> None:
+    pixels = noise(224, 224)
+    assert np.array_equal(center_view(pixels, 224), pixels)
+
+
+def test_a_smaller_image_is_enlarged_as_pillow_does() -> None:
+    pixels = noise(64, 96)
+    expected = np.asarray(Image.fromarray(pixels).resize((336, 224), Image.Resampling.BICUBIC))
+    assert np.array_equal(center_view(pixels, 224), expected[:, 56:280])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([32, 64]))
+def test_any_shape_gives_a_full_view(height: int, width: int, size: int) -> None:
+    view = center_view(noise(height, width), size)
+    assert view.shape == (size, size, 3)
+    assert view.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(32, 20_000), (20_000, 32)])
+def test_an_extreme_aspect_ratio_costs_little(shape: tuple[int, int]) -> None:
+    pixels = noise(*shape)
+    enlarged = enlarge(pixels, 224)
+    assert min(enlarged.shape[:2]) == 224
+    assert max(enlarged.shape[:2]) <= 4 * 224

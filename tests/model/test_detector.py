@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from skimage import data as photographs
+
+import aigdetect
+from aigdetect.errors import ImageError, ModelError, UsageError, WeightsError
+from aigdetect.images.views import center_view
+from aigdetect.model.card import ADAPTER_NAME, file_sha256, read_card
+from aigdetect.model.detector import Detector, choose_device, choose_precision, load_detector
+
+
+def load(tiny_model: Any, **options: Any) -> Detector:
+    return load_detector(tiny_model.folder, weights=tiny_model.weights, device="cpu", **options)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[np.ndarray]:
+    return [photographs.astronaut(), photographs.coffee(), photographs.chelsea(), photographs.rocket()]
+
+
+@pytest.fixture(scope="module")
+def views(photos: list[np.ndarray]) -> list[np.ndarray]:
+    return [center_view(photo[:, shift:], 160) for photo in photos for shift in (0, 40, 80, 120, 160)]
+
+
+def test_paths_images_and_arrays_score_the_same(
+    tiny_model: Any, photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "astronaut.png"
+    Image.fromarray(photos[0]).save(path)
+    detector = load(tiny_model)
+    scores = detector.score([path, str(path), Image.open(path), photos[0]])
+    assert len(set(scores)) == 1
+    assert 0 < scores[0].score < 1
+    assert scores[0].score == pytest.approx(1 / (1 + np.exp(-scores[0].logit)))
+    assert scores[0].verdict in {"ai", "uncertain", "real"}
+    assert detector.score([]) == []
+
+
+def test_logit_equals_the_plain_tower_with_the_bypass_added_by_hand(
+    tiny_model: Any, views: list[np.ndarray]
+) -> None:
+    import timm
+    import torch.nn.functional as F
+
+    adapter = load_file(tiny_model.folder / ADAPTER_NAME)
+    tower = timm.create_model("test_vit", pretrained=False, num_classes=0).eval()
+    tower.load_state_dict(load_file(tiny_model.weights))
+    owner = torch.tensor([-1, -1, 0, 1, 1, 2, 2, 2, 2])
+
+    def add_bypass(place: str) -> Any:
+        def hook(_module: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+            (x,) = inputs
+            gates = F.linear(x, adapter[f"{place}.router"]).softmax(-1)
+            gate, chosen = gates.max(-1, keepdim=True)
+            factor = torch.where(owner < 0, 1.0, torch.where(owner == chosen, gate, 0.0))
+            return output + (F.linear(x, adapter[f"{place}.down"]) * factor) @ adapter[f"{place}.up"].T
+
+        return hook
+
+    depth = len(tower.blocks)
+    for index in (depth - 2, depth - 1):
+        tower.blocks[index].mlp.register_forward_hook(add_bypass(f"block{index}_mlp"))
+    card = read_card(tiny_model.folder)
+    mean, std = (torch.tensor(values) for values in (card.preprocess.mean, card.preprocess.std))
+    expected = []
+    with torch.inference_mode():
+        for view in views:
+            image = ((torch.from_numpy(view) / 255 - mean) / std).permute(2, 0, 1)
+            expected.append(float(F.linear(tower(image[None]), adapter["head.weight"], adapter["head.bias"])))
+    for batch_size in (1, 3, 8):
+        logits = load(tiny_model, precision="float32", batch_size=batch_size).logits(views)
+        np.testing.assert_allclose(logits, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_neighbours_order_and_place_in_the_batch_do_not_change_a_bit(
+    tiny_model: Any, views: list[np.ndarray], precision: str
+) -> None:
+    detector = load(tiny_model, precision=precision, batch_size=8)
+    together = detector.logits(views)
+    assert detector.logits(views) == together
+    assert detector.logits(views[::-1]) == together[::-1]
+    assert [detector.logits([view])[0] for view in views] == together
+    assert detector.logits(views[3:]) == together[3:]
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(
+    tiny_model: Any, views: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load(tiny_model, precision="float32", batch_size=2).logits(views)
+    detector = load(tiny_model, precision="float32", batch_size=8)
+    forward = detector.network.forward
+
+    def cramped(batch: torch.Tensor) -> torch.Tensor:
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(batch)
+
+    monkeypatch.setattr(detector.network, "forward", cramped)
+    assert detector.logits(views) == expected
+    assert detector.batch_size == 2
+
+
+def test_out_of_memory_with_a_single_image_is_raised(
+    tiny_model: Any, views: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = load(tiny_model, batch_size=2)
+
+    def hopeless(_: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(detector.network, "forward", hopeless)
+    with pytest.raises(torch.OutOfMemoryError):
+        detector.logits(views)
+
+
+def test_the_package_offers_it(tiny_model: Any) -> None:
+    assert aigdetect.load_detector is load_detector
+    with pytest.raises(AttributeError):
+        aigdetect.nothing_of_that_name  # noqa: B018
+
+
+def test_what_cannot_be_scored_is_named(tiny_model: Any, tmp_path: Path) -> None:
+    detector = load(tiny_model)
+    (tmp_path / "text.jpg").write_text("no picture")
+    small = Image.new("RGB", (20, 300))
+    small.save(tmp_path / "small.png")
+    for image, named in (
+        (tmp_path / "none.png", "none.png"),
+        (tmp_path / "text.jpg", "text.jpg"),
+        (tmp_path / "small.png", "small.png: too small to score: 20x300"),
+        (small, "image 0: too small"),
+        (np.zeros((40, 40)), "image 0: array float64 (40, 40)"),
+    ):
+        with pytest.raises(ImageError) as caught:
+            detector.score([image])
+        assert named in str(caught.value)
+
+
+@pytest.fixture
+def copied(tiny_model: Any, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model.folder, tmp_path / "copy"))
+
+
+def change_adapter(folder: Path, change: Any) -> None:
+    state = load_file(folder / ADAPTER_NAME)
+    change(state)
+    old = file_sha256(folder / ADAPTER_NAME)
+    save_file(state, folder / ADAPTER_NAME)
+    card = folder / "model.yaml"
+    card.write_text(card.read_text().replace(old, file_sha256(folder / ADAPTER_NAME)))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda state: state.pop("head.bias"), "'head.bias' is missing"),
+        (lambda state: state.update(extra=torch.zeros(1)), "'extra' has no place"),
+        (
+            lambda state: state.update({"head.bias": torch.zeros(2)}),
+            "'head.bias' has shape (2,), expected (1,)",
+        ),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(tiny_model: Any, copied: Path, change: Any, named: str) -> None:
+    change_adapter(copied, change)
+    with pytest.raises(ModelError) as caught:
+        load_detector(copied, weights=tiny_model.weights)
+    assert named in str(caught.value)
+
+
+def test_a_damaged_adapter_is_refused(tiny_model: Any, copied: Path) -> None:
+    path = copied / ADAPTER_NAME
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="is not the card's"):
+        load_detector(copied, weights=tiny_model.weights)
+    path.unlink()
+    with pytest.raises(ModelError, match="missing"):
+        load_detector(copied, weights=tiny_model.weights)
+
+
+def test_other_weights_of_the_backbone_are_a_warning(tiny_model: Any, tmp_path: Path) -> None:
+    state = load_file(tiny_model.weights)
+    state["norm.bias"] += 1
+    save_file(state, tmp_path / "other.safetensors")
+    said: list[str] = []
+    load_detector(tiny_model.folder, weights=tmp_path / "other.safetensors", warn=said.append)
+    assert len(said) == 1
+    assert "tiny was trained on other weights of timm/test_vit" in said[0]
+    with pytest.warns(UserWarning, match="other weights"):
+        load_detector(tiny_model.folder, weights=tmp_path / "other.safetensors")
+
+
+def test_the_right_weights_are_no_warning(tiny_model: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(tiny_model)
+
+
+def test_weights_of_another_tower_are_refused(tiny_model: Any, tmp_path: Path) -> None:
+    state = load_file(tiny_model.weights)
+    del state["norm.bias"]
+    save_file(state, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=r"does not hold the image tower .* the first norm\.bias"):
+        load_detector(tiny_model.folder, weights=tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"device": "abacus"}, "device 'abacus'"),
+        ({"precision": "float8"}, "precision 'float8'"),
+        ({"batch_size": 0}, "batch size: 0"),
+        ({"fpr": 1.0}, "fpr: 1.0"),
+        ({"fpr": -0.1}, "fpr: -0.1"),
+    ],
+)
+def test_impossible_arguments_are_named(tiny_model: Any, options: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_detector(tiny_model.folder, weights=tiny_model.weights, **options)
+    assert named in str(caught.value)
+
+
+def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert choose_precision("auto", cuda) == "bfloat16"
+    assert choose_precision("float32", cuda) == "float32"
+    assert choose_precision("auto", torch.device("mps")) == "float32"
+    for amx, avx, expected in (
+        (True, False, "bfloat16"),
+        (False, True, "bfloat16"),
+        (False, False, "float32"),
+    ):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda answer=amx: answer, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda answer=avx: answer, raising=False)
+        assert choose_precision("auto", cpu) == expected
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="not on this machine"):
+            choose_device("cuda")

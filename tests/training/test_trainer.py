@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from aigdetect.data.layouts import find_samples
+from aigdetect.errors import DataError, UsageError
+from aigdetect.model.card import read_card
+from aigdetect.model.detector import load_detector
+from aigdetect.training.recipe import make_recipe
+from aigdetect.training.run import held_out_metrics, split_data, train_model
+from aigdetect.training.store import TokenStore, place_for
+from aigdetect.training.trainer import Step, Watch
+
+SMALL = {
+    "backbone": "timm/test_vit",
+    "blocks": 2,
+    "shared_rank": 2,
+    "expert_ranks": [1, 2],
+    "epochs": 3,
+    "copies": 2,
+    "batch_size": 8,
+    "lr": 0.01,
+    "precision": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Classes that differ in texture: generated images carry a checkerboard."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    board = 60 * (np.indices((170, 180)).sum(axis=0) // 4 % 2)[..., None]
+    for kind, pattern in (("real", 0), ("fake", board)):
+        for generator in ("one", "two"):
+            folder = root / kind / f"{kind}_{generator}"
+            folder.mkdir(parents=True)
+            for index in range(15):
+                base = rng.integers(0, 150, (1, 1, 3)) + rng.integers(0, 40, (170, 180, 3))
+                Image.fromarray((base + pattern).astype(np.uint8)).save(folder / f"{index}.png")
+    return root
+
+
+def train(data: Path, folder: Path, weights: Path, watch: Watch | None = None, **settings: Any) -> Any:
+    recipe = make_recipe(SMALL, settings)
+    split = split_data([find_samples(data)], recipe)
+    return train_model(split, recipe, folder, device="cpu", weights=weights, watch=watch)
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "small"
+    train(data, folder, tiny_weights, epochs=8)
+    return folder
+
+
+def test_learns_and_writes_a_model_that_loads(trained: Path, tiny_weights: Path, data: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert names == {"model.yaml", "adapter.safetensors", "log.jsonl", "curves.png"}
+    card = read_card(trained)
+    assert card.name == "small"
+    assert card.metrics["validation"]["auc"] > 0.95
+    detector = load_detector(trained, weights=tiny_weights, device="cpu", precision="float32")
+    real, fake = (detector.score(sorted((data / kind).rglob("*.png"))) for kind in ("real", "fake"))
+    assert np.mean([s.logit for s in fake]) > np.mean([s.logit for s in real]) + 1
+
+
+def test_the_card_tells_the_whole_story(trained: Path, tiny_weights: Path) -> None:
+    card = read_card(trained)
+    assert card.data["training"]["real"] == {"real_one": 12, "real_two": 12}
+    assert card.data["validation"]["generated"] == {"fake_one": 3, "fake_two": 3}
+    assert (card.calibration.real_count, card.calibration.generated_count) == (6, 6)
+    assert make_recipe(card.recipe) == make_recipe(SMALL, {"epochs": 8})
+    assert card.backbone_digest == load_detector(trained, weights=tiny_weights).card.backbone_digest
+
+
+def test_the_log_holds_every_step_and_epoch(trained: Path) -> None:
+    entries = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    steps = [entry for entry in entries if entry["type"] == "step"]
+    assert [entry["step"] for entry in steps] == list(range(1, 49))
+    for entry in steps:
+        assert entry["loss"] == pytest.approx(entry["bce"] + 0.01 * entry["balance"], rel=1e-5)
+        assert [len(load) for load in entry["load"]] == [2, 2]
+        assert all(sum(load) == pytest.approx(1) for load in entry["load"])
+    assert steps[-1]["lr"] < 0.1 * max(entry["lr"] for entry in steps)
+    assert len([entry for entry in entries if entry["type"] == "epoch"]) == 8
+
+
+def test_the_curves_are_a_picture(trained: Path) -> None:
+    with Image.open(trained / "curves.png") as image:
+        assert image.format == "PNG"
+        assert len(image.convert("L").getcolors(256) or []) > 10
+
+
+def adapter(folder: Path) -> bytes:
+    return (folder / "adapter.safetensors").read_bytes()
+
+
+def test_the_same_seed_gives_the_same_file(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    for name, settings in (("a", {}), ("b", {}), ("c", {"seed": 1})):
+        train(data, tmp_path / name, tiny_weights, **settings)
+    assert adapter(tmp_path / "a") == adapter(tmp_path / "b")
+    assert adapter(tmp_path / "a") != adapter(tmp_path / "c")
+
+
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_cached_tokens_give_what_computing_them_gives(
+    data: Path, tiny_weights: Path, tmp_path: Path, blocks: int
+) -> None:
+    # as many copies as epochs: both ways show the same views in the same order
+    for cache in ("memory", "disk", "none"):
+        train(data, tmp_path / cache, tiny_weights, cache=cache, copies=3, blocks=blocks)
+    assert adapter(tmp_path / "memory") == adapter(tmp_path / "disk")
+    losses = [
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / cache / "log.jsonl").read_text().splitlines()
+            if "bce" in line
+        ]
+        for cache in ("memory", "none")
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == [
+        "adapter.safetensors",
+        "curves.png",
+        "log.jsonl",
+        "model.yaml",
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"blocks": 0},
+        {"modules": ["attention"]},
+        {"modules": ["attention", "mlp"], "blocks": None},
+        {"shared_rank": 0},
+        {"expert_ranks": []},
+        {"expert_ranks": [4], "alpha": 8},
+        {"schedule": "constant"},
+        {"symmetric": True},
+        {"precision": "bfloat16"},
+    ],
+)
+def test_every_variant_trains_and_loads(
+    data: Path, tiny_weights: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    train(data, tmp_path / "m", tiny_weights, **{"epochs": 1, **settings})
+    detector = load_detector(tmp_path / "m", weights=tiny_weights, device="cpu")
+    assert len(detector.score([np.full((200, 200, 3), 9, dtype=np.uint8)])) == 1
+
+
+def test_unreadable_images_are_named_and_left_out(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    broken = copy / "real" / "real_one" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    warned: list[str] = []
+    for cache in ("memory", "none"):
+        warned.clear()
+        steps: list[Step] = []
+        train(copy, tmp_path / cache, tiny_weights, Watch(warn=warned.append, step=steps.append), cache=cache)
+        assert len(steps) == 18
+        assert all("3.png" in line for line in warned)
+        assert warned
+    for path in (copy / "fake").rglob("*.png"):
+        path.write_bytes(b"")
+        path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        train(copy, tmp_path / "m", tiny_weights)
+
+
+def test_a_data_set_with_its_own_validation_keeps_it(data: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split).symlink_to(data)
+    found = find_samples(tmp_path)
+    split = split_data([found], make_recipe())
+    assert {sample.split for sample in split.training} == {"train"}
+    assert {sample.split for sample in split.validation} == {"val"}
+
+
+def test_samples_are_drawn_uniformly_and_can_be_too_many(data: Path) -> None:
+    found = [find_samples(data)]
+    few = split_data(found, make_recipe({"samples": 10}))
+    assert len(few.training) == 10
+    assert set(few.training) <= set(split_data(found, make_recipe()).training)
+    with pytest.raises(UsageError, match="samples: 100 is more than the 48"):
+        split_data(found, make_recipe({"samples": 100}))
+
+
+def test_held_out_metrics_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    labels = [0] * 100 + [1] * 60
+    logits = np.concatenate([rng.normal(0, 1, 100), rng.normal(1, 1, 60)]).tolist()
+    metrics = held_out_metrics(logits, labels)
+    assert metrics["auc"] == pytest.approx(roc_auc_score(labels, logits), abs=1e-4)
+    assert metrics["average_precision"] == pytest.approx(average_precision_score(labels, logits), abs=1e-4)
+    above = sorted(logits[:100])[-6]  # five of a hundred reals lie above it
+    assert metrics["tpr_at_fpr_5"] == pytest.approx(np.mean(np.array(logits[100:]) > above), abs=1e-3)
+
+
+def test_store_in_memory_and_on_disk(tmp_path: Path) -> None:
+    for folder in (None, tmp_path):
+        store = TokenStore(4, (2, 3), torch.bfloat16, folder=folder)
+        values = torch.arange(24).view(4, 2, 3).bfloat16()
+        store[0:4] = values
+        assert torch.equal(store[torch.tensor([2, 0])], values[[2, 0]])
+        store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_tokens_are_kept(tmp_path: Path) -> None:
+    shape = (197, 768)
+    assert place_for("auto", 1000, shape, torch.bfloat16, tmp_path) == (True, None)
+    assert place_for("auto", 720_000, shape, torch.bfloat16, tmp_path) == (False, None)
+    assert place_for("disk", 720_000, shape, torch.bfloat16, tmp_path) == (True, tmp_path)
+    assert place_for("none", 1, shape, torch.bfloat16, tmp_path) == (False, None)
+
+
+def test_tokens_that_fit_nowhere_are_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="do not fit") as caught:
+        TokenStore(1 << 40, (1024,), torch.float32, folder=None)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_folder_must_be_one(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be made"):
+        train(data, tmp_path / "file" / "model", tiny_weights)
+
+
+def test_more_blocks_than_the_backbone_has_stops_before_any_work(
+    data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="blocks: 99 is more than"):
+        train(data, tmp_path / "m", tiny_weights, blocks=99)
+    assert not (tmp_path / "m").exists()
+
+
+def test_recipe_precision_is_what_was_used(trained: Path) -> None:
+    assert read_card(trained).recipe["precision"] == "float32"
+    assert replace(make_recipe(SMALL), precision="auto").precision == "auto"
