@@ -25,8 +25,8 @@ def center_view(pixels: Pixels, size: int) -> Pixels:
 
 
 def crop(pixels: Pixels, *, top: int, left: int, size: int) -> Pixels:
-    """Square of ``size`` pixels at ``(top, left)``, contiguous."""
-    return np.ascontiguousarray(pixels[top : top + size, left : left + size])
+    """Square of ``size`` pixels at ``(top, left)``: a copy, which does not keep the whole image in memory."""
+    return np.array(pixels[top : top + size, left : left + size])
 
 
 def enlarge(pixels: Pixels, size: int) -> Pixels:

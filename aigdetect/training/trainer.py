@@ -219,7 +219,7 @@ class Trainer:
         self, store: TokenStore, kept: Sequence[int], shuffled: Tensor, *, copy: int, copies: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
         samples = torch.tensor(kept)
-        for batch in torch.split(shuffled, self.recipe.batch_size):
+        for batch in torch.split(shuffled, self._batch_sizes(len(shuffled))):
             chosen = samples[batch]
             labels = [self.training[index].label for index in chosen.tolist()]
             yield store[chosen * copies + copy].to(self._device), self._labels(labels)
@@ -230,11 +230,23 @@ class Trainer:
             for sample, views in zip(samples, self._views(samples, [copy]), strict=True)
             if views is not None
         )
-        while batch := list(islice(readable, self.recipe.batch_size)):
+        for size in self._batch_sizes(len(samples)):
+            batch = list(islice(readable, size))
+            if not batch:  # some could not be read
+                return
             trunk = torch.cat(
                 [self._trunk([view for view, _ in part]) for part in _parts(batch, TRUNK_BATCH)]
             )
             yield trunk, self._labels([label for _, label in batch])
+
+    def _batch_sizes(self, count: int) -> list[int]:
+        """Sizes of the batches of an epoch: as few as needed, and as equal as can be.
+
+        A last batch of what happens to be left over, perhaps a single image, would shake the weights as much
+        as a full one.
+        """
+        batches = math.ceil(count / self.recipe.batch_size)
+        return [(count + index) // batches for index in range(batches)]
 
     def _views(self, samples: Sequence[Sample], copies: Sequence[int]) -> Iterator[list[Pixels] | None]:
         """Views of each sample, None where it cannot be read."""

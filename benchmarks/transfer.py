@@ -1,0 +1,110 @@
+"""How models do on generators they never saw: ``python benchmarks/transfer.py DATA MODEL...``.
+
+Scores every image of a labelled data set as a scan does, and prints one row per model: ROC AUC and average
+precision over all images and as the mean over generators (each against all real images), true-positive rate
+at 5 % false positives, and the share of real images called ``ai``. With ``--write``, the figures go into the
+models' cards under the name of the data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from aigdetect.data.layouts import Sample, count_by_generator, find_samples
+from aigdetect.images.find import Found
+from aigdetect.model.card import find_model_folder, read_card, write_card
+from aigdetect.model.detector import load_detector
+from aigdetect.scanning.pipeline import scan_found
+from aigdetect.training.run import held_out_metrics
+
+FIGURES = {
+    "auc": "AUC",
+    "average_precision": "AP",
+    "mean_auc": "mean AUC",
+    "mean_average_precision": "mean AP",
+    "tpr_at_fpr_5": "TPR at 5 % FPR",
+    "real_called_ai": "real called ai",
+}
+
+
+def score(model: str, samples: Sequence[Sample], precision: str) -> tuple[NDArray[np.float64], list[str]]:
+    """Logits and verdicts of all samples, in order."""
+    detector = load_detector(model, precision=precision)
+    records = list(scan_found((Found(sample.path, "image") for sample in samples), detector))
+    failed = [record.path for record in records if record.logit is None]
+    if failed:
+        raise SystemExit(f"{len(failed)} images could not be scored, the first is {failed[0]}")
+    return np.array([record.logit for record in records]), [str(record.verdict) for record in records]
+
+
+def figures(
+    samples: Sequence[Sample], logits: NDArray[np.float64], verdicts: Sequence[str]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Figures over all images, and AUC by generator against all real images."""
+    labels = np.array([sample.label for sample in samples])
+    names = np.array([sample.generator for sample in samples])
+    real = labels == 0
+    by_generator, precisions = {}, []
+    for name in sorted(set(names[~real])):
+        chosen = real | (names == name)
+        by_generator[str(name)] = round(float(roc_auc_score(labels[chosen], logits[chosen])), 4)
+        precisions.append(average_precision_score(labels[chosen], logits[chosen]))
+    flagged = np.array([verdict == "ai" for verdict in verdicts])
+    whole = held_out_metrics(logits.tolist(), labels.tolist())
+    return {
+        **whole,
+        "mean_auc": round(float(np.mean(list(by_generator.values()))), 4),
+        "mean_average_precision": round(float(np.mean(precisions)), 4),
+        "real_called_ai": round(float(flagged[real].mean()), 4),
+    }, by_generator
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", help="labelled data set, in any layout that train takes")
+    parser.add_argument("models", nargs="+", help="shipped models or model folders")
+    parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
+    parser.add_argument("--write", action="store_true", help="write the figures into the models' cards")
+    options = parser.parse_args()
+    samples = find_samples(options.data).samples
+    counts = count_by_generator(samples)
+    table = Table(title=f"{len(samples)} images of {options.data}")
+    table.add_column("model")
+    for title in FIGURES.values():
+        table.add_column(title, justify="right")
+    details = Table(title="AUC by generator")
+    details.add_column("model")
+    for count in counts:
+        if count.generated:
+            details.add_column(f"{count.generator} ({count.generated})", justify="right")
+    for model in options.models:
+        whole, by_generator = figures(samples, *score(model, samples, options.precision))
+        table.add_row(model, *(f"{whole[name]:.3f}" for name in FIGURES))
+        details.add_row(model, *(f"{value:.3f}" for value in by_generator.values()))
+        if options.write:
+            folder = find_model_folder(model)
+            card = read_card(folder)
+            entry = {
+                "real": sum(count.real for count in counts),
+                "generated": sum(count.generated for count in counts),
+                **whole,
+                "auc_by_generator": by_generator,
+            }
+            write_card(folder, replace(card, metrics={**card.metrics, Path(options.data).name: entry}))
+    console = Console(width=160)
+    console.print(table)
+    console.print(details)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The program as a whole: help, version, start-up, style."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aigdetect
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMANDS = [
+    [],
+    ["scan"],
+    ["train"],
+    ["models"],
+    ["models", "list"],
+    ["models", "info"],
+    ["models", "pull"],
+    ["models", "verify"],
+]
+HEAVY = {"torch", "numpy", "PIL", "open_clip", "timm", "sklearn", "scipy", "matplotlib", "onnx", "pydantic"}
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_answers_without_anything_heavy(command: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from aigdetect.cli.app import main\n"
+        f"sys.argv = ['aigdetect', *{command!r}, '--help']\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    status = end.code\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        f"print('STATUS', status, 'LOADED', sorted(loaded & {HEAVY!r}))\n"
+    )
+    done = python("-c", code)
+    assert "Usage: " in done.stdout
+    assert done.stdout.splitlines()[-1] == "STATUS 0 LOADED []", done.stderr
+
+
+def test_version() -> None:
+    done = python("-m", "aigdetect", "--version")
+    assert (done.returncode, done.stdout) == (0, f"aigdetect {aigdetect.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["sing"], ["scan", "--no-such-option", "x"], ["train"], ["scan"]])
+def test_bad_usage_is_status_2_and_says_so(arguments: list[str]) -> None:
+    done = python("-m", "aigdetect", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Usage" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_readme_names_every_command_and_option_it_shows() -> None:
+    import re
+
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for command in ("scan", "train", "models"):
+        assert f"aigdetect {command}" in readme
+    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
+    known = "".join(
+        python("-m", "aigdetect", *command, "--help", COLUMNS="300").stdout for command in COMMANDS
+    )
+    assert not {option for option in shown if option not in known} - {"--extra-index-url"}
