@@ -38,7 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Classes that differ in texture: generated images carry a checkerboard."""
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
-    board = 60 * (np.indices((170, 180)).sum(axis=0) // 4 % 2)[..., None]
+    board = 100 * (np.indices((170, 180)).sum(axis=0) // 8 % 2)[..., None]
     for kind, pattern in (("real", 0), ("fake", board)):
         for generator in ("one", "two"):
             folder = root / kind / f"{kind}_{generator}"

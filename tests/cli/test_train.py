@@ -1,0 +1,116 @@
+"""``aigdetect train`` as a process, on a tiny backbone; what it writes is then used by ``aigdetect scan``."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aigdetect.model.card import read_card
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aigdetect", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"},
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree in the layout of CNNDetection; the generated images are striped."""
+    root = tmp_path_factory.mktemp("work") / "progan"
+    rng = np.random.default_rng(0)
+    stripes = 120 * (np.arange(160) // 6 % 2)[None, :, None]
+    for kind in ("cat", "dog"):
+        for label, pattern in (("0_real", 0), ("1_fake", stripes)):
+            folder = root / kind / label
+            folder.mkdir(parents=True)
+            for index in range(8):
+                pixels = rng.integers(0, 120, (160, 160, 3)) + pattern
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index}.png")
+    return root
+
+
+def options(tiny_model: Any) -> list[object]:
+    return ["--backbone", tiny_model.backbone, "--weights", tiny_model.weights, "--device", "cpu"]
+
+
+def test_trains_a_model_that_scan_takes(data: Path, tiny_model: Any) -> None:
+    work = data.parent
+    recipe = work / "recipe.yaml"
+    recipe.write_text("epochs: 1\nblocks: 2\nlr: 1e-2\naugmentation:\n  symmetric: true\n")
+    arguments = ["--config", recipe.name, "--epochs", "6", "--batch-size", "8", "--expert-ranks", "2,3"]
+    done = run("train", "--data", data.name, "--out", "mine", *options(tiny_model), *arguments, cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "mine\n"
+    assert "0_real/1_fake folders" in done.stderr
+    assert "training on 24 images, 8 held out" in done.stderr
+    assert "epoch 6: held-out AUC" in done.stderr
+    assert "Traceback" not in done.stderr
+    card = read_card(work / "mine")
+    assert card.command.startswith("aigdetect train --data progan --out mine --backbone timm/test_vit")
+    assert (card.recipe["epochs"], card.recipe["blocks"], card.recipe["lr"]) == (6, 2, 0.01)
+    assert card.recipe["augmentation"]["symmetric"] is True
+    assert card.adapter.expert_ranks == (2, 3)
+    scan = run(
+        "scan", data.name, "--csv", "out.csv", "--model", "mine", "--weights", tiny_model.weights, cwd=work
+    )
+    assert scan.returncode == 0, scan.stderr
+    with (work / "out.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 32
+    assert {row["model"] for row in rows} == {"mine"}
+    mean = {
+        label: np.mean([float(row["logit"]) for row in rows if label in row["path"]])
+        for label in ("0_real", "1_fake")
+    }
+    assert mean["1_fake"] > mean["0_real"]
+
+
+def test_list_says_what_is_there_and_writes_nothing(data: Path) -> None:
+    before = sorted(data.parent.iterdir())
+    done = run("train", "--data", data.name, "--list", cwd=data.parent)
+    assert done.returncode == 0, done.stderr
+    assert "0_real/1_fake folders" in done.stderr
+    assert sorted(data.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--data", "none", "--out", "m"], "none"),
+        (["--data", "progan/cat/0_real", "--out", "m"], "only real images"),
+        (["--data", "progan"], "--out"),
+        (["--data", "progan", "--out", "m", "--shared-rank", "-1"], "shared_rank: -1"),
+        (["--data", "progan", "--out", "m", "--expert-ranks", "4,x"], "'x'"),
+        (["--data", "progan", "--out", "m", "--blocks", "some"], "'some'"),
+        (["--data", "progan", "--out", "m", "--lr", "-1"], "lr: -1"),
+        (["--data", "progan", "--out", "m", "--modules", "head"], "modules: ['head']"),
+        (["--data", "progan", "--out", "m", "--config", "none.yaml"], "none.yaml"),
+        (["--data", "progan", "--out", "m", "--backbone", "ViT-B-61"], "ViT-B-61"),
+        (["--data", "progan", "--out", "m", "--device", "abacus"], "abacus"),
+        (["--data", "progan", "--out", "progan"], "progan: is in use"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_2(data: Path, arguments: list[str], named: str) -> None:
+    done = run("train", *arguments, "--quiet", cwd=data.parent)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert named in done.stderr
+    assert not (data.parent / "m").exists()

@@ -1,0 +1,121 @@
+"""The model that comes with the program, on the real backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from open_clip.model import _build_vision_tower
+from safetensors.torch import load_file
+from skimage import data as photographs
+from sklearn.datasets import load_sample_images
+
+from aigdetect.images.views import center_view
+from aigdetect.model.card import (
+    ADAPTER_NAME,
+    DEFAULT_MODEL,
+    file_sha256,
+    find_model_folder,
+    read_card,
+    shipped_models,
+)
+from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.weights import Weights
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+_owner = torch.tensor([-1] * 8 + [0] * 4 + [1] * 8 + [2] * 16)
+
+
+@pytest.fixture(scope="module")
+def views() -> list[np.ndarray]:
+    """Windows of real photographs."""
+    photos = [
+        photographs.astronaut(),
+        photographs.coffee(),
+        photographs.chelsea(),
+        photographs.rocket(),
+        *load_sample_images().images,
+    ]
+    return [center_view(photo[:, shift:], 224) for photo in photos for shift in (0, 100)]
+
+
+def load(weights: Weights, precision: str, batch_size: int = 4) -> Detector:
+    return load_detector(weights=weights.path, device="cpu", precision=precision, batch_size=batch_size)
+
+
+def test_every_shipped_adapter_is_what_its_card_says() -> None:
+    assert DEFAULT_MODEL in shipped_models()
+    for name in shipped_models():
+        folder = find_model_folder(name)
+        card = read_card(folder)
+        assert card.name == name
+        assert file_sha256(folder / ADAPTER_NAME) == card.adapter_sha256
+        assert card.command.startswith("aigdetect train")
+
+
+def test_the_card_says_that_it_beats_the_linear_probe_on_generators_never_seen() -> None:
+    metrics = read_card(find_model_folder(DEFAULT_MODEL)).metrics
+    for figure in ("auc", "average_precision"):
+        assert metrics["test"][figure] > metrics["test, linear probe"][figure]
+
+
+def test_the_backbone_is_the_one_it_was_trained_on(real_weights: Weights) -> None:
+    assert read_card(find_model_folder(DEFAULT_MODEL)).backbone_digest == real_weights.digest
+
+
+def plain_logit(weights: Weights, view: np.ndarray) -> float:
+    """One image through open_clip's own tower, with the bypass added by hooks, written out."""
+    config = open_clip.get_model_config("ViT-B-16-quickgelu")
+    tower = _build_vision_tower(config["embed_dim"], config["vision_cfg"], quick_gelu=True).eval()
+    tower.load_state_dict(load_file(weights.path))
+    adapter = load_file(find_model_folder(DEFAULT_MODEL) / ADAPTER_NAME)
+
+    def add_bypass(place: str) -> Any:
+        def hook(_module: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+            (x,) = inputs
+            gate, chosen = F.linear(x, adapter[f"{place}.router"]).softmax(-1).max(-1, keepdim=True)
+            factor = torch.where(_owner < 0, 1.0, torch.where(_owner == chosen, gate, 0.0))
+            return output + (F.linear(x, adapter[f"{place}.down"]) * factor) @ adapter[f"{place}.up"].T
+
+        return hook
+
+    for index in (9, 10, 11):
+        tower.transformer.resblocks[index].mlp.register_forward_hook(add_bypass(f"block{index}_mlp"))
+    mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN)
+    std = torch.tensor(open_clip.OPENAI_DATASET_STD)
+    with torch.inference_mode():
+        image = ((torch.from_numpy(view) / 255 - mean) / std).permute(2, 0, 1)
+        return float(F.linear(tower(image[None]), adapter["head.weight"], adapter["head.bias"]))
+
+
+def test_float32_agrees_with_plain_open_clip_and_between_batch_sizes(
+    real_weights: Weights, views: list[np.ndarray]
+) -> None:
+    ours = load(real_weights, "float32", 4).logits(views)
+    np.testing.assert_allclose(load(real_weights, "float32", 1).logits(views[:3]), ours[:3], atol=1e-3)
+    np.testing.assert_allclose(load(real_weights, "float32", 7).logits(views), ours, atol=1e-3)
+    expected = [plain_logit(real_weights, view) for view in views[:3]]
+    np.testing.assert_allclose(ours[:3], expected, atol=1e-3)
+
+
+def test_bfloat16_is_near_float32_and_the_same_whatever_the_neighbours(
+    real_weights: Weights, views: list[np.ndarray]
+) -> None:
+    exact = load(real_weights, "float32").logits(views)
+    detector = load(real_weights, "bfloat16")
+    near = detector.logits(views)
+    assert np.mean(np.abs(np.array(near) - exact)) < 0.05
+    assert detector.logits(views[::-1]) == near[::-1]
+    assert [detector.logits([view])[0] for view in views] == near
+
+
+def test_the_example_photographs_are_not_accused(real_weights: Weights) -> None:
+    examples = sorted(path for path in (REPOSITORY / "examples").iterdir() if path.suffix in {".png", ".jpg"})
+    assert len(examples) == 4
+    scores = load(real_weights, "float32").score(examples)
+    assert all(score.verdict != "ai" for score in scores)
