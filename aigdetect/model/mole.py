@@ -91,6 +91,11 @@ def collect_routing() -> Iterator[list[Routing]]:
         _collected.reset(token)
 
 
+def collecting_routing() -> bool:
+    """Whether this code runs inside :func:`collect_routing`."""
+    return _collected.get() is not None
+
+
 class LowRankMixture(nn.Module):
     """Shared and token-routed low-rank experts from ``in_width`` to ``out_width``.
 

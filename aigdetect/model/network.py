@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aigdetect.errors import ModelError
+from aigdetect.model.mole import collecting_routing
 from aigdetect.model.tower import AdapterConfig, ImageTower, adapt
 
 
@@ -61,14 +62,19 @@ class MoleNetwork(nn.Module):
             tokens ``(B, T, d)`` that enter the first adapted block or, if none is adapted, the embedding
             ``(B, embed_dim)``; in the precision of the tower, without gradient.
         """
-        tokens = self.tower.run_blocks(self.tower.stem(self.normalise(views)), stop=self.first_block)
-        return tokens if self.bypasses else self.tower.embed(tokens)
+        tokens = self.tower.stem(self.normalise(views))
+        if not self.bypasses:
+            return self.tower.finish(tokens, start=0)
+        return self.tower.run_blocks(tokens, stop=self.first_block)
 
     def tail(self, trunk: Tensor) -> Tensor:
         """Output of :meth:`trunk` to logits ``(B,)``, float32."""
         embedding = trunk
-        if self.bypasses:
+        if self.bypasses and (self.training or collecting_routing()):
+            # the router of the last block is wanted for every token
             embedding = self.tower.embed(self.tower.run_blocks(trunk, start=self.first_block))
+        elif self.bypasses:
+            embedding = self.tower.finish(trunk, start=self.first_block)
         with torch.autocast(embedding.device.type, enabled=False):
             return cast(Tensor, self.head(embedding.float())).squeeze(-1)
 

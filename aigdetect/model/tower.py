@@ -90,15 +90,13 @@ class SelfAttention(nn.Module):
     and in bfloat16 on a CPU it trains several times slower. Called as open_clip's blocks call it.
 
     Attributes:
-        joint: bypass beside the query, key and value projections, or None.
-        out: bypass beside the output projection, or None.
+        bypasses: bypasses beside the query, key, value and output projections; empty for none.
     """
 
     def __init__(self, base: nn.MultiheadAttention) -> None:
         super().__init__()
         self.base = base
-        self.joint: JointBypass | None = None
-        self.out: LowRankMixture | None = None
+        self.bypasses = nn.ModuleDict()
 
     def forward(
         self,
@@ -108,23 +106,41 @@ class SelfAttention(nn.Module):
         need_weights: bool = False,
         attn_mask: Tensor | None = None,
     ) -> tuple[Tensor, None]:
-        """Self-attention of ``query`` ``(B, T, d)``; key and value must be the same tensor.
+        """Attention of some tokens to all.
+
+        Args:
+            query: ``(B, Q, d)``, the tokens that look.
+            key: ``(B, T, d)``, the tokens that are looked at.
+            value: the same tensor as ``key``.
+            need_weights: must be false.
+            attn_mask: added to the attention logits, ``(Q, T)``.
+
+        Returns:
+            ``(B, Q, d)``, and None in the place of the weights.
 
         Raises:
-            ValueError: for anything but self-attention without weights.
+            ValueError: if key and value differ, or weights are wanted.
         """
-        if key is not query or value is not query or need_weights:
+        if value is not key or need_weights:
             raise ValueError("only self-attention without weights is computed here")
-        batch, tokens, width = query.shape
-        joint = F.linear(query, self.base.in_proj_weight, self.base.in_proj_bias)
-        if self.joint is not None:
-            joint = joint + self.joint(query)
-        heads = joint.view(batch, tokens, 3, self.base.num_heads, width // self.base.num_heads)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)
+        weights = torch.chunk(self.base.in_proj_weight, 3)
+        biases = torch.chunk(self.base.in_proj_bias, 3)
+        q = self._project(query, weights[0], biases[0], "query")
+        k = self._project(key, weights[1], biases[1], "key")
+        v = self._project(key, weights[2], biases[2], "value")
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
-        mixed = mixed.transpose(1, 2).reshape(batch, tokens, width)
-        output = self.base.out_proj(mixed)
-        return (output if self.out is None else output + self.out(mixed)), None
+        mixed = mixed.transpose(1, 2).flatten(2)
+        output: Tensor = self.base.out_proj(mixed)
+        return (output + self.bypasses["out"](mixed) if self.bypasses else output), None
+
+    def _project(self, x: Tensor, weight: Tensor, bias: Tensor, name: str) -> Tensor:
+        """``(B, T, d)`` through one projection and its bypass to ``(B, heads, T, d / heads)``."""
+        projected = F.linear(x, weight, bias)
+        if self.bypasses:
+            projected = projected + self.bypasses[name](x)
+        batch, tokens, width = projected.shape
+        heads = self.base.num_heads
+        return projected.view(batch, tokens, heads, width // heads).transpose(1, 2)
 
 
 class ImageTower(nn.Module, ABC):
@@ -173,14 +189,22 @@ class ImageTower(nn.Module, ABC):
         """Tokens ``(B, T, d)`` of the last block to the embedding ``(B, embed_dim)``, not normalised."""
 
     @abstractmethod
-    def adapt_attention(self, block: nn.Module, joint: JointBypass, out: LowRankMixture) -> None:
-        """Put bypasses beside the joint query-key-value and the output projection of one block."""
+    def adapt_attention(self, block: nn.Module, bypasses: dict[str, LowRankMixture]) -> None:
+        """Put bypasses beside the ``query``, ``key``, ``value`` and ``out`` projections of one block."""
 
     def run_blocks(self, tokens: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """Tokens ``(B, T, d)`` through the blocks ``start`` to ``stop`` (exclusive; None for all)."""
         for block in cast("Iterator[nn.Module]", islice(self.blocks, start, stop)):
             tokens = block(tokens)
         return tokens
+
+    def finish(self, tokens: Tensor, start: int) -> Tensor:
+        """Tokens ``(B, T, d)`` that enter block ``start`` to the embedding ``(B, embed_dim)``.
+
+        What the embedding does not depend on may be left out: a tower may know of a shorter way than
+        :meth:`run_blocks` and :meth:`embed`.
+        """
+        return self.embed(self.run_blocks(tokens, start))
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images ``(B, 3, S, S)`` to embeddings ``(B, embed_dim)``."""
@@ -229,12 +253,23 @@ class ClipTower(ImageTower):
         pooled, _ = base._pool(tokens)
         return cast(Tensor, pooled if base.proj is None else pooled @ base.proj)
 
-    def adapt_attention(self, block: nn.Module, joint: JointBypass, out: LowRankMixture) -> None:
+    def finish(self, tokens: Tensor, start: int) -> Tensor:
+        """See :meth:`ImageTower.finish`: of the last block, only the class token is wanted."""
+        base, last = cast(Any, self.base), cast(Any, self.blocks[-1])
+        plain = base.attn_pool is None and base.pool_type == "tok" and isinstance(last.attn, SelfAttention)
+        if not plain or start == len(self.blocks):
+            return super().finish(tokens, start)
+        tokens = self.run_blocks(tokens, start, len(self.blocks) - 1)
+        normed = last.ln_1(tokens)
+        leading = tokens[:, :1] + last.ls_1(last.attn(normed[:, :1], normed, normed)[0])
+        return self.embed(leading + last.ls_2(last.mlp(last.ln_2(leading))))
+
+    def adapt_attention(self, block: nn.Module, bypasses: dict[str, LowRankMixture]) -> None:
         """See :meth:`ImageTower.adapt_attention`."""
         attention = cast(Any, block).attn
         if not isinstance(attention, SelfAttention):
             raise UsageError(f"modules: attention of the kind {type(attention).__name__} cannot be adapted")
-        attention.joint, attention.out = joint, out
+        attention.bypasses.update(bypasses)
 
 
 class TimmTower(ImageTower):
@@ -262,13 +297,14 @@ class TimmTower(ImageTower):
             return cast(Tensor, trunk.forward_head(trunk.norm(tokens), pre_logits=True))
         return cast(Tensor, cast(Any, self.base).head(trunk.forward_head(trunk.norm(tokens))))
 
-    def adapt_attention(self, block: nn.Module, joint: JointBypass, out: LowRankMixture) -> None:
+    def adapt_attention(self, block: nn.Module, bypasses: dict[str, LowRankMixture]) -> None:
         """See :meth:`ImageTower.adapt_attention`."""
         attention = cast(Any, block).attn
         if not (isinstance(attention.qkv, nn.Linear) and isinstance(attention.proj, nn.Linear)):
             raise UsageError(f"modules: attention of the kind {type(attention).__name__} cannot be adapted")
+        joint = JointBypass([bypasses[name] for name in ("query", "key", "value")])
         attention.qkv = Beside(attention.qkv, joint)
-        attention.proj = Beside(attention.proj, out)
+        attention.proj = Beside(attention.proj, bypasses["out"])
 
 
 def adapt(tower: ImageTower, config: AdapterConfig) -> nn.ModuleDict:
@@ -296,8 +332,8 @@ def adapt(tower: ImageTower, config: AdapterConfig) -> nn.ModuleDict:
     for index in range(config.first_block(depth), depth):
         block = cast(Any, tower.blocks[index])
         if "attention" in config.modules:
-            joint = JointBypass([bypass(f"block{index}_attention_{n}") for n in ("query", "key", "value")])
-            tower.adapt_attention(block, joint, bypass(f"block{index}_attention_out"))
+            names = ("query", "key", "value", "out")
+            tower.adapt_attention(block, {name: bypass(f"block{index}_attention_{name}") for name in names})
         if "mlp" in config.modules:
             block.mlp = Beside(block.mlp, bypass(f"block{index}_mlp"))
     return bypasses

@@ -62,6 +62,27 @@ def test_blocks_can_be_run_in_two_parts() -> None:
     assert torch.equal(tower.embed(tower.run_blocks(tokens, start=3)), tower(x))
 
 
+@pytest.mark.parametrize("make", [clip_tower, timm_tower])
+@pytest.mark.parametrize("modules", MODULES)
+def test_the_short_way_gives_the_same_embedding(make, modules) -> None:
+    tower = make()
+    bypasses = adapt(tower, AdapterConfig(blocks=2, modules=modules))
+    for bypass in bypasses.values():
+        torch.nn.init.normal_(bypass.up, std=0.1)  # type: ignore[arg-type]
+    tokens = tower.stem(images(3, tower.image_size))
+    for start in (0, len(tower.blocks) - 1, len(tower.blocks)):
+        whole = tower.embed(tower.run_blocks(tokens, start))
+        torch.testing.assert_close(tower.finish(tokens, start), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_every_token_is_routed_where_routing_is_collected() -> None:
+    network = MoleNetwork(clip_tower(), AdapterConfig()).eval()
+    views = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    with torch.inference_mode(), collect_routing() as routings:
+        network(views)
+    assert [tuple(routing.chosen.shape) for routing in routings] == [(2, 17)] * 3
+
+
 @pytest.mark.parametrize(
     ("config", "places"),
     [
