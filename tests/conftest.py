@@ -21,6 +21,17 @@ from aigdetect.model import index
 from aigdetect.model.weights import Weights, find_weights
 from aigdetect.model.wheel import OPENAI_VIT_B_16, TowerWheel
 
+# tiny towers are slower with threads, much so beside anything else that runs; child processes inherit this
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
 # --- the real thing ----------------------------------------------------------------------------------------
 
 

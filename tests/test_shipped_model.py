@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,14 @@ from aigdetect.model.weights import Weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _owner = torch.tensor([-1] * 8 + [0] * 4 + [1] * 8 + [2] * 16)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _all_processors() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

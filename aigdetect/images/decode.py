@@ -25,6 +25,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from aigdetect.errors import ImageError
 from aigdetect.images.find import HEAD_BYTES, sniff
+from aigdetect.images.jpeg import jpeg_quality
 
 MAX_PIXELS = 100_000_000
 """Images of more pixels are refused unless the caller allows them."""
@@ -72,16 +73,6 @@ _ORIENTATION = 0x0112
 _NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE, _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 254, 258, 322, 323, 50706
 
 _PROFILE_SPACE = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
-
-# annex K of the JPEG standard, row by row: the luminance table that libjpeg scales by quality
-_IJG_LUMA = np.array(
-    [
-        *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
-        *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
-        *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
-        *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
-    ]
-)
 
 Image.init()
 pillow_heif.register_heif_opener()
@@ -487,14 +478,7 @@ def _jpeg_quality(image: JpegImageFile) -> int | None:
     table = image.quantization.get(image.layer[0][3]) if image.layer else None
     if table is None or len(table) != 64:
         return None
-    distances = [int(np.abs(_ijg_table(quality) - table).sum()) for quality in range(1, 101)]
-    return 1 + int(np.argmin(distances))
-
-
-def _ijg_table(quality: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    table: np.ndarray[Any, np.dtype[np.int64]] = np.clip((_IJG_LUMA * scale + 50) // 100, 1, 255)
-    return table
+    return jpeg_quality(table)
 
 
 # -- pixels ----------------------------------------------------------------------------------------------

@@ -87,25 +87,42 @@ class Calibration:
         return min(max(value, -math.log10(self.generated_count)), math.log10(self.real_count))
 
     def thresholds(self, *, fpr: float = DEFAULT_FPR, fnr: float = DEFAULT_FNR) -> Thresholds:
-        """Thresholds from error rates on the held-out images.
+        """Thresholds that keep error rates on new images like the held-out ones.
+
+        Split conformal prediction: if ``k`` of ``n`` held-out images lie beyond a threshold, a new image of
+        the same kind does with a probability of at most ``(k + 1) / (n + 1)``. So ``k`` is the largest number
+        for which that is within the rate asked for, and 0 if there is none: then the sample is too small to
+        support the rate, see :meth:`supports`.
 
         Args:
-            fpr: at most this share of the held-out real images lies above ``ai``.
-            fnr: at most this share of the held-out generated images lies below ``real``.
+            fpr: rate at which real images may lie above ``ai``.
+            fnr: rate at which generated images may lie below ``real``.
 
         Returns:
             thresholds that never contradict the score: ``ai`` is at a score of 0.5 or more, ``real`` at 0.5
             or less.
+
+        Source: V. Vovk et al., Algorithmic Learning in a Random World, 2005, section 2.2.
         """
         even = -self.intercept / self.slope
-        above = math.floor(fpr * len(self.real_logits))
-        below = math.floor(fnr * len(self.generated_logits))
-        highest_real = self.real_logits[max(0, len(self.real_logits) - 1 - above)]
-        lowest_generated = self.generated_logits[min(below, len(self.generated_logits) - 1)]
+        highest_real = self.real_logits[-1 - _beyond(fpr, self.real_count, len(self.real_logits))]
+        lowest_generated = self.generated_logits[
+            _beyond(fnr, self.generated_count, len(self.generated_logits))
+        ]
         return Thresholds(ai=max(highest_real, even), real=min(lowest_generated, even))
+
+    def supports(self, fpr: float) -> bool:
+        """Whether there are enough held-out real images to keep the rate ``fpr``."""
+        return fpr * (self.real_count + 1) >= 1
 
     def _log_odds(self, logit: float) -> float:
         return self.slope * logit + self.intercept
+
+
+def _beyond(rate: float, count: int, kept: int) -> int:
+    """How many of the ``kept`` values, thinned from ``count``, may lie beyond a threshold."""
+    allowed = max(0, math.floor(rate * (count + 1) + 1e-9) - 1)
+    return min(math.floor(allowed * (kept - 1) / max(1, count - 1)), kept - 1)
 
 
 def fit_calibration(logits: Sequence[float], labels: Sequence[int]) -> Calibration:

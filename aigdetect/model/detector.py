@@ -179,7 +179,7 @@ def load_detector(
 
     folder = find_model_folder(os.fspath(name_or_folder))
     card = read_card(folder)
-    thresholds = _thresholds(card, fpr)
+    thresholds = _thresholds(card, fpr, warn)
     chosen_device = choose_device(device)
     chosen_precision = choose_precision(precision, chosen_device)
     if batch_size is not None and batch_size < 1:
@@ -259,11 +259,16 @@ def _cpu_multiplies_bfloat16() -> bool:
     return any(check is not None and check() for check in checks)
 
 
-def _thresholds(card: ModelCard, fpr: float | None) -> Thresholds:
+def _thresholds(card: ModelCard, fpr: float | None, warn: Callable[[str], None]) -> Thresholds:
     if fpr is None:
         fpr = DEFAULT_FPR
     if not 0 <= fpr < 1:
         raise UsageError(f"fpr: {fpr} is not in 0..1")
+    if not card.calibration.supports(fpr):
+        warn(
+            f"{card.name} was calibrated on {card.calibration.real_count} real images, too few for a "
+            f"false-positive rate of {fpr:g}: ai means above all of them"
+        )
     return card.calibration.thresholds(fpr=fpr)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aigdetect.data.audit import ImageFacts, Leak, audit, jpeg_quality, measure_leaks, read_facts
+from aigdetect.data.audit import ImageFacts, Leak, audit, measure_leaks, read_facts
 from aigdetect.data.layouts import Sample
+from aigdetect.images.jpeg import jpeg_quality
 
 
 def facts(

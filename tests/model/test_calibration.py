@@ -67,11 +67,11 @@ def known(
 
 
 def test_thresholds_by_hand() -> None:
-    reals = [float(i) for i in range(-99, 1)]  # -99 .. 0
-    generated = [float(i) for i in range(-4, 96)]  # -4 .. 95
-    thresholds = known([r + 10 for r in reals], generated).thresholds(fpr=0.01, fnr=0.05)
-    assert thresholds.ai == 9.0  # exactly one of 100 reals, the one at 10, lies above
-    assert thresholds.real == 0.0  # the score 0.5; five of 100 lie below 1, which is more than even
+    reals = [float(i) for i in range(-188, 11)]  # 199 of them, the highest 10
+    generated = [float(i) for i in range(-4, 95)]  # 99 of them, the lowest -4
+    thresholds = known(reals, generated).thresholds(fpr=0.01, fnr=0.05)
+    assert thresholds.ai == 9.0  # one lies above: (1 + 1) / (199 + 1) is 1 %
+    assert thresholds.real == 0.0  # four lie below; five would be (5 + 1) / (99 + 1), more than 5 %
     assert [thresholds.verdict(x) for x in (9.5, 9.0, 5.0, 0.0, -0.5)] == [
         "ai",
         "uncertain",
@@ -81,9 +81,26 @@ def test_thresholds_by_hand() -> None:
     ]
 
 
+def test_a_sample_too_small_for_the_rate_flags_nothing_like_it() -> None:
+    calibration = known([float(i) for i in range(50)], [60.0])
+    assert calibration.thresholds(fpr=0.01).ai == 49.0
+    assert not calibration.supports(0.01)
+    assert calibration.supports(0.02)
+
+
+def test_new_images_like_the_held_out_ones_keep_the_rate() -> None:
+    rng = np.random.default_rng(0)
+    flagged = []
+    for _ in range(400):
+        reals = rng.normal(0, 1, 150)
+        threshold = known(reals.tolist(), [9.0], intercept=9.0).thresholds(fpr=0.05).ai
+        flagged.append(np.mean(rng.normal(0, 1, 200) > threshold))
+    assert 0.035 < np.mean(flagged) < 0.05
+
+
 def test_a_verdict_never_contradicts_the_score() -> None:
     calibration = known([-5.0, -4.0], [4.0, 5.0], intercept=1.0)
-    thresholds = calibration.thresholds(fpr=0.5, fnr=0.5)
+    thresholds = calibration.thresholds(fpr=0.9, fnr=0.9)
     assert thresholds.ai == thresholds.real == -1.0
     assert calibration.score(thresholds.ai) == pytest.approx(0.5)
 

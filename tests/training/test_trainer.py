@@ -38,13 +38,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Classes that differ in texture: generated images carry a checkerboard."""
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
-    board = 100 * (np.indices((170, 180)).sum(axis=0) // 8 % 2)[..., None]
+    board = 100 * (np.indices((64, 72)).sum(axis=0) // 4 % 2)[..., None]
     for kind, pattern in (("real", 0), ("fake", board)):
         for generator in ("one", "two"):
             folder = root / kind / f"{kind}_{generator}"
             folder.mkdir(parents=True)
             for index in range(15):
-                base = rng.integers(0, 150, (1, 1, 3)) + rng.integers(0, 40, (170, 180, 3))
+                base = rng.integers(0, 150, (1, 1, 3)) + rng.integers(0, 40, (64, 72, 3))
                 Image.fromarray((base + pattern).astype(np.uint8)).save(folder / f"{index}.png")
     return root
 
