@@ -128,7 +128,8 @@ def test_many_logits_are_thinned_and_keep_their_tails() -> None:
     assert calibration.real_count == 30_000
     assert calibration.real_logits[-1] == pytest.approx(max(logits[:30_000]), abs=1e-4)
     exact = float(np.quantile(logits[:30_000], 0.99))
-    assert calibration.thresholds(fpr=0.01).ai == pytest.approx(exact, abs=0.02)
+    # thinning may only raise the threshold, and by little
+    assert exact <= calibration.thresholds(fpr=0.01).ai < exact + 0.03
 
 
 def test_scores_at_the_ends_do_not_overflow() -> None:
