@@ -189,9 +189,9 @@ def load_detector(
     )
     if found.digest != card.backbone_digest:
         warn(
-            f"{card.name} was trained on other weights of {card.backbone} "
-            f"(digest {card.backbone_digest[:12]}) "
-            f"than {found.path} (digest {found.digest[:12]}): its logits may differ by about half a per cent"
+            f"{card.name} was trained on other weights of {card.backbone} (digest "
+            f"{card.backbone_digest[:12]}) than {found.path} (digest {found.digest[:12]}): its logits may "
+            f"differ by about half a per cent; aigdetect models pull {card.name} fetches the right ones"
         )
     network = MoleNetwork(tower, adapter_config(card.adapter))
     network.load_adapter_state(_read_adapter(folder, card))
