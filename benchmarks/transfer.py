@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,9 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="shipped models or model folders")
     parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
     parser.add_argument("--write", action="store_true", help="write the figures into the models' cards")
+    parser.add_argument(
+        "--beside", metavar="NAME=FOLDER", help="a baseline, whose figures go into the models' cards, too"
+    )
     options = parser.parse_args()
     samples = find_samples(options.data).samples
     counts = count_by_generator(samples)
@@ -87,20 +91,27 @@ def main() -> None:
     for count in counts:
         if count.generated:
             details.add_column(f"{count.generator} ({count.generated})", justify="right")
-    for model in options.models:
+    baseline_name, _, baseline = (options.beside or "").partition("=")
+    data = Path(options.data).name
+    entries: dict[str, dict[str, Any]] = {}
+    for model in filter(None, [*options.models, baseline]):
         whole, by_generator = figures(samples, *score(model, samples, options.precision))
         table.add_row(model, *(f"{whole[name]:.3f}" for name in FIGURES))
         details.add_row(model, *(f"{value:.3f}" for value in by_generator.values()))
-        if options.write:
+        entries[model] = {
+            "real": sum(count.real for count in counts),
+            "generated": sum(count.generated for count in counts),
+            **whole,
+            "auc_by_generator": by_generator,
+        }
+    if options.write:
+        for model in options.models:
             folder = find_model_folder(model)
             card = read_card(folder)
-            entry = {
-                "real": sum(count.real for count in counts),
-                "generated": sum(count.generated for count in counts),
-                **whole,
-                "auc_by_generator": by_generator,
-            }
-            write_card(folder, replace(card, metrics={**card.metrics, Path(options.data).name: entry}))
+            metrics = {**card.metrics, data: entries[model]}
+            if baseline:
+                metrics[f"{data}, {baseline_name}"] = entries[baseline]
+            write_card(folder, replace(card, metrics=metrics))
     console = Console(width=160)
     console.print(table)
     console.print(details)

@@ -22,7 +22,7 @@ COMMANDS = [
     ["models", "pull"],
     ["models", "verify"],
 ]
-HEAVY = {"torch", "numpy", "PIL", "open_clip", "timm", "sklearn", "scipy", "matplotlib", "onnx", "pydantic"}
+HEAVY = {"torch", "numpy", "PIL", "open_clip", "timm", "sklearn", "scipy", "matplotlib", "onnx"}
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

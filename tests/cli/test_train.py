@@ -59,7 +59,7 @@ def test_trains_a_model_that_scan_takes(data: Path, tiny_model: Any) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "mine\n"
     assert "0_real/1_fake folders" in done.stderr
-    assert "training on 24 images, 8 held out" in done.stderr
+    assert "training on 26 images, 6 held out" in done.stderr
     assert "epoch 6: held-out AUC" in done.stderr
     assert "Traceback" not in done.stderr
     card = read_card(work / "mine")
