@@ -555,6 +555,8 @@ def _rows(path: str) -> Iterator[_Row]:
             yield from _named_rows(path, file, header)
     except OSError as error:
         raise DataError(f"cannot read {path!r}: {error.strerror}") from error
+    except csv.Error as error:  # Python 3.10 refuses NUL bytes
+        raise DataError(f"{path!r} is no list of images: {error}") from error
     except UnicodeError as error:
         raise DataError(f"cannot read {path!r} as text: {error}; save it as UTF-8") from error
 

@@ -102,7 +102,7 @@ def test_lossy_formats_come_close(format: str) -> None:
     assert np.abs(image.pixels.astype(int) - np.asarray(gradient())).mean() < 6
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK"])
 def test_colour_modes_convert_as_pillow_does(mode: str) -> None:
     data = encoded(gradient().convert(mode), "TIFF")
     expected = Image.open(io.BytesIO(data)).convert("RGB")
@@ -118,8 +118,8 @@ def test_lab() -> None:
         assert np.abs(decode(data).pixels.astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("mode", ["HSV", "RGBX", "RGBa", "La", "PA"])
-def test_modes_that_no_file_has(mode: str) -> None:
+@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "RGBX", "RGBa", "La", "PA"])
+def test_modes_that_few_files_or_none_have(mode: str) -> None:
     by_way_of = {"RGBa": "RGBA", "La": "LA", "PA": "P"}.get(mode, mode)
     image = gradient().convert(by_way_of)
     expected = np.asarray(image.convert("RGB"))
