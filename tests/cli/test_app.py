@@ -78,3 +78,11 @@ def test_the_readme_names_every_command_and_option_it_shows() -> None:
         python("-m", "aigdetect", *command, "--help", COLUMNS="300").stdout for command in COMMANDS
     )
     assert not {option for option in shown if option not in known} - {"--extra-index-url"}
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    import re
+
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^python3 -m venv .*pytest$", readme, flags=re.MULTILINE)
+    assert command in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8").splitlines()
