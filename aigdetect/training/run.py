@@ -173,6 +173,7 @@ def _write_adapter(folder: Path, network: MoleNetwork) -> str:
 
     temporary = folder / f".{ADAPTER_NAME}.part"
     save_file(network.adapter_state(), temporary)
+    temporary.chmod(0o644)  # safetensors makes files private, and models are shared
     temporary.replace(folder / ADAPTER_NAME)
     return file_sha256(folder / ADAPTER_NAME)
 
