@@ -61,7 +61,7 @@ def tower_work(views: list[Pixels], precision: str, batch_size: int) -> Work:
     """Run the frozen tower alone."""
     tower, _ = load_tower("ViT-B-16")
     tower.set_precision(PRECISIONS[precision])
-    images = _normalised(views, tower.mean, tower.std).to(PRECISIONS[precision])
+    images = _normalised(views, tower.mean, tower.std)
 
     def work() -> None:
         with torch.inference_mode():

@@ -47,9 +47,8 @@ class MoleNetwork(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(tower.std).view(3, 1, 1), persistent=False)
 
     def normalise(self, views: Tensor) -> Tensor:
-        """Views ``(B, S, S, 3)`` uint8, 0..255, to the tower's input ``(B, 3, S, S)`` in its precision."""
-        images = (views.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        return images.to(self.tower.precision)
+        """Views ``(B, S, S, 3)`` uint8, 0..255, to the tower's input ``(B, 3, S, S)``, float32."""
+        return (views.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     @torch.no_grad()
     def trunk(self, views: Tensor) -> Tensor:
@@ -60,7 +59,7 @@ class MoleNetwork(nn.Module):
 
         Returns:
             tokens ``(B, T, d)`` that enter the first adapted block or, if none is adapted, the embedding
-            ``(B, embed_dim)``; in the precision of the tower, without gradient.
+            ``(B, embed_dim)``; float32, without gradient.
         """
         tokens = self.tower.stem(self.normalise(views))
         if not self.bypasses:

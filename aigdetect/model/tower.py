@@ -172,8 +172,14 @@ class ImageTower(nn.Module, ABC):
         self.image_size = image_size
         self.mean = mean
         self.std = std
-        # before any bypass is put in: these, and only these, may be cast to the precision of inference
-        self._frozen = list(base.parameters())
+        # taken before any bypass is put in: these, and only these, are ever cast
+        self._matrices = [
+            parameter
+            for block in self.blocks
+            for layer in (cast(Any, block).attn, cast(Any, block).mlp)
+            for parameter in layer.parameters()
+        ]
+        self._cast_on_entry()
 
     @property
     @abstractmethod
@@ -210,15 +216,20 @@ class ImageTower(nn.Module, ABC):
         """Normalised images ``(B, 3, S, S)`` to embeddings ``(B, embed_dim)``."""
         return self.embed(self.run_blocks(self.stem(images)))
 
-    @property
-    def precision(self) -> torch.dtype:
-        """Dtype of the frozen parameters."""
-        return self._frozen[0].dtype
-
     def set_precision(self, dtype: torch.dtype) -> None:
-        """Cast the frozen parameters, and only these, to ``dtype``."""
-        for parameter in self._frozen:
+        """Multiply in ``dtype`` inside the attention and the MLP of every block.
+
+        Tokens between the blocks, norms, stem, bypasses beside MLPs and routers stay in float32: a residual
+        stream in bfloat16 moves tokens to other experts, and then logits by far more than its rounding.
+        """
+        for parameter in self._matrices:
             parameter.data = parameter.data.to(dtype)
+
+    def _cast_on_entry(self) -> None:
+        """Let attention and MLP of every block take tokens of any precision."""
+        for block in self.blocks:
+            cast(Any, block).attn.register_forward_pre_hook(_cast_inputs)
+            cast(Any, block).mlp.register_forward_pre_hook(_cast_inputs)
 
     def train(self, mode: bool = True) -> ImageTower:
         """Switch bypasses to training; the frozen tower stays in evaluation (no dropout)."""
@@ -227,16 +238,22 @@ class ImageTower(nn.Module, ABC):
         return self
 
 
+def _cast_inputs(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Inputs of a layer in the precision of its weights; what was one tensor stays one."""
+    dtype = next(layer.parameters()).dtype
+    cast_ = {id(item): item.to(dtype) for item in inputs if isinstance(item, Tensor)}
+    return tuple(cast_.get(id(item), item) for item in inputs)
+
+
 class ClipTower(ImageTower):
     """An open_clip ``VisionTransformer``; its attention is changed in place to :class:`SelfAttention`."""
 
     def __init__(self, base: nn.Module, **facts: Any) -> None:
-        super().__init__(base, **facts)
-        for block in self.blocks:
-            attention = cast(Any, block).attn
+        for block in cast(Any, base).transformer.resblocks:
             # open_clip's blocks with extras bring an attention of their own, which is left alone
-            if isinstance(attention, nn.MultiheadAttention):
-                cast(Any, block).attn = SelfAttention(attention)
+            if isinstance(block.attn, nn.MultiheadAttention):
+                block.attn = SelfAttention(block.attn)
+        super().__init__(base, **facts)
 
     @property
     def blocks(self) -> nn.ModuleList:

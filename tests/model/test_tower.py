@@ -139,25 +139,37 @@ def test_only_bypasses_and_head_train() -> None:
     network.train()
     for bypass in network.bypasses.values():
         torch.nn.init.normal_(bypass.up, std=0.1)  # type: ignore[arg-type]
-    frozen = [p.clone() for p in network.tower._frozen]
     trainable = network.trainable()
-    assert {id(p) for p in network.parameters() if p.requires_grad} == {id(p) for p in trainable.values()}
+    ours = {id(parameter) for parameter in trainable.values()}
+    assert {id(p) for p in network.parameters() if p.requires_grad} == ours
+    frozen = [(p, p.clone()) for p in network.parameters() if id(p) not in ours]
     optimiser = torch.optim.AdamW(trainable.values(), lr=0.1)
     views = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)
     network(views).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trainable.values())
     optimiser.step()
-    assert all(torch.equal(a, b) for a, b in zip(frozen, network.tower._frozen, strict=True))
-    assert all(p.grad is None for p in network.tower._frozen)
+    assert len(frozen) > 40
+    assert all(torch.equal(now, before) and now.grad is None for now, before in frozen)
 
 
-def test_frozen_part_is_cast_and_the_bypasses_stay_float32() -> None:
-    network = MoleNetwork(clip_tower(), AdapterConfig())
+@pytest.mark.parametrize("make", [clip_tower, timm_tower])
+@pytest.mark.parametrize("modules", MODULES)
+def test_lower_precision_is_for_the_matrices_of_the_frozen_blocks_alone(make, modules) -> None:
+    network = MoleNetwork(make(), AdapterConfig(blocks=2, modules=modules)).eval()
+    size = network.tower.image_size
+    views = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
+    exact = network(views)
     network.tower.set_precision(torch.bfloat16)
-    assert network.tower.precision == torch.bfloat16
+    cast = {name for name, p in network.named_parameters() if p.dtype == torch.bfloat16}
+    assert cast
+    assert all(".attn." in name or ".mlp." in name for name in cast)
     assert all(p.dtype == torch.float32 for p in network.trainable().values())
-    logits = network(torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8))
-    assert logits.dtype == torch.float32
+    assert network.trunk(views).dtype == torch.float32
+    near = network(views)
+    assert near.dtype == torch.float32
+    assert 0 < float((near - exact).detach().abs().max()) < 0.1
+    network.tower.set_precision(torch.float32)
+    assert float((network(views) - exact).detach().abs().max()) < 0.1
 
 
 @pytest.mark.parametrize("backbone", sorted(PAPER))
