@@ -41,6 +41,11 @@ EXTENSIONS = frozenset((_DECODED + _RAW + _NOT_DECODED).split())
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (
+        0,
+        b"PNG\r\n\x1a\n",
+        "PNG",
+    ),  # its first byte lost on the way, as happens to files passed on as 7-bit text
     (0, b"GIF87a", "GIF"),
     (0, b"GIF89a", "GIF"),
     (0, b"II*\0", "TIFF"),
