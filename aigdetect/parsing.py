@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 #: what a dataclass says of itself (``__pydantic_config__``) so that unknown keys are refused
 STRICT_KEYS = {"extra": "forbid"}
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of plain data.
+
+    Raises:
+        ValueError: in one line, naming the file, if it cannot be read or is not valid YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid YAML") from error
 
 
 def parse(kind: type[T], data: Mapping[str, Any]) -> T:

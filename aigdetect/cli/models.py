@@ -258,8 +258,8 @@ def _check_models() -> Iterator[Check]:
     from aigdetect.model.card import ADAPTER_NAME, find_model_folder, shipped_models
 
     for name in shipped_models():
-        path = find_model_folder(name) / ADAPTER_NAME
-        yield Check("model", name, str(path), _fault(_verify_model, path))
+        folder = find_model_folder(name)
+        yield Check("model", name, str(folder / ADAPTER_NAME), _fault(_verify_model, folder))
 
 
 def _check_backbones() -> Iterator[Check]:
@@ -269,18 +269,10 @@ def _check_backbones() -> Iterator[Check]:
         yield Check("backbone", file.backbone, str(file.path), _fault(verify_tower, file))
 
 
-def _verify_model(adapter: Path) -> None:
-    from aigdetect.model.card import file_sha256, read_card
+def _verify_model(folder: Path) -> None:
+    from aigdetect.model.card import check_adapter, read_card
 
-    expected = read_card(adapter.parent).adapter_sha256
-    try:
-        digest = file_sha256(adapter)
-    except OSError as error:
-        raise ModelError(f"{adapter}: cannot be read ({error.strerror}); restore the model folder") from error
-    if digest != expected:
-        raise ModelError(
-            f"{adapter}: damaged (digest {digest[:12]}, not {expected[:12]}); restore the model folder"
-        )
+    check_adapter(folder, read_card(folder))
 
 
 def _fault(verify: Any, subject: Any) -> str:

@@ -12,7 +12,7 @@ import yaml
 
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.model.calibration import Calibration
-from aigdetect.parsing import STRICT_KEYS, parse
+from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
 
 CARD_VERSION = 1
 CARD_NAME = "model.yaml"
@@ -134,11 +134,9 @@ def read_card(folder: Path) -> ModelCard:
     """
     path = folder / CARD_NAME
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: not valid YAML; restore the model folder") from error
+        data = read_yaml(path)
+    except ValueError as error:
+        raise ModelError(f"{error}; restore the model folder") from error
     if not isinstance(data, dict):
         raise ModelError(f"{path}: not a model card; restore the model folder")
     version = data.pop("card_version", None)
@@ -151,6 +149,27 @@ def read_card(folder: Path) -> ModelCard:
         return parse(ModelCard, data)
     except ValueError as error:
         raise ModelError(f"{path}: incomplete or misstated ({error}); restore the model folder") from error
+
+
+def check_adapter(folder: Path, card: ModelCard) -> Path:
+    """The adapter file of a model folder, after its digest was checked against the card's.
+
+    Raises:
+        ModelError: if it is missing, cannot be read or is damaged.
+    """
+    path = folder / ADAPTER_NAME
+    if not path.is_file():
+        raise ModelError(f"{path}: missing; restore the model folder")
+    try:
+        digest = file_sha256(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); restore the model folder") from error
+    if digest != card.adapter_sha256:
+        raise ModelError(
+            f"{path}: digest {digest[:12]} is not the card's {card.adapter_sha256[:12]}; "
+            "restore the model folder"
+        )
+    return path
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

@@ -19,11 +19,10 @@ from aigdetect.images.views import Pixels, center_view
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import DEFAULT_FPR, Thresholds, Verdict
 from aigdetect.model.card import (
-    ADAPTER_NAME,
     DEFAULT_MODEL,
     AdapterCard,
     ModelCard,
-    file_sha256,
+    check_adapter,
     find_model_folder,
     read_card,
 )
@@ -276,14 +275,7 @@ def _read_adapter(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = folder / ADAPTER_NAME
-    if not path.is_file():
-        raise ModelError(f"{path}: missing; restore the model folder")
-    if (digest := file_sha256(path)) != card.adapter_sha256:
-        raise ModelError(
-            f"{path}: digest {digest[:12]} is not the card's {card.adapter_sha256[:12]}; "
-            "restore the model folder"
-        )
+    path = check_adapter(folder, card)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
-
 from aigdetect.data.augment import Augmentation
 from aigdetect.errors import UsageError
-from aigdetect.parsing import STRICT_KEYS, parse
+from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
 
 SCHEDULES = ("cosine", "constant")
 CACHES = ("auto", "memory", "disk", "none")
@@ -101,11 +99,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
         UsageError: if it cannot be read or is no mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid YAML") from error
+        data = read_yaml(path)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     if data is None:
         return {}
     if not isinstance(data, dict):

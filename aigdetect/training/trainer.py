@@ -120,11 +120,10 @@ class Trainer:
         """
         torch.manual_seed(self.recipe.seed)
         held_out = self._trunk_of_validation()
-        steps_per_epoch = math.ceil(len(self.training) / self.recipe.batch_size)
         optimiser = torch.optim.AdamW(
             self.network.trainable().values(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay
         )
-        total = steps_per_epoch * self.recipe.epochs
+        total = len(self._batch_sizes(len(self.training))) * self.recipe.epochs
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(self._lr_factor, total=total))
         step = 0
         last = Epoch(0, (), ())
@@ -174,27 +173,27 @@ class Trainer:
     def _batches(self) -> Generator[Iterator[tuple[Tensor, Tensor]], None, None]:
         """One iterator over batches of trunk outputs and labels for each epoch."""
         order = torch.Generator().manual_seed(self.recipe.seed)
-        keep, place, shape, dtype = self._plan()
+        copies = min(self.recipe.copies, self.recipe.epochs)
+        rows = len(self.training) * copies
+        shape, dtype = self._trunk_form()
+        keep, place = place_for(self.recipe.cache, rows, shape, dtype, self.folder)
         if not keep:
             for epoch in range(self.recipe.epochs):
                 indices = torch.randperm(len(self.training), generator=order).tolist()
                 yield self._computed([self.training[index] for index in indices], copy=epoch)
             return
-        copies = min(self.recipe.copies, self.recipe.epochs)
-        store = TokenStore(len(self.training) * copies, shape, dtype, folder=place)
+        store = TokenStore(rows, shape, dtype, folder=place)
         with closing(store):
             kept = self._fill(store, copies)
             for epoch in range(self.recipe.epochs):
                 shuffled = torch.randperm(len(kept), generator=order)
                 yield self._stored(store, kept, shuffled, copy=epoch % copies, copies=copies)
 
-    def _plan(self) -> tuple[bool, Path | None, tuple[int, ...], torch.dtype]:
+    def _trunk_form(self) -> tuple[tuple[int, ...], torch.dtype]:
+        """Shape and dtype of what the trunk gives for one view."""
         size = self.network.tower.image_size
         probe = self._trunk([np.zeros((size, size, 3), dtype=np.uint8)])
-        shape, dtype = tuple(probe.shape[1:]), probe.dtype
-        rows = len(self.training) * min(self.recipe.copies, self.recipe.epochs)
-        keep, place = place_for(self.recipe.cache, rows, shape, dtype, self.folder)
-        return keep, place, shape, dtype
+        return tuple(probe.shape[1:]), probe.dtype
 
     def _fill(self, store: TokenStore, copies: int) -> list[int]:
         """Fill the store, ``copies`` rows per sample in the order of the samples.
