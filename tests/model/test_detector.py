@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reference import add_bypasses, plain_logit
 from safetensors.torch import load_file, save_file
 from skimage import data as photographs
 
@@ -51,33 +52,15 @@ def test_logit_equals_the_plain_tower_with_the_bypass_added_by_hand(
     tiny_model: Any, views: list[np.ndarray]
 ) -> None:
     import timm
-    import torch.nn.functional as F
 
     adapter = load_file(tiny_model.folder / ADAPTER_NAME)
     tower = timm.create_model("test_vit", pretrained=False, num_classes=0).eval()
     tower.load_state_dict(load_file(tiny_model.weights))
-    owner = torch.tensor([-1, -1, 0, 1, 1, 2, 2, 2, 2])
-
-    def add_bypass(place: str) -> Any:
-        def hook(_module: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
-            (x,) = inputs
-            gates = F.linear(x, adapter[f"{place}.router"]).softmax(-1)
-            gate, chosen = gates.max(-1, keepdim=True)
-            factor = torch.where(owner < 0, 1.0, torch.where(owner == chosen, gate, 0.0))
-            return output + (F.linear(x, adapter[f"{place}.down"]) * factor) @ adapter[f"{place}.up"].T
-
-        return hook
-
-    depth = len(tower.blocks)
-    for index in (depth - 2, depth - 1):
-        tower.blocks[index].mlp.register_forward_hook(add_bypass(f"block{index}_mlp"))
-    card = read_card(tiny_model.folder)
-    mean, std = (torch.tensor(values) for values in (card.preprocess.mean, card.preprocess.std))
-    expected = []
-    with torch.inference_mode():
-        for view in views:
-            image = ((torch.from_numpy(view) / 255 - mean) / std).permute(2, 0, 1)
-            expected.append(float(F.linear(tower(image[None]), adapter["head.weight"], adapter["head.bias"])))
+    last = len(tower.blocks) - 1
+    mlps = {f"block{index}_mlp": tower.blocks[index].mlp for index in (last - 1, last)}
+    add_bypasses(mlps, adapter, ranks=(2, 1, 2, 4))
+    preprocess = read_card(tiny_model.folder).preprocess
+    expected = [plain_logit(tower, adapter, view, mean=preprocess.mean, std=preprocess.std) for view in views]
     for batch_size in (1, 3, 8):
         logits = load(tiny_model, precision="float32", batch_size=batch_size).logits(views)
         np.testing.assert_allclose(logits, expected, atol=1e-3)

@@ -1,0 +1,42 @@
+"""The detector written out once more, on a library's own tower: what tests compare the program with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def add_bypasses(mlps: Mapping[str, nn.Module], adapter: Mapping[str, Tensor], ranks: Sequence[int]) -> None:
+    """Add the bypass of every place to its MLP's output by hooks; the first rank is the shared expert's."""
+    owner = torch.tensor([expert - 1 for expert, rank in enumerate(ranks) for _ in range(rank)])
+
+    def hook_of(place: str) -> Any:
+        def hook(_module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+            (x,) = inputs
+            gate, chosen = F.linear(x, adapter[f"{place}.router"]).softmax(-1).max(-1, keepdim=True)
+            factor = torch.where(owner < 0, 1.0, torch.where(owner == chosen, gate, 0.0))
+            return output + (F.linear(x, adapter[f"{place}.down"]) * factor) @ adapter[f"{place}.up"].T
+
+        return hook
+
+    for place, mlp in mlps.items():
+        mlp.register_forward_hook(hook_of(place))
+
+
+def plain_logit(
+    tower: nn.Module,
+    adapter: Mapping[str, Tensor],
+    view: np.ndarray,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> float:
+    """Logit of one view, unbatched."""
+    with torch.inference_mode():
+        image = ((torch.from_numpy(view) / 255 - torch.tensor(mean)) / torch.tensor(std)).permute(2, 0, 1)
+        return float(F.linear(tower(image[None]), adapter["head.weight"], adapter["head.bias"]))
