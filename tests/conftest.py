@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -20,6 +21,10 @@ from aigdetect.errors import WeightsError
 from aigdetect.model import index
 from aigdetect.model.weights import Weights, find_weights
 from aigdetect.model.wheel import OPENAI_VIT_B_16, TowerWheel
+
+# the same examples in every run; set HYPOTHESIS_PROFILE=default to look for new ones
+hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deterministic"))
 
 # tiny towers are slower with threads, much so beside anything else that runs; child processes inherit this
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -174,9 +174,8 @@ def check_adapter(folder: Path, card: ModelCard) -> Path:
 
 def write_card(folder: Path, card: ModelCard) -> None:
     """Write the card of a model folder, atomically."""
-    text = yaml.safe_dump(
-        card.as_dict(), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
-    )
+    # ASCII: YAML would fold unusual line breaks in a name, and names need not be valid text at all
+    text = yaml.safe_dump(card.as_dict(), sort_keys=False, width=110, default_flow_style=None)
     temporary = folder / f".{CARD_NAME}.part"
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(folder / CARD_NAME)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aigdetect.errors import ModelError, UsageError
@@ -44,6 +44,8 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.text(max_size=30))
+@example(0.0, 1.0, "line\x85breaks\u2028of all\r\nkinds\n")
+@example(0.0, 1.0, "no text: \udcff\udc80")
 def test_round_trip_of_any_values(
     tmp_path_factory: pytest.TempPathFactory, a: float, b: float, text: str
 ) -> None:
