@@ -120,8 +120,8 @@ def scan(
     2 nothing done; 3 with --fail-on ai if an image was flagged, even if
     others failed; 130 interrupted, with all finished rows written.
     """
-    from aigdetect.images.decode import MAX_PIXELS
     from aigdetect.images.find import find_files
+    from aigdetect.images.opening import MAX_PIXELS
     from aigdetect.model.card import DEFAULT_MODEL, find_model_folder, read_card
     from aigdetect.scanning.pipeline import Tally, scan_found
 

@@ -19,8 +19,9 @@ from typing import Protocol
 
 from aigdetect.errors import ImageError
 from aigdetect.evidence.provenance import read_provenance
-from aigdetect.images.decode import MAX_PIXELS, decode, require_scorable
+from aigdetect.images.decode import decode, require_scorable
 from aigdetect.images.find import Found
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import Pixels
 from aigdetect.scanning.record import Record, Scored
 
