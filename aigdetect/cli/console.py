@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -35,12 +36,10 @@ class Terminal:
 
     Attributes:
         quiet: only errors are said.
-        verbose: details are said, too.
         debug: errors come with their traceback.
     """
 
     quiet: bool = False
-    verbose: bool = False
     debug: bool = False
 
     def results(self) -> Console:
@@ -61,15 +60,20 @@ class Terminal:
         if not self.quiet:
             self._write(text)
 
-    def detail(self, text: str) -> None:
-        """Say one line on standard error if verbose."""
-        if self.verbose and not self.quiet:
-            self._write(text)
-
     def warn(self, text: str) -> None:
         """Say a warning on standard error, unless quiet."""
         if not self.quiet:
             self._write(f"warning: {text}")
+
+    def show_log(self, level: int) -> None:
+        """Say what the program logs from ``level`` on.
+
+        Facts of the run come from ``logging.INFO`` on, tracebacks of single files from ``logging.DEBUG`` on.
+        """
+        log = logging.getLogger("aigdetect")
+        if not any(isinstance(handler, _ToTerminal) for handler in log.handlers):
+            log.addHandler(_ToTerminal(self))
+        log.setLevel(min(level, log.level or level))
 
     def error(self, error: BaseException) -> None:
         """Say one line about an error, with its traceback if asked for."""
@@ -107,6 +111,18 @@ class Terminal:
     def _write(text: str) -> None:
         sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
+
+
+class _ToTerminal(logging.Handler):
+    """Shows the log in a form that cannot drive the terminal."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).splitlines():
+            self._terminal.say(line)
 
 
 def printable(text: str) -> str:

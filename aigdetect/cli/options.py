@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -14,18 +15,38 @@ from aigdetect.cli.console import Terminal
 terminal = Terminal()
 
 
-def _fill(name: str) -> Callable[[bool], bool]:
+def _if_given(act: Callable[[], None]) -> Callable[[bool], bool]:
     def callback(value: bool) -> bool:
         if value:
-            setattr(terminal, name, True)
+            act()
         return value
 
     return callback
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only errors.", callback=_fill("quiet"))]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", callback=_fill("verbose"))]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", callback=_fill("debug"))]
+def _quiet() -> None:
+    terminal.quiet = True
+
+
+def _verbose() -> None:
+    terminal.show_log(logging.INFO)
+
+
+def _debug() -> None:
+    terminal.debug = True
+    terminal.show_log(logging.DEBUG)
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only errors.", callback=_if_given(_quiet))]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Say what runs: device, precision, thresholds.", callback=_if_given(_verbose)
+    ),
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show tracebacks of errors.", callback=_if_given(_debug))
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 WeightsFile = Annotated[
     Path | None,

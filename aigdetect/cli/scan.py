@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
@@ -125,8 +124,6 @@ def scan(
     from aigdetect.model.card import DEFAULT_MODEL, find_model_folder, read_card
     from aigdetect.scanning.pipeline import Tally, scan_found
 
-    if debug:
-        _show_log()
     # all that can be wrong with the command is said before anything slow begins
     outputs = _Outputs(csv=csv, jsonl=jsonl, json=json, force=force)
     outputs.check()
@@ -319,17 +316,3 @@ def _summarise(tally: Tally, start: float, outputs: _Outputs) -> None:
     if files := [target for target in outputs.targets if target != STDIO]:
         terminal.say("written to " + ", ".join(files))
     terminal.say("absence of detection is no proof of authenticity")
-
-
-class _ToTerminal(logging.Handler):
-    """Shows the log, tracebacks of single files among it, in a form that cannot drive the terminal."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        for line in self.format(record).splitlines():
-            terminal.say(line)
-
-
-def _show_log() -> None:
-    log = logging.getLogger("aigdetect")
-    log.addHandler(_ToTerminal())
-    log.setLevel(logging.DEBUG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | Pixels"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # small batches keep the activations of a block inside a CPU's cache
 BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ def load_detector(
         )
     network = MoleNetwork(tower, adapter_config(card.adapter))
     network.load_adapter_state(_read_adapter(folder, card))
-    return Detector(
+    detector = Detector(
         network,
         card,
         device=chosen_device,
@@ -202,6 +205,13 @@ def load_detector(
         batch_size=batch_size or BATCH_SIZES.get(chosen_device.type, BATCH_SIZES["cpu"]),
         thresholds=thresholds,
     )
+    _log.info(
+        "%s (adapter %s) on %s, on %s in %s, %d images a batch, %d threads; ai above a logit of %.2f, "
+        "real below %.2f",
+        *(card.name, card.adapter_sha256[:12], found.path, chosen_device, chosen_precision),
+        *(detector.batch_size, torch.get_num_threads(), thresholds.ai, thresholds.real),
+    )
+    return detector
 
 
 def adapter_config(card: AdapterCard) -> AdapterConfig:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from aigdetect.training.trainer import Epoch, Step, Trainer, Watch
 
 LOG_NAME = "log.jsonl"
 CURVES_NAME = "curves.png"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,11 @@ def train_model(
     network = MoleNetwork(tower, config)
     network.tower.set_precision(PRECISIONS[recipe.precision])
     network.to(chosen)
+    _log.info(
+        "%s from %s, on %s in %s, %d threads; %d parameters train, %d stay frozen",
+        *(recipe.backbone, found.path, chosen, recipe.precision, torch.get_num_threads()),
+        *(_count(network.parameters(), trained) for trained in (True, False)),
+    )
     _make(folder)
     with _Log(folder / LOG_NAME, watch) as log:
         trainer = Trainer(network, recipe, split.training, split.validation, folder, workers, log.watch)
@@ -159,6 +167,10 @@ def held_out_metrics(logits: Sequence[float], labels: Sequence[int]) -> dict[str
         "average_precision": round(float(average_precision_score(labels, logits)), 4),
         "tpr_at_fpr_5": round(float(tpr[np.flatnonzero(fpr <= 0.05)[-1]]), 4),
     }
+
+
+def _count(parameters: Iterable[torch.nn.Parameter], trained: bool) -> int:
+    return sum(parameter.numel() for parameter in parameters if parameter.requires_grad == trained)
 
 
 def _make(folder: Path) -> None:

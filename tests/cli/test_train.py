@@ -54,13 +54,15 @@ def test_trains_a_model_that_scan_takes(data: Path, tiny_model: Any) -> None:
     work = data.parent
     recipe = work / "recipe.yaml"
     recipe.write_text("epochs: 1\nblocks: 2\nlr: 1e-2\naugmentation:\n  symmetric: true\n")
-    arguments = ["--config", recipe.name, "--epochs", "6", "--batch-size", "8", "--expert-ranks", "2,3"]
+    arguments = ["--config", recipe.name, "--epochs", "6", "--batch-size", "8", "--expert-ranks", "2,3", "-v"]
     done = run("train", "--data", data.name, "--out", "mine", *options(tiny_model), *arguments, cwd=work)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "mine\n"
     assert "0_real/1_fake folders" in done.stderr
     assert "training on 26 images, 6 held out" in done.stderr
     assert "epoch 6: held-out AUC" in done.stderr
+    trained = 2 * (2 * 64 * (8 + 2 + 3) + 2 * 64) + 64 + 1  # two blocks of experts and router, and the head
+    assert f"; {trained} parameters train" in done.stderr
     assert "Traceback" not in done.stderr
     card = read_card(work / "mine")
     assert card.command.startswith("aigdetect train --data progan --out mine --backbone timm/test_vit")
@@ -68,9 +70,11 @@ def test_trains_a_model_that_scan_takes(data: Path, tiny_model: Any) -> None:
     assert card.recipe["augmentation"]["symmetric"] is True
     assert card.adapter.expert_ranks == (2, 3)
     scan = run(
-        "scan", data.name, "--csv", "out.csv", "--model", "mine", "--weights", tiny_model.weights, cwd=work
+        *("scan", data.name, "--csv", "out.csv", "--model", "mine", "--weights", tiny_model.weights, "-v"),
+        cwd=work,
     )
     assert scan.returncode == 0, scan.stderr
+    assert f"mine (adapter {card.adapter_sha256[:12]}) on {tiny_model.weights}, on cpu in " in scan.stderr
     with (work / "out.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 32
