@@ -17,6 +17,7 @@ from aigdetect.model.mole import LowRankMixture, MixtureConfig
 
 AdaptedModule = Literal["mlp", "attention"]
 ADAPTED_MODULES: tuple[AdaptedModule, ...] = ("mlp", "attention")
+_QUICK_GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,7 @@ class SelfAttention(nn.Module):
         q = self._project(query, weights[0], biases[0], "query")
         k = self._project(key, weights[1], biases[1], "key")
         v = self._project(key, weights[2], biases[2], "value")
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
-        mixed = mixed.transpose(1, 2).flatten(2)
+        mixed = _attend(q, k, v, attn_mask).transpose(1, 2).flatten(2)
         output: Tensor = self.base.out_proj(mixed)
         return (output + self.bypasses["out"](mixed) if self.bypasses else output), None
 
@@ -141,6 +141,16 @@ class SelfAttention(nn.Module):
         batch, tokens, width = projected.shape
         heads = self.base.num_heads
         return projected.view(batch, tokens, heads, width // heads).transpose(1, 2)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention of ``(B, heads, Q, c)`` to ``(B, heads, T, c)``."""
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or mask is not None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    # torch's fused kernel is slower than its batched products for so few tokens, and no more exact
+    q_, k_, v_ = (x.flatten(0, 1) for x in (q, k, v))
+    logits = torch.baddbmm(q_.new_empty(()), q_, k_.transpose(1, 2), beta=0, alpha=q.shape[-1] ** -0.5)
+    return torch.bmm(logits.softmax(-1), v_).view(q.shape)
 
 
 class ImageTower(nn.Module, ABC):
@@ -254,11 +264,23 @@ class ClipTower(ImageTower):
             if isinstance(block.attn, nn.MultiheadAttention):
                 block.attn = SelfAttention(block.attn)
         super().__init__(base, **facts)
+        self._mlps = [cast(Any, block).mlp for block in self.blocks]  # without the bypasses still to come
 
     @property
     def blocks(self) -> nn.ModuleList:
         """Transformer blocks, in order."""
         return cast(Any, self.base).transformer.resblocks  # type: ignore[no-any-return]
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """See :meth:`ImageTower.set_precision`; outside float32, QuickGELU is folded into one fast function.
+
+        ``x * sigmoid(1.702 x)`` is ``silu(1.702 x) / 1.702``, and both factors fit into the matrices beside
+        it: one pass over the widest activations of the tower in the place of three.
+        """
+        if dtype != torch.float32:
+            for mlp in self._mlps:
+                fold_quick_gelu(mlp)
+        super().set_precision(dtype)
 
     def stem(self, images: Tensor) -> Tensor:
         """See :meth:`ImageTower.stem`."""
@@ -287,6 +309,26 @@ class ClipTower(ImageTower):
         if not isinstance(attention, SelfAttention):
             raise UsageError(f"modules: attention of the kind {type(attention).__name__} cannot be adapted")
         attention.bypasses.update(bypasses)
+
+
+class _SiLU(nn.Module):
+    """SiLU, in place where no gradient needs its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def fold_quick_gelu(mlp: Any) -> None:
+    """Turn QuickGELU between the two layers of an open_clip MLP into SiLU; nothing happens with another."""
+    from open_clip.transformer import QuickGELU
+
+    if not isinstance(mlp.gelu, QuickGELU):
+        return
+    with torch.no_grad():
+        mlp.c_fc.weight.mul_(_QUICK_GELU)
+        mlp.c_fc.bias.mul_(_QUICK_GELU)
+        mlp.c_proj.weight.div_(_QUICK_GELU)
+    mlp.gelu = _SiLU()
 
 
 class TimmTower(ImageTower):

@@ -11,7 +11,15 @@ from aigdetect.model.backbones import parse_backbone
 from aigdetect.model.build import build_base
 from aigdetect.model.mole import MixtureConfig, collect_routing
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import ADAPTED_MODULES, AdapterConfig, ImageTower, adapt, wrap_tower
+from aigdetect.model.tower import (
+    ADAPTED_MODULES,
+    AdapterConfig,
+    ImageTower,
+    SelfAttention,
+    adapt,
+    fold_quick_gelu,
+    wrap_tower,
+)
 
 # the paper's table of adapted blocks: percentage of trainable parameters by backbone and number of blocks
 PAPER = {
@@ -52,6 +60,28 @@ def test_equals_timm_itself() -> None:
     x = images(2, tower.image_size)
     torch.testing.assert_close(tower(x), tower.base(x), rtol=1e-5, atol=1e-6)
     assert tower(x).shape == (2, tower.embed_dim)
+
+
+def test_folding_quick_gelu_changes_no_value() -> None:
+    tower, x = clip_tower(), images(3)
+    expected = tower(x)
+    for _ in range(2):  # a second time, nothing is left to fold
+        for block in tower.blocks:
+            fold_quick_gelu(block.mlp)
+    assert "QuickGELU" not in {type(module).__name__ for module in tower.modules()}
+    for context in (torch.inference_mode(), torch.enable_grad()):
+        with context:
+            torch.testing.assert_close(tower(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_attention_in_bfloat16_is_attention() -> None:
+    base = torch.nn.MultiheadAttention(32, 4, batch_first=True)
+    torch.nn.init.normal_(base.in_proj_weight, std=0.5)
+    x = torch.randn(3, 17, 32)
+    expected = base(x[:, :5], x, x, need_weights=False)[0]
+    tokens = x.bfloat16()
+    near, _ = SelfAttention(base.bfloat16())(tokens[:, :5], tokens, tokens)
+    torch.testing.assert_close(near.float(), expected, rtol=0.05, atol=0.05)
 
 
 def test_blocks_can_be_run_in_two_parts() -> None:
