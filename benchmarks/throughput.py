@@ -23,7 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from aigdetect.data.dataset import validation_view
+from aigdetect.data.dataset import validation_views
 from aigdetect.data.layouts import Sample
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Pixels
@@ -49,10 +49,14 @@ def scan_work(found: list[Found], detector: Detector) -> Work:
 
 
 def detector_work(views: list[Pixels], detector: Detector) -> Work:
-    """Score views that are decoded already."""
+    """Score views that are decoded already, as many to an image as the model takes."""
+    count = len(detector.card.preprocess.views)
+    images = [
+        np.stack(views[first : first + count]) for first in range(0, len(views) // count * count, count)
+    ]
 
     def work() -> None:
-        detector.logits(views)
+        detector.logits(images)
 
     return work
 
@@ -128,7 +132,7 @@ def main() -> None:
     options = parser.parse_args()
     found = [item for item in find_files([options.folder]) if item.kind == "image"]
     found = list(islice(cycle(found), options.images))
-    views = [validation_view(Sample(item.path, 0, "any"), size=224) for item in found]
+    views = [validation_views(Sample(item.path, 0, "any"), size=224)[0] for item in found]
     with tempfile.TemporaryDirectory() as folder, threads(options.threads):
         works: dict[str, Work] = {}
         for precision in ("bfloat16", "float32"):

@@ -274,7 +274,9 @@ def tiny_model(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
     tower, found = load_tower(TinyModel.backbone, file=tiny_weights)
-    adapter = AdapterCard(blocks=2, modules=("mlp",), shared_rank=2, expert_ranks=(1, 2, 4), alpha=None)
+    adapter = AdapterCard(
+        blocks=2, modules=("mlp",), shared_rank=2, expert_ranks=(1, 2, 4), alpha=None, head_blocks=0
+    )
     torch.manual_seed(1)
     network = MoleNetwork(tower, adapter_config(adapter))
     for parameter in network.trainable().values():
@@ -284,7 +286,7 @@ def tiny_model(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         name="tiny",
         backbone=TinyModel.backbone,
         backbone_digest=found.digest,
-        preprocess=Preprocess(tower.image_size, tower.mean, tower.std),
+        preprocess=Preprocess(tower.image_size, tower.mean, tower.std, ("center_crop",)),
         adapter=adapter,
         adapter_sha256=file_sha256(folder / ADAPTER_NAME),
         calibration=Calibration(1.0, 0.0, 100, 100, (-3.0, -2.0, -1.0), (1.0, 2.0, 3.0)),

@@ -35,8 +35,19 @@ def plain_logit(
     *,
     mean: Sequence[float],
     std: Sequence[float],
+    head_blocks: int = 0,
 ) -> float:
-    """Logit of one view, unbatched."""
+    """Logit of one view, unbatched; of a head on class tokens, those of an open_clip tower."""
+    tokens: list[Tensor] = []
+    hooks = [
+        block.register_forward_hook(lambda _module, _inputs, output: tokens.append(output[:, 0]))
+        for block in (tower.transformer.resblocks[-head_blocks:] if head_blocks else [])  # type: ignore
+    ]
     with torch.inference_mode():
         image = ((torch.from_numpy(view) / 255 - torch.tensor(mean)) / torch.tensor(std)).permute(2, 0, 1)
-        return float(F.linear(tower(image[None]), adapter["head.weight"], adapter["head.bias"]))
+        features = tower(image[None])
+        if head_blocks:
+            features = torch.cat([F.layer_norm(token, token.shape[-1:]) for token in tokens], dim=1)
+    for hook in hooks:
+        hook.remove()
+    return float(F.linear(features, adapter["head.weight"], adapter["head.bias"]))

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from skimage import data as photographs
 from sklearn.datasets import load_sample_images
 
-from aigdetect.images.views import center_view
+from aigdetect.images.views import take_views
 from aigdetect.model.card import (
     ADAPTER_NAME,
     DEFAULT_MODEL,
@@ -41,7 +41,7 @@ def _all_processors() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def views() -> list[np.ndarray]:
-    """Windows of real photographs."""
+    """The model's views of windows of real photographs."""
     photos = [
         photographs.astronaut(),
         photographs.coffee(),
@@ -49,7 +49,8 @@ def views() -> list[np.ndarray]:
         photographs.rocket(),
         *load_sample_images().images,
     ]
-    return [center_view(photo[:, shift:], 224) for photo in photos for shift in (0, 100)]
+    names = read_card(find_model_folder(DEFAULT_MODEL)).preprocess.views
+    return [take_views(photo[:, shift:], names, 224) for photo in photos for shift in (0, 100)]
 
 
 def load(weights: Weights, precision: str, batch_size: int = 4) -> Detector:
@@ -77,15 +78,22 @@ def test_the_backbone_is_the_one_it_was_trained_on(real_weights: Weights) -> Non
 
 
 def plain_logits(weights: Weights, views: list[np.ndarray]) -> list[float]:
-    """Views one by one through open_clip's own tower, with the bypasses added by hooks, written out."""
+    """Images view by view through open_clip's own tower, with the bypasses added by hooks, written out."""
     config = open_clip.get_model_config("ViT-B-16-quickgelu")
     tower = _build_vision_tower(config["embed_dim"], config["vision_cfg"], quick_gelu=True).eval()
     tower.load_state_dict(load_file(weights.path))
-    adapter = load_file(find_model_folder(DEFAULT_MODEL) / ADAPTER_NAME)
+    folder = find_model_folder(DEFAULT_MODEL)
+    adapter = load_file(folder / ADAPTER_NAME)
     mlps = {f"block{index}_mlp": tower.transformer.resblocks[index].mlp for index in (9, 10, 11)}
     add_bypasses(mlps, adapter, ranks=(8, 4, 8, 16))
-    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
-    return [plain_logit(tower, adapter, view, mean=mean, std=std) for view in views]
+    options = {
+        "mean": open_clip.OPENAI_DATASET_MEAN,
+        "std": open_clip.OPENAI_DATASET_STD,
+        "head_blocks": read_card(folder).adapter.head_blocks,
+    }
+    return [
+        float(np.mean([plain_logit(tower, adapter, view, **options) for view in image])) for image in views
+    ]
 
 
 def test_float32_agrees_with_plain_open_clip_and_between_batch_sizes(

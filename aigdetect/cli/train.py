@@ -61,6 +61,25 @@ def train(
         float | None,
         typer.Option(help="Scaling constant alpha; default: a scale of 1.", rich_help_panel=_ADAPTER),
     ] = None,
+    head_blocks: Annotated[
+        int | None,
+        typer.Option(
+            help="The head reads the class tokens of so many last blocks; 0: the embedding.",
+            rich_help_panel=_ADAPTER,
+        ),
+    ] = None,
+    head_penalty: Annotated[
+        float | None,
+        typer.Option(
+            help="First fit the head to the frozen tower, under this L2 penalty.", rich_help_panel=_ADAPTER
+        ),
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="What the model sees: center_crop, whole, or center_crop,whole.", rich_help_panel=_ADAPTER
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images.", rich_help_panel=_PAPER)
     ] = None,
@@ -78,6 +97,14 @@ def train(
         typer.Option(
             "--symmetric/--no-symmetric",
             help="Resize and re-encode images of both classes at random.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
+    balanced: Annotated[
+        bool | None,
+        typer.Option(
+            "--balanced/--no-balanced",
+            help="Let classes, and half-way generators and sources, count alike.",
             rich_help_panel=_PAPER,
         ),
     ] = None,
@@ -114,6 +141,8 @@ def train(
         "backbone": backbone,
         "shared_rank": shared_rank,
         "alpha": alpha,
+        "head_blocks": head_blocks,
+        "head_penalty": head_penalty,
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
@@ -121,6 +150,7 @@ def train(
         "samples": samples,
         "validation": validation,
         "symmetric": symmetric,
+        "balanced": balanced,
         "copies": copies,
         "cache": cache,
         "precision": precision,
@@ -130,6 +160,8 @@ def train(
         given["blocks"] = None if blocks == "all" else _whole("blocks", blocks)
     if modules is not None:
         given["modules"] = modules.split(",")
+    if views is not None:
+        given["views"] = views.split(",")
     if expert_ranks is not None:
         parts = [] if expert_ranks in ("", "none") else expert_ranks.split(",")
         given["expert_ranks"] = [_whole("expert-ranks", part) for part in parts]
@@ -254,7 +286,8 @@ class _Progress:
         def epoch(done: Epoch) -> None:
             metrics = held_out_metrics(done.logits, done.labels)
             terminal.say(
-                f"epoch {done.epoch}: held-out AUC {metrics['auc']:.4f}, "
+                f"{f'epoch {done.epoch}' if done.epoch else 'head fitted'}: "
+                f"held-out AUC {metrics['auc']:.4f}, "
                 f"average precision {metrics['average_precision']:.4f}"
             )
 

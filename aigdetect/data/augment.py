@@ -15,6 +15,10 @@ from aigdetect.parsing import STRICT_KEYS
 
 # perturbations see this much around the final crop: blur needs it, and JPEG's grid gets a random phase
 _MARGIN = 32
+# whole images are reduced to so many times the view's side before anything costly happens to them
+_COSTLY = 4
+# a whole image is reduced to between the view's side and so many times it
+_LOOSE = 1.15
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ class Augmentation:
                 raise UsageError(f"{name}: {first}..{last} is not a range in {low}..{high}")
 
 
-def training_view(pixels: Pixels, size: int, augmentation: Augmentation, rng: np.random.Generator) -> Pixels:
+def training_view(
+    pixels: Pixels, size: int, augmentation: Augmentation, rng: np.random.Generator, view: str = "center_crop"
+) -> Pixels:
     """One random view of an image.
 
     Args:
@@ -69,21 +75,35 @@ def training_view(pixels: Pixels, size: int, augmentation: Augmentation, rng: np
         size: side of the view in pixels.
         augmentation: what may happen.
         rng: the only source of chance.
+        view: the view of a scan that it stands for, a key of :data:`aigdetect.images.views.VIEWS`:
+            ``"center_crop"`` becomes a crop at random, ``"whole"`` the image reduced a little less than in a
+            scan, and then cropped at random.
 
     Returns:
         ``(size, size, 3)`` uint8.
     """
     if augmentation.symmetric and rng.random() < augmentation.resize_probability:
         pixels = _resized(pixels, size, rng)
-    region = _random_crop(enlarge(pixels, size), size + 2 * _MARGIN, rng)
+    if view == "whole":
+        region = _reduced(pixels, _COSTLY * size)
+    else:
+        region = _random_crop(enlarge(pixels, size), size + 2 * _MARGIN, rng)
     if augmentation.symmetric and rng.random() < augmentation.encode_probability:
         region = _encoded(region, augmentation.encode_quality, rng)
     if rng.random() < augmentation.blur_probability:
         region = perturb.gaussian_blur(region, rng.uniform(*augmentation.blur_sigma))
     if rng.random() < augmentation.jpeg_probability:
         region = perturb.jpeg(region, _integer(augmentation.jpeg_quality, rng))
-    view = _random_crop(region, size, rng)
-    return perturb.flip(view) if rng.random() < augmentation.flip_probability else view
+    if view == "whole":
+        region = enlarge(_reduced(region, rng.uniform(size, _LOOSE * size)), size)
+    chosen = _random_crop(region, size, rng)
+    return perturb.flip(chosen) if rng.random() < augmentation.flip_probability else chosen
+
+
+def _reduced(pixels: Pixels, short: float) -> Pixels:
+    """Reduced to a short side of ``short`` pixels; smaller images come back as they are."""
+    factor = short / min(pixels.shape[:2])
+    return perturb.rescale(pixels, factor) if factor < 1 else pixels
 
 
 def _resized(pixels: Pixels, size: int, rng: np.random.Generator) -> Pixels:

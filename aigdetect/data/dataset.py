@@ -16,7 +16,7 @@ from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
 from aigdetect.errors import DataError, ImageError
 from aigdetect.images.decode import decode, require_scorable
-from aigdetect.images.views import Pixels, center_view
+from aigdetect.images.views import Pixels, take_views
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -67,19 +67,31 @@ def load_pixels(sample: Sample) -> Pixels:
 
 
 def training_views(
-    sample: Sample, copies: Sequence[int], *, size: int, augmentation: Augmentation, seed: int
+    sample: Sample,
+    copies: Sequence[int],
+    *,
+    size: int,
+    augmentation: Augmentation,
+    seed: int,
+    views: Sequence[str] = ("center_crop",),
 ) -> list[Pixels]:
-    """Random views of one image, which depend on the seed, the image's place and the copy's number alone."""
+    """Random views of one image, which depend on the seed, the image's place and the copy's number alone.
+
+    The copies stand for the ``views`` of a scan in turn.
+    """
     pixels = load_pixels(sample)
     entropy = int.from_bytes(shuffle_key(sample, seed=seed), "little")
     return [
-        training_view(pixels, size, augmentation, np.random.default_rng([entropy, copy])) for copy in copies
+        training_view(
+            pixels, size, augmentation, np.random.default_rng([entropy, copy]), views[copy % len(views)]
+        )
+        for copy in copies
     ]
 
 
-def validation_view(sample: Sample, *, size: int) -> Pixels:
-    """The view that a scan would take of the image."""
-    return center_view(load_pixels(sample), size)
+def validation_views(sample: Sample, *, size: int, views: Sequence[str] = ("center_crop",)) -> Pixels:
+    """The views that a scan would take of the image, ``(V, size, size, 3)`` uint8."""
+    return take_views(load_pixels(sample), views, size)
 
 
 def map_ordered(function: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterator[R | ImageError]:

@@ -1,12 +1,29 @@
-"""From an image of any size to the square view that the model sees."""
+"""From an image of any size to the square views that the model sees."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
+
+
+def take_views(pixels: Pixels, names: Sequence[str], size: int) -> Pixels:
+    """The views of an image that :data:`VIEWS` names.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
+        names: keys of :data:`VIEWS`.
+        size: side of a view in pixels.
+
+    Returns:
+        ``(V, size, size, 3)`` uint8, contiguous.
+    """
+    return np.stack([VIEWS[name](pixels, size) for name in names])
 
 
 def center_view(pixels: Pixels, size: int) -> Pixels:
@@ -22,6 +39,20 @@ def center_view(pixels: Pixels, size: int) -> Pixels:
     pixels = enlarge(pixels, size)
     height, width = pixels.shape[:2]
     return crop(pixels, top=(height - size) // 2, left=(width - size) // 2, size=size)
+
+
+def whole_view(pixels: Pixels, size: int) -> Pixels:
+    """The whole image, reduced to a short side of ``size`` pixels; what sticks out of the long side is cut.
+
+    Args and returns as for :func:`center_view`; smaller images are enlarged.
+    """
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    if short > size:
+        scale = size / short
+        height, width = max(size, round(height * scale)), max(size, round(width * scale))
+        pixels = resize(pixels, height=height, width=width)
+    return center_view(pixels, size)
 
 
 def crop(pixels: Pixels, *, top: int, left: int, size: int) -> Pixels:
@@ -52,3 +83,7 @@ def resize(pixels: Pixels, *, height: int, width: int) -> Pixels:
     """Resize with antialiased bicubic interpolation (Pillow's)."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+#: the views that a model may be made for, by name
+VIEWS = MappingProxyType({"center_crop": center_view, "whole": whole_view})

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 import yaml
 
 from aigdetect.errors import ModelError, UsageError
+from aigdetect.images.views import VIEWS
 from aigdetect.model.calibration import Calibration
 from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 CARD_NAME = "model.yaml"
 ADAPTER_NAME = "adapter.safetensors"
 DEFAULT_MODEL = "mole-vit-b16"
@@ -22,26 +23,37 @@ DEFAULT_MODEL = "mole-vit-b16"
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What a view of an image looks like to the model.
+    """What the model sees of an image.
 
     Attributes:
-        size: side of the square view in pixels.
+        size: side of a square view in pixels.
         mean: channel means of the normalisation, RGB, for pixels in 0..1.
         std: channel standard deviations, likewise.
-        view: how the view is taken; ``"center_crop"``: native-resolution crop at the centre, smaller images
-            enlarged (bicubic).
+        views: names of the views, out of :data:`aigdetect.images.views.VIEWS`; the logit of an image is the
+            mean over its views.
+
+    Raises:
+        ValueError: if a view is unknown, or there is none.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    view: str = "center_crop"
+    views: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.views or set(self.views) - set(VIEWS):
+            raise ValueError(f"views: {list(self.views)} is not a choice of {', '.join(VIEWS)}")
 
 
 @dataclass(frozen=True)
 class AdapterCard:
-    """Shape of the trained part, as in :class:`aigdetect.model.tower.AdapterConfig`."""
+    """Shape of the trained part.
+
+    Of the bypasses as in :class:`aigdetect.model.tower.AdapterConfig`, and of the head as in
+    :class:`aigdetect.model.head.Head`.
+    """
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS
     blocks: int | None
@@ -49,6 +61,7 @@ class AdapterCard:
     shared_rank: int
     expert_ranks: tuple[int, ...]
     alpha: float | None
+    head_blocks: int
 
 
 @dataclass(frozen=True)

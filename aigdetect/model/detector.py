@@ -16,7 +16,7 @@ from PIL import Image
 
 from aigdetect.errors import ImageError, ModelError, UsageError
 from aigdetect.images.decode import decode, from_image, require_scorable
-from aigdetect.images.views import Pixels, center_view
+from aigdetect.images.views import Pixels, take_views
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import DEFAULT_FPR, Thresholds, Verdict
 from aigdetect.model.card import (
@@ -68,7 +68,7 @@ class Detector:
         card: the model's card.
         device: where it runs.
         precision: ``"float32"`` or ``"bfloat16"``.
-        batch_size: images per forward pass; halved when a GPU runs out of memory.
+        batch_size: views per forward pass; halved when a GPU runs out of memory.
         thresholds: logits between which the verdict is uncertain.
     """
 
@@ -105,15 +105,23 @@ class Detector:
         return self.score_views([self.view(_pixels(image, index)) for index, image in enumerate(images)])
 
     def view(self, pixels: Pixels) -> Pixels:
-        """The view ``(S, S, 3)`` uint8 that the model sees of an image ``(H, W, 3)`` uint8."""
-        return center_view(pixels, self.card.preprocess.size)
+        """The views ``(V, S, S, 3)`` uint8 that the model sees of an image ``(H, W, 3)`` uint8."""
+        return take_views(pixels, self.card.preprocess.views, self.card.preprocess.size)
 
     def score_views(self, views: Sequence[Pixels]) -> list[Score]:
-        """Score any number of views as :meth:`view` returns them, in order."""
+        """Score any number of images by their views as :meth:`view` returns them, in order."""
         return [self._score(logit) for logit in self.logits(views)]
 
     def logits(self, views: Sequence[Pixels]) -> list[float]:
-        """Logits of any number of views as :meth:`view` returns them, in order."""
+        """Logits of any number of images by their views as :meth:`view` returns them, in order.
+
+        The logit of an image is the mean over its views.
+        """
+        of_views = self._of_single_views([view for image in views for view in image])
+        count = len(self.card.preprocess.views)
+        return [sum(of_views[at : at + count]) / count for at in range(0, len(of_views), count)]
+
+    def _of_single_views(self, views: Sequence[Pixels]) -> list[float]:
         logits: list[float] = []
         while len(logits) < len(views):
             batch = views[len(logits) : len(logits) + self.batch_size]
@@ -162,7 +170,7 @@ def load_detector(
         name_or_folder: a shipped model by name, or a model folder.
         device: ``"auto"`` takes CUDA, then MPS, then the CPU; or any name that torch knows.
         precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware multiplies in it.
-        batch_size: images per forward pass; None for the device's default.
+        batch_size: views per forward pass; None for the device's default.
         fpr: share of held-out real images that the verdict ``ai`` may flag; None for 0.01.
         weights: file with the backbone's weights; None searches for them.
         offline: look for weights on this machine only.
@@ -195,7 +203,7 @@ def load_detector(
             f"{card.backbone_digest[:12]}) than {found.path} (digest {found.digest[:12]}): its logits may "
             f"differ by about half a per cent; aigdetect models pull {card.name} fetches the right ones"
         )
-    network = MoleNetwork(tower, adapter_config(card.adapter))
+    network = MoleNetwork(tower, adapter_config(card.adapter), head_blocks=card.adapter.head_blocks)
     network.load_adapter_state(_read_adapter(folder, card))
     detector = Detector(
         network,
@@ -206,7 +214,7 @@ def load_detector(
         thresholds=thresholds,
     )
     _log.info(
-        "%s (adapter %s) on %s, on %s in %s, %d images a batch, %d threads; ai above a logit of %.2f, "
+        "%s (adapter %s) on %s, on %s in %s, %d views a batch, %d threads; ai above a logit of %.2f, "
         "real below %.2f",
         *(card.name, card.adapter_sha256[:12], found.path, chosen_device, chosen_precision),
         *(detector.batch_size, torch.get_num_threads(), thresholds.ai, thresholds.real),

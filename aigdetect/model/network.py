@@ -1,14 +1,14 @@
-"""The trainable network: frozen tower, bypasses beside its last blocks, one linear head."""
+"""The trainable network: frozen tower, bypasses beside its last blocks, and a head."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from aigdetect.errors import ModelError
+from aigdetect.errors import ModelError, UsageError
+from aigdetect.model.head import Head
 from aigdetect.model.mole import collecting_routing
 from aigdetect.model.tower import AdapterConfig, ImageTower, adapt
 
@@ -22,27 +22,34 @@ class MoleNetwork(nn.Module):
     Attributes:
         tower: frozen image tower, with bypasses put in.
         bypasses: the bypasses by place.
-        head: linear layer from the projected, not normalised, embedding to one logit; float32.
+        head: from the embedding or from class tokens to one logit.
         first_block: index of the first adapted block; the number of blocks if none is.
+        first_token: index of the first block whose class token the head reads; the number of blocks if it
+            reads the embedding.
 
     Args:
         tower: changed in place.
         config: which blocks are adapted, and how.
+        head_blocks: the head reads the class tokens of so many last blocks; 0 for the embedding.
 
     Raises:
-        UsageError: if the adapter does not fit the tower.
+        UsageError: if the adapter or the head does not fit the tower.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, tower: ImageTower, config: AdapterConfig) -> None:
+    def __init__(self, tower: ImageTower, config: AdapterConfig, *, head_blocks: int = 0) -> None:
         super().__init__()
         self.tower = tower
         self.config = config
-        self.first_block = config.first_block(len(tower.blocks))
+        self.depth = len(tower.blocks)
+        if not 0 <= head_blocks <= self.depth:
+            raise UsageError(f"head_blocks: {head_blocks} is not in 0..{self.depth}, the blocks of the tower")
+        self.first_block = config.first_block(self.depth)
+        self.first_token = self.depth - head_blocks
         self.bypasses = adapt(tower, config)
-        self.head = nn.Linear(tower.embed_dim, 1)
+        self.head = Head(blocks=head_blocks, width=tower.width if head_blocks else tower.embed_dim)
         self.register_buffer("mean", 255 * torch.tensor(tower.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(tower.std).view(3, 1, 1), persistent=False)
 
@@ -58,24 +65,48 @@ class MoleNetwork(nn.Module):
             views: ``(B, S, S, 3)`` uint8, 0..255.
 
         Returns:
-            tokens ``(B, T, d)`` that enter the first adapted block or, if none is adapted, the embedding
-            ``(B, embed_dim)``; float32, without gradient.
+            float32, without gradient. If a block is adapted: the tokens ``(B, T, d)`` that enter the first
+            adapted one, and after them the class tokens of earlier blocks that the head reads,
+            ``(B, T + k, d)`` in all. If none is: what the head reads.
         """
         tokens = self.tower.stem(self.normalise(views))
         if not self.bypasses:
-            return self.tower.finish(tokens, start=0)
-        return self.tower.run_blocks(tokens, stop=self.first_block)
+            return self._read(tokens, start=0, kept=[])
+        kept = []
+        for index in range(self.first_block):
+            tokens = self.tower.run_blocks(tokens, index, index + 1)
+            if index >= self.first_token:
+                kept.append(self.tower.class_token(tokens))
+        return torch.cat([tokens, torch.stack(kept, dim=1)], dim=1) if kept else tokens
 
     def tail(self, trunk: Tensor) -> Tensor:
         """Output of :meth:`trunk` to logits ``(B,)``, float32."""
-        embedding = trunk
-        if self.bypasses and (self.training or collecting_routing()):
-            # the router of the last block is wanted for every token
-            embedding = self.tower.embed(self.tower.run_blocks(trunk, start=self.first_block))
-        elif self.bypasses:
-            embedding = self.tower.finish(trunk, start=self.first_block)
-        with torch.autocast(embedding.device.type, enabled=False):
-            return cast(Tensor, self.head(embedding.float())).squeeze(-1)
+        return self.head(self.read(trunk))  # type: ignore[no-any-return]
+
+    def read(self, trunk: Tensor) -> Tensor:
+        """Output of :meth:`trunk` to what the head reads.
+
+        Returns:
+            the embedding ``(B, embed_dim)``, or class tokens ``(B, head_blocks, d)``.
+        """
+        if not self.bypasses:
+            return trunk
+        count = max(0, self.first_block - self.first_token)
+        tokens, kept = trunk.tensor_split([trunk.shape[1] - count], dim=1)
+        return self._read(tokens, start=self.first_block, kept=list(kept.unbind(dim=1)))
+
+    def _read(self, tokens: Tensor, *, start: int, kept: list[Tensor]) -> Tensor:
+        """Tokens that enter block ``start`` to what the head reads; ``kept`` are earlier class tokens."""
+        # the router of the last block is wanted for every token
+        whole = bool(self.bypasses) and (self.training or collecting_routing())
+        for index in range(start, self.depth):
+            last = index == self.depth - 1 and not whole
+            tokens = (
+                self.tower.last_block(tokens) if last else self.tower.run_blocks(tokens, index, index + 1)
+            )
+            if index >= self.first_token:
+                kept.append(self.tower.class_token(tokens))
+        return torch.stack(kept, dim=1) if kept else self.tower.embed(tokens)
 
     def forward(self, views: Tensor) -> Tensor:
         """Views ``(B, S, S, 3)`` uint8, 0..255, to logits ``(B,)``, float32."""

@@ -214,13 +214,25 @@ class ImageTower(nn.Module, ABC):
             tokens = block(tokens)
         return tokens
 
+    @abstractmethod
+    def class_token(self, tokens: Tensor) -> Tensor:
+        """Of tokens ``(B, T, d)`` the class token ``(B, d)``; their mean if the tower has none."""
+
+    def last_block(self, tokens: Tensor) -> Tensor:
+        """Tokens ``(B, T, d)`` through the last block, as far as the embedding and the class token need it.
+
+        Returns:
+            ``(B, T, d)``, or fewer tokens where a tower knows of a shorter way.
+        """
+        return self.run_blocks(tokens, len(self.blocks) - 1)
+
     def finish(self, tokens: Tensor, start: int) -> Tensor:
         """Tokens ``(B, T, d)`` that enter block ``start`` to the embedding ``(B, embed_dim)``.
 
-        What the embedding does not depend on may be left out: a tower may know of a shorter way than
-        :meth:`run_blocks` and :meth:`embed`.
+        What the embedding does not depend on is left out, see :meth:`last_block`.
         """
-        return self.embed(self.run_blocks(tokens, start))
+        last = len(self.blocks) - 1
+        return self.embed(self.last_block(self.run_blocks(tokens, start, last)) if start <= last else tokens)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images ``(B, 3, S, S)`` to embeddings ``(B, embed_dim)``."""
@@ -292,16 +304,18 @@ class ClipTower(ImageTower):
         pooled, _ = base._pool(tokens)
         return cast(Tensor, pooled if base.proj is None else pooled @ base.proj)
 
-    def finish(self, tokens: Tensor, start: int) -> Tensor:
-        """See :meth:`ImageTower.finish`: of the last block, only the class token is wanted."""
+    def class_token(self, tokens: Tensor) -> Tensor:
+        """See :meth:`ImageTower.class_token`."""
+        return tokens[:, 0]
+
+    def last_block(self, tokens: Tensor) -> Tensor:
+        """See :meth:`ImageTower.last_block`: only the class token is wanted."""
         base, last = cast(Any, self.base), cast(Any, self.blocks[-1])
-        plain = base.attn_pool is None and base.pool_type == "tok" and isinstance(last.attn, SelfAttention)
-        if not plain or start == len(self.blocks):
-            return super().finish(tokens, start)
-        tokens = self.run_blocks(tokens, start, len(self.blocks) - 1)
+        if base.attn_pool is not None or base.pool_type != "tok" or not isinstance(last.attn, SelfAttention):
+            return super().last_block(tokens)
         normed = last.ln_1(tokens)
         leading = tokens[:, :1] + last.ls_1(last.attn(normed[:, :1], normed, normed)[0])
-        return self.embed(leading + last.ls_2(last.mlp(last.ln_2(leading))))
+        return cast(Tensor, leading + last.ls_2(last.mlp(last.ln_2(leading))))
 
     def adapt_attention(self, block: nn.Module, bypasses: dict[str, LowRankMixture]) -> None:
         """See :meth:`ImageTower.adapt_attention`."""
@@ -355,6 +369,10 @@ class TimmTower(ImageTower):
         if not hasattr(self.base, "trunk"):
             return cast(Tensor, trunk.forward_head(trunk.norm(tokens), pre_logits=True))
         return cast(Tensor, cast(Any, self.base).head(trunk.forward_head(trunk.norm(tokens))))
+
+    def class_token(self, tokens: Tensor) -> Tensor:
+        """See :meth:`ImageTower.class_token`."""
+        return tokens[:, 0] if self._trunk.has_class_token else tokens.mean(dim=1)
 
     def adapt_attention(self, block: nn.Module, bypasses: dict[str, LowRankMixture]) -> None:
         """See :meth:`ImageTower.adapt_attention`."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from aigdetect.data.augment import Augmentation
 from aigdetect.errors import UsageError
+from aigdetect.images.views import VIEWS
 from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
 
 SCHEDULES = ("cosine", "constant")
@@ -26,7 +27,14 @@ class Recipe:
         shared_rank: rank of the shared expert; 0 for none.
         expert_ranks: ranks of the separate experts; empty for none.
         alpha: scaling constant; None for a scale of 1.
-        epochs: passes over the training images.
+        head_blocks: the head reads the class tokens of so many last blocks; 0: the embedding, as in the
+            paper.
+        head_penalty: L2 penalty under which the head is first fitted to the frozen tower, until it converges;
+            None: it starts at random, as in the paper.
+        views: what the model sees of an image, names out of :data:`aigdetect.images.views.VIEWS`.
+        balanced: weigh the images so that both classes count alike, and within a class a generator or source
+            by the square root of its number of images.
+        epochs: passes over the training images; 0, with ``head_penalty``, leaves the fitted head as it is.
         batch_size: images per step.
         lr: AdamW's learning rate at its highest.
         weight_decay: AdamW's decoupled weight decay.
@@ -54,6 +62,10 @@ class Recipe:
     shared_rank: int = 8
     expert_ranks: tuple[int, ...] = (4, 8, 16)
     alpha: float | None = None
+    head_blocks: int = 0
+    head_penalty: float | None = None
+    views: tuple[str, ...] = ("center_crop",)
+    balanced: bool = False
     epochs: int = 8
     batch_size: int = 32
     lr: float = 6e-4
@@ -70,10 +82,23 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("copies", 1), ("seed", 0), ("samples", 2)):
+        for name, least in (
+            ("epochs", 0),
+            ("head_blocks", 0),
+            ("batch_size", 1),
+            ("copies", 1),
+            ("seed", 0),
+            ("samples", 2),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name}: {value} is below {least}")
+        if not self.epochs and self.head_penalty is None:
+            raise UsageError("epochs: 0 leaves nothing to train; give head_penalty, too")
+        if self.head_penalty is not None and not self.head_penalty > 0:
+            raise UsageError(f"head_penalty: {self.head_penalty} is not above 0")
+        if not self.views or set(self.views) - set(VIEWS):
+            raise UsageError(f"views: {list(self.views)} is not a choice of {', '.join(VIEWS)}")
         if not self.lr > 0:
             raise UsageError(f"lr: {self.lr} is not above 0")
         for name in ("weight_decay", "balance_weight"):

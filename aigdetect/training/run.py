@@ -121,11 +121,12 @@ def train_model(
         shared_rank=recipe.shared_rank,
         expert_ranks=recipe.expert_ranks,
         alpha=recipe.alpha,
+        head_blocks=recipe.head_blocks,
     )
     config = adapter_config(adapter)
     tower, found = load_tower(recipe.backbone, file=weights, offline=offline, say=say)
     torch.manual_seed(recipe.seed)
-    network = MoleNetwork(tower, config)
+    network = MoleNetwork(tower, config, head_blocks=recipe.head_blocks)
     network.tower.set_precision(PRECISIONS[recipe.precision])
     network.to(chosen)
     _log.info(
@@ -142,7 +143,7 @@ def train_model(
         name=folder.resolve().name,
         backbone=recipe.backbone,
         backbone_digest=found.digest,
-        preprocess=Preprocess(size=tower.image_size, mean=tower.mean, std=tower.std),
+        preprocess=Preprocess(size=tower.image_size, mean=tower.mean, std=tower.std, views=recipe.views),
         adapter=adapter,
         adapter_sha256=digest,
         calibration=fit_calibration(last.logits, last.labels),
@@ -153,7 +154,8 @@ def train_model(
         program=f"aigdetect {aigdetect.__version__}",
     )
     write_card(folder, card)
-    draw_curves(log.steps, log.epochs, folder / CURVES_NAME)
+    if log.steps:
+        draw_curves(log.steps, log.epochs, folder / CURVES_NAME)
     return card
 
 
@@ -222,7 +224,7 @@ class _Log:
 
     def _epoch(self, epoch: Epoch) -> None:
         metrics = held_out_metrics(epoch.logits, epoch.labels)
-        self.epochs.append((self.steps[-1].step, metrics))
+        self.epochs.append((self.steps[-1].step if self.steps else 0, metrics))
         self._write({"type": "epoch", "epoch": epoch.epoch, **metrics})
         self._next.epoch(epoch)
 

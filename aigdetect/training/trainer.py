@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aigdetect.data.dataset import Unreadable, map_ordered, training_views, validation_view
+from aigdetect.data.dataset import Unreadable, map_ordered, training_views, validation_views
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
 from aigdetect.images.views import Pixels
 from aigdetect.model.mole import Routing, collect_routing, load_balancing_loss
 from aigdetect.model.network import MoleNetwork
+from aigdetect.training.fit import fit_head
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.store import TokenStore, place_for
+from aigdetect.training.source import TRUNK_BATCH, Source, batch_sizes, open_source, parts
+from aigdetect.training.weights import image_weights
 
-# images per pass through the frozen trunk
-TRUNK_BATCH = 8
+#: the head is fitted on no more bytes of features than this
+FIT_BYTES = 2 << 30
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Epoch:
     """Held-out logits after an epoch.
 
     Attributes:
-        epoch: number of the epoch, from 1.
+        epoch: number of the epoch, from 1; 0 after the head was fitted.
         logits: one per validation image that could be read.
         labels: 1 for generated, 0 for real.
     """
@@ -109,10 +113,10 @@ class Trainer:
     watch: Watch = field(default_factory=Watch)
 
     def run(self) -> Epoch:
-        """Train over all epochs.
+        """Fit the head if the recipe asks for it, then train over all epochs.
 
         Returns:
-            the held-out logits after the last one.
+            the held-out logits at the end.
 
         Raises:
             DataError: if too many images cannot be read.
@@ -120,32 +124,65 @@ class Trainer:
         """
         torch.manual_seed(self.recipe.seed)
         held_out = self._trunk_of_validation()
-        optimiser = torch.optim.AdamW(
-            self.network.trainable().values(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay
-        )
-        total = len(self._batch_sizes(len(self.training))) * self.recipe.epochs
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(self._lr_factor, total=total))
-        step = 0
-        last = Epoch(0, (), ())
-        with closing(self._batches()) as epochs:
-            for number, batches in enumerate(epochs, start=1):
-                self.network.train()
-                self.watch.stage(f"epoch {number} of {self.recipe.epochs}", len(self.training))
-                for trunk, labels in batches:
-                    step += 1
-                    self.watch.step(self._step(step, number, trunk, labels, optimiser, schedule))
-                    self.watch.advance(len(labels))
+        weights = image_weights(self.training, balanced=self.recipe.balanced)
+        labels = [float(sample.label) for sample in self.training]
+        self._targets = torch.tensor([labels, weights], device=self._device)
+        with self._open_source() as source:
+            last = Epoch(0, (), ())
+            if self.recipe.head_penalty is not None:
+                self._fit_head(source, self.recipe.head_penalty)
+                last = self._validate(0, *held_out)
+                self.watch.epoch(last)
+            for number in self._epochs(source):
                 last = self._validate(number, *held_out)
                 self.watch.epoch(last)
         return last
 
+    def _fit_head(self, source: Source, penalty: float) -> None:
+        """Fit the head on the copies of every image, or on as many as :data:`FIT_BYTES` of features hold."""
+        row_bytes = 4 * self.network.head.in_features
+        copies = min(self._copies, max(1, FIT_BYTES // (row_bytes * source.count)))
+        order = torch.arange(source.count)
+        features, targets = [], []
+        self.network.eval()
+        self.watch.stage("head on the frozen tower", source.count * copies)
+        for copy in range(copies):
+            for trunk, indices in source.batches(order, copy):
+                with torch.inference_mode():
+                    read = torch.cat([self.network.read(part) for part in torch.split(trunk, TRUNK_BATCH)])
+                    features.append(self.network.head.features(read))
+                targets.append(self._targets[:, indices])
+                self.watch.advance(len(indices))
+        labels, weights = torch.cat(targets, dim=1)
+        fit_head(self.network.head, torch.cat(features), labels, weights, penalty=penalty)
+
+    def _epochs(self, source: Source) -> Iterator[int]:
+        """Train, and give the number of each epoch at its end."""
+        optimiser = torch.optim.AdamW(
+            self.network.trainable().values(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay
+        )
+        total = len(batch_sizes(len(self.training), self.recipe.batch_size)) * self.recipe.epochs
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(self._lr_factor, total=total))
+        shuffle = torch.Generator().manual_seed(self.recipe.seed)
+        step = 0
+        for number in range(1, self.recipe.epochs + 1):
+            self.network.train()
+            self.watch.stage(f"epoch {number} of {self.recipe.epochs}", source.count)
+            order = torch.randperm(source.count, generator=shuffle)
+            for trunk, indices in source.batches(order, copy=number - 1):
+                step += 1
+                self.watch.step(self._step(step, number, trunk, indices, optimiser, schedule))
+                self.watch.advance(len(indices))
+            yield number
+
     def _step(
-        self, step: int, epoch: int, trunk: Tensor, labels: Tensor, optimiser: Any, schedule: Any
+        self, step: int, epoch: int, trunk: Tensor, indices: list[int], optimiser: Any, schedule: Any
     ) -> Step:
         lr = schedule.get_last_lr()[0]
+        labels, weights = self._targets[:, indices]
         with collect_routing() as routings:
             logits = self.network.tail(trunk)
-        bce = F.binary_cross_entropy_with_logits(logits, labels)
+        bce = F.binary_cross_entropy_with_logits(logits, labels, weight=weights)
         balance = sum((load_balancing_loss(routing) for routing in routings), logits.new_zeros(()))
         loss = bce + self.recipe.balance_weight * balance
         optimiser.zero_grad(set_to_none=True)
@@ -170,93 +207,38 @@ class Trainer:
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * (done - warmup) / max(1, total - warmup)))
 
-    def _batches(self) -> Generator[Iterator[tuple[Tensor, Tensor]], None, None]:
-        """One iterator over batches of trunk outputs and labels for each epoch."""
-        order = torch.Generator().manual_seed(self.recipe.seed)
-        copies = min(self.recipe.copies, self.recipe.epochs)
-        rows = len(self.training) * copies
-        shape, dtype = self._trunk_form()
-        keep, place = place_for(self.recipe.cache, rows, shape, dtype, self.folder)
-        if not keep:
-            for epoch in range(self.recipe.epochs):
-                indices = torch.randperm(len(self.training), generator=order).tolist()
-                yield self._computed([self.training[index] for index in indices], copy=epoch)
-            return
-        store = TokenStore(rows, shape, dtype, folder=place)
-        with closing(store):
-            kept = self._fill(store, copies)
-            for epoch in range(self.recipe.epochs):
-                shuffled = torch.randperm(len(kept), generator=order)
-                yield self._stored(store, kept, shuffled, copy=epoch % copies, copies=copies)
+    @property
+    def _copies(self) -> int:
+        """Augmented copies of each image that are worth keeping: epochs beyond them take them in turn."""
+        fitted = self.recipe.head_penalty is not None
+        return self.recipe.copies if fitted else min(self.recipe.copies, self.recipe.epochs)
 
-    def _trunk_form(self) -> tuple[tuple[int, ...], torch.dtype]:
-        """Shape and dtype of what the trunk gives for one view."""
+    def _open_source(self) -> AbstractContextManager[Source]:
         size = self.network.tower.image_size
-        probe = self._trunk([np.zeros((size, size, 3), dtype=np.uint8)])
-        return tuple(probe.shape[1:]), probe.dtype
-
-    def _fill(self, store: TokenStore, copies: int) -> list[int]:
-        """Fill the store, ``copies`` rows per sample in the order of the samples.
-
-        Returns:
-            indices of the samples that could be read.
-        """
-        self.watch.stage(f"frozen blocks on {copies} views of each image", len(self.training))
-        kept: list[int] = []
-        results = self._views(self.training, range(copies))
-        for index, views in enumerate(results):
-            if views is not None:
-                for first in range(0, copies, TRUNK_BATCH):
-                    part = self._trunk(views[first : first + TRUNK_BATCH]).cpu()
-                    row = index * copies + first
-                    store[row : row + len(part)] = part
-                kept.append(index)
-            self.watch.advance(1)
-        return kept
-
-    def _stored(
-        self, store: TokenStore, kept: Sequence[int], shuffled: Tensor, *, copy: int, copies: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        samples = torch.tensor(kept)
-        for batch in torch.split(shuffled, self._batch_sizes(len(shuffled))):
-            chosen = samples[batch]
-            labels = [self.training[index].label for index in chosen.tolist()]
-            yield store[chosen * copies + copy].to(self._device), self._labels(labels)
-
-    def _computed(self, samples: Sequence[Sample], *, copy: int) -> Iterator[tuple[Tensor, Tensor]]:
-        readable = (
-            (views[0], sample.label)
-            for sample, views in zip(samples, self._views(samples, [copy]), strict=True)
-            if views is not None
+        self.watch.stage(f"frozen blocks on {self._copies} views of each image", len(self.training))
+        return open_source(
+            count=len(self.training),
+            copies=self._copies,
+            batch_size=self.recipe.batch_size,
+            cache=self.recipe.cache,
+            views=self._views,
+            trunk=self._trunk,
+            example=self._trunk([np.zeros((size, size, 3), dtype=np.uint8)]),
+            folder=self.folder,
+            advance=self.watch.advance,
         )
-        for size in self._batch_sizes(len(samples)):
-            batch = list(islice(readable, size))
-            if not batch:  # some could not be read
-                return
-            trunk = torch.cat(
-                [self._trunk([view for view, _ in part]) for part in _parts(batch, TRUNK_BATCH)]
-            )
-            yield trunk, self._labels([label for _, label in batch])
 
-    def _batch_sizes(self, count: int) -> list[int]:
-        """Sizes of the batches of an epoch: as few as needed, and as equal as can be.
-
-        A last batch of what happens to be left over, perhaps a single image, would shake the weights as much
-        as a full one.
-        """
-        batches = math.ceil(count / self.recipe.batch_size)
-        return [(count + index) // batches for index in range(batches)]
-
-    def _views(self, samples: Sequence[Sample], copies: Sequence[int]) -> Iterator[list[Pixels] | None]:
-        """Views of each sample, None where it cannot be read."""
+    def _views(self, indices: Sequence[int], copies: Sequence[int]) -> Iterator[list[Pixels] | None]:
+        """Views of training images, None where one cannot be read."""
         function = partial(
             training_views,
             copies=copies,
             size=self.network.tower.image_size,
             augmentation=self.recipe.augmentation,
             seed=self.recipe.seed,
+            views=self.recipe.views,
         )
-        yield from self._readable(function, samples, "training")
+        yield from self._readable(function, [self.training[index] for index in indices], "training")
 
     def _readable(
         self, function: Callable[[Sample], Any], samples: Sequence[Sample], what: str
@@ -271,50 +253,46 @@ class Trainer:
                 yield result
 
     def _trunk_of_validation(self) -> tuple[list[Tensor], list[int]]:
-        """Outputs of the trunk for the held-out images, in batches, and the labels of the readable ones."""
+        """Outputs of the trunk for the views of each held-out image, and the labels of the readable ones."""
         self.watch.stage("frozen blocks on the held-out images", len(self.validation))
-        function = partial(validation_view, size=self.network.tower.image_size)
-        views, labels, batches = [], [], []
-        for sample, view in zip(
-            self.validation, self._readable(function, self.validation, "validation"), strict=True
-        ):
-            if view is not None:
-                views.append(view)
-                labels.append(sample.label)
-            if len(views) == TRUNK_BATCH:
-                batches.append(self._trunk(views).cpu())
-                views = []
-            self.watch.advance(1)
-        if views:
-            batches.append(self._trunk(views).cpu())
+        function = partial(validation_views, size=self.network.tower.image_size, views=self.recipe.views)
+        readable = zip(self.validation, self._readable(function, self.validation, "validation"), strict=True)
+        labels: list[int] = []
+        outputs: list[Tensor] = []
+        for batch in _runs(readable, TRUNK_BATCH):
+            views = [of_image for _, of_image in batch if of_image is not None]
+            labels += [sample.label for sample, of_image in batch if of_image is not None]
+            if views:
+                outputs += torch.split(self._trunk(np.concatenate(views)).cpu(), len(self.recipe.views))
+            self.watch.advance(len(batch))
         if set(labels) != {0, 1}:
             raise DataError(
                 "no readable validation image of one class: give more images or a larger --validation"
             )
-        return batches, labels
+        return outputs, labels
 
-    def _validate(self, epoch: int, batches: Sequence[Tensor], labels: Sequence[int]) -> Epoch:
+    def _validate(self, epoch: int, outputs: Sequence[Tensor], labels: Sequence[int]) -> Epoch:
         self.network.eval()
         logits: list[float] = []
         with torch.inference_mode():
-            for batch in batches:
-                logits += self.network.tail(batch.to(self._device)).tolist()
+            for batch in parts(outputs, TRUNK_BATCH):
+                of_views = self.network.tail(torch.cat(list(batch)).to(self._device))
+                logits += of_views.view(len(batch), -1).mean(dim=1).tolist()
         return Epoch(epoch, tuple(logits), tuple(labels))
 
-    def _trunk(self, views: Sequence[Pixels]) -> Tensor:
-        return self.network.trunk(torch.from_numpy(np.stack(views)).to(self._device))
-
-    def _labels(self, labels: Sequence[int]) -> Tensor:
-        return torch.tensor(labels, dtype=torch.float32, device=self._device)
+    def _trunk(self, views: Sequence[Pixels] | Pixels) -> Tensor:
+        return self.network.trunk(torch.from_numpy(np.asarray(views)).to(self._device))
 
     @property
     def _device(self) -> torch.device:
         return self.network.head.weight.device
 
 
-def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
+def _runs(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Runs of at most ``size`` items."""
+    iterator = iter(items)
+    while run := list(islice(iterator, size)):
+        yield run
 
 
 def _load(routing: Routing) -> tuple[float, ...]:

@@ -80,3 +80,21 @@ def test_impossible_values_are_named(settings_: dict[str, object], named: str) -
     with pytest.raises(UsageError) as caught:
         Augmentation(**settings_)  # type: ignore[arg-type]
     assert named in str(caught.value)
+
+
+def test_a_whole_view_shows_nearly_all_of_the_image() -> None:
+    for seed in range(5):
+        chosen = training_view(PHOTO, 224, NOTHING, np.random.default_rng(seed), "whole")
+        assert chosen.shape == (224, 224, 3)
+        # at most 15 per cent larger than the reduced image, so its mean is near the image's
+        assert np.abs(chosen.mean(axis=(0, 1)) - PHOTO.mean(axis=(0, 1))).max() < 12
+
+
+@given(
+    st.integers(32, 700), st.integers(32, 700), st.integers(0, 99), st.sampled_from(["whole", "center_crop"])
+)
+@settings(max_examples=30, deadline=None)
+def test_any_size_gives_a_view(height: int, width: int, seed: int, name: str) -> None:
+    pixels = np.full((height, width, 3), 90, dtype=np.uint8)
+    wild = Augmentation(symmetric=True, blur_probability=0.5, jpeg_probability=0.5)
+    assert training_view(pixels, 64, wild, np.random.default_rng(seed), name).shape == (64, 64, 3)

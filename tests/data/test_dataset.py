@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from aigdetect.data.augment import Augmentation
-from aigdetect.data.dataset import Unreadable, map_ordered, training_views, validation_view
+from aigdetect.data.dataset import Unreadable, map_ordered, training_views, validation_views
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
 
@@ -76,16 +76,16 @@ def test_views_depend_on_seed_image_and_copy_alone(sample: Sample, tmp_path: Pat
     assert np.array_equal(training_views(elsewhere, [2], seed=5, **options)[0], many[2])
 
 
-def test_the_validation_view_is_the_centre(sample: Sample) -> None:
+def test_the_validation_views_are_those_of_a_scan(sample: Sample) -> None:
     pixels = np.asarray(Image.open(sample.path))
-    assert np.array_equal(validation_view(sample, size=64), pixels[13:77, 28:92])
+    assert np.array_equal(validation_views(sample, size=64)[0], pixels[13:77, 28:92])
 
 
 def test_unreadable_images_are_errors_of_ours(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     for name in ("broken.png", "none.png"):
         with pytest.raises(ImageError):
-            validation_view(Sample(str(tmp_path / name), 0, "a"), size=64)
+            validation_views(Sample(str(tmp_path / name), 0, "a"), size=64)
 
 
 def test_a_share_of_unreadable_images_is_borne() -> None:

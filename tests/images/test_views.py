@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aigdetect.images.views import center_view, enlarge
+from aigdetect.images.views import VIEWS, center_view, enlarge, take_views, whole_view
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -45,3 +45,21 @@ def test_an_extreme_aspect_ratio_costs_little(shape: tuple[int, int]) -> None:
     enlarged = enlarge(pixels, 224)
     assert min(enlarged.shape[:2]) == 224
     assert max(enlarged.shape[:2]) <= 4 * 224
+
+
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (300, 500), (900, 240), (64, 100)])
+def test_the_whole_view_is_pillows_reduction_and_then_the_centre(height: int, width: int) -> None:
+    pixels = noise(height, width)
+    scale = 224 / min(height, width)
+    size = (max(224, round(width * scale)), max(224, round(height * scale)))
+    expected = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+    top, left = (expected.shape[0] - 224) // 2, (expected.shape[1] - 224) // 2
+    assert np.array_equal(whole_view(pixels, 224), expected[top : top + 224, left : left + 224])
+
+
+def test_views_are_taken_by_name_in_order() -> None:
+    pixels = noise(300, 400)
+    taken = take_views(pixels, ["whole", "center_crop"], 224)
+    assert taken.shape == (2, 224, 224, 3)
+    assert np.array_equal(taken[0], VIEWS["whole"](pixels, 224))
+    assert np.array_equal(taken[1], center_view(pixels, 224))

@@ -25,8 +25,8 @@ CARD = ModelCard(
     name="some",
     backbone="ViT-B-16",
     backbone_digest="ab" * 32,
-    preprocess=Preprocess(224, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
-    adapter=AdapterCard(3, ("mlp",), 8, (4, 8, 16), None),
+    preprocess=Preprocess(224, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), ("center_crop", "whole")),
+    adapter=AdapterCard(3, ("mlp",), 8, (4, 8, 16), None, 9),
     adapter_sha256="cd" * 32,
     calibration=Calibration(1.5, -0.25, 2, 3, (-2.5, -1.0), (0.5, 1.0, 2.0)),
     command="aigdetect train --data progan",
@@ -58,7 +58,7 @@ def test_round_trip_of_any_values(
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"card_version": 2}, "card version 2"),
+        ({"card_version": 1}, "card version 1"),
         ({"card_version": None}, "card version None"),
         ({"backbone": ...}, "backbone: is missing"),
         ({"surprise": 1}, "surprise: unknown setting"),
@@ -67,6 +67,8 @@ def test_round_trip_of_any_values(
         ({"calibration": {**CARD.as_dict()["calibration"], "slope": -1.0}}, "slope -1.0"),
         ({"calibration": {**CARD.as_dict()["calibration"], "real_logits": []}}, "real_logits is empty"),
         ({"preprocess": {"size": 224, "mean": ["x"], "std": [1]}}, "preprocess.mean"),
+        ({"preprocess": {**CARD.as_dict()["preprocess"], "views": ["top"]}}, "views: ['top']"),
+        ({"preprocess": {**CARD.as_dict()["preprocess"], "views": []}}, "views: []"),
     ],
 )
 def test_damaged_cards_are_one_clear_line(tmp_path: Path, change: dict[str, object], named: str) -> None:

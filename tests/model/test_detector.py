@@ -15,7 +15,7 @@ from skimage import data as photographs
 
 import aigdetect
 from aigdetect.errors import ImageError, ModelError, UsageError, WeightsError
-from aigdetect.images.views import center_view
+from aigdetect.images.views import take_views
 from aigdetect.model.card import ADAPTER_NAME, file_sha256, read_card
 from aigdetect.model.detector import Detector, choose_device, choose_precision, load_detector
 
@@ -31,7 +31,8 @@ def photos() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def views(photos: list[np.ndarray]) -> list[np.ndarray]:
-    return [center_view(photo[:, shift:], 160) for photo in photos for shift in (0, 40, 80, 120, 160)]
+    shifts = (0, 40, 80, 120, 160)
+    return [take_views(photo[:, shift:], ["center_crop"], 160) for photo in photos for shift in shifts]
 
 
 def test_paths_images_and_arrays_score_the_same(
@@ -60,7 +61,8 @@ def test_logit_equals_the_plain_tower_with_the_bypass_added_by_hand(
     mlps = {f"block{index}_mlp": tower.blocks[index].mlp for index in (last - 1, last)}
     add_bypasses(mlps, adapter, ranks=(2, 1, 2, 4))
     preprocess = read_card(tiny_model.folder).preprocess
-    expected = [plain_logit(tower, adapter, view, mean=preprocess.mean, std=preprocess.std) for view in views]
+    statistics = {"mean": preprocess.mean, "std": preprocess.std}
+    expected = [plain_logit(tower, adapter, view, **statistics) for (view,) in views]
     for batch_size in (1, 3, 8):
         logits = load(tiny_model, precision="float32", batch_size=batch_size).logits(views)
         np.testing.assert_allclose(logits, expected, atol=1e-3)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from aigdetect.data.layouts import find_samples
@@ -151,6 +152,11 @@ def test_cached_tokens_give_what_computing_them_gives(
         {"schedule": "constant"},
         {"symmetric": True},
         {"precision": "bfloat16"},
+        {"balanced": True, "views": ["whole", "center_crop"], "copies": 2},
+        {"head_blocks": 5},
+        {"head_blocks": 1, "blocks": None, "head_penalty": 0.1},
+        {"head_blocks": 5, "head_penalty": 0.1, "epochs": 0, "blocks": 0},
+        {"head_penalty": 0.1, "cache": "none", "copies": 2},
     ],
 )
 def test_every_variant_trains_and_loads(
@@ -159,6 +165,29 @@ def test_every_variant_trains_and_loads(
     train(data, tmp_path / "m", tiny_weights, **{"epochs": 1, **settings})
     detector = load_detector(tmp_path / "m", weights=tiny_weights, device="cpu")
     assert len(detector.score([np.full((200, 200, 3), 9, dtype=np.uint8)])) == 1
+
+
+def test_a_fitted_head_is_where_training_goes_on_from(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    """Of an adapted and of a plain tower the same head is fitted; a step of no length changes nothing."""
+    settings = {"head_blocks": 4, "head_penalty": 0.01, "views": ["center_crop", "whole"], "copies": 2}
+    train(data, tmp_path / "probe", tiny_weights, **settings, epochs=0, blocks=0)
+    train(data, tmp_path / "mixture", tiny_weights, **settings, epochs=1, lr=1e-12)
+    probe, mixture = (load_file(tmp_path / name / "adapter.safetensors") for name in ("probe", "mixture"))
+    assert set(probe) == {"head.weight", "head.bias"}
+    for name, expected in probe.items():
+        torch.testing.assert_close(mixture[name], expected, rtol=1e-4, atol=1e-5)
+    assert read_card(tmp_path / "probe").metrics["validation"]["auc"] > 0.95
+    log = (tmp_path / "mixture" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in log if "auc" in line] == [0, 1]
+    assert not (tmp_path / "probe" / "curves.png").exists()
+
+
+def test_a_head_of_more_blocks_than_there_are_stops_before_any_work(
+    data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"head_blocks: 99 is not in 0\.\.\d+, the blocks of the tower"):
+        train(data, tmp_path / "m", tiny_weights, head_blocks=99)
+    assert not (tmp_path / "m").exists()
 
 
 def test_unreadable_images_are_named_and_left_out(data: Path, tiny_weights: Path, tmp_path: Path) -> None:

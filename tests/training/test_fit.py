@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from aigdetect.data.layouts import Sample
+from aigdetect.model.head import Head
+from aigdetect.training.fit import fit_head
+from aigdetect.training.weights import image_weights
+
+
+@pytest.mark.parametrize("penalty", [0.01, 0.3])
+def test_equals_scikit_learns_logistic_regression(penalty: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    x = (rng.normal(size=(400, 12)) + 0.7 * labels[:, None]) * rng.uniform(0.1, 9, 12) + 3
+    weights = rng.uniform(0.2, 2, 400)
+    head = Head(blocks=0, width=12)
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x, labels, weights))
+    fit_head(head, *tensors, penalty=penalty)
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    oracle = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=1000)
+    oracle.fit(scaled, labels, sample_weight=weights / weights.sum())
+    with torch.inference_mode():
+        logits = head(torch.tensor(x, dtype=torch.float32))
+    np.testing.assert_allclose(logits, oracle.decision_function(scaled), atol=2e-3)
+
+
+def test_a_constant_channel_does_no_harm() -> None:
+    x = torch.cat([torch.linspace(-1, 1, 20)[:, None], torch.full((20, 1), 5.0)], dim=1)
+    head = Head(blocks=0, width=2)
+    fit_head(head, x, (x[:, 0] > 0).float(), torch.ones(20), penalty=0.01)
+    assert torch.isfinite(head.weight).all()
+    assert (head(x).sign() == x[:, 0].sign()).all()
+
+
+def samples(**counts: int) -> list[Sample]:
+    return [
+        Sample(f"{name}{index}", int(name.startswith("f")), name)
+        for name, count in counts.items()
+        for index in range(count)
+    ]
+
+
+def test_weights_balance_classes_and_half_way_generators() -> None:
+    chosen = samples(real=90, fake_large=16, fake_small=4)
+    weights = np.array(image_weights(chosen, balanced=True))
+    names = np.array([sample.generator for sample in chosen])
+    assert weights.mean() == pytest.approx(1)
+    assert weights[names == "real"].sum() == pytest.approx(weights[names != "real"].sum())
+    large, small = (weights[names == name].sum() for name in ("fake_large", "fake_small"))
+    assert large / small == pytest.approx(np.sqrt(16 / 4))
+    assert image_weights(chosen, balanced=False) == [1.0] * 110
