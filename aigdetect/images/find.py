@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
+from aigdetect.images.read import open_without_waiting
+
 HEAD_BYTES = 4096
 """How much of a file's beginning :func:`sniff` looks at."""
 
@@ -334,13 +336,8 @@ def _classify(path: str) -> Found:
 
 
 def _head(path: str) -> bytes:
-    with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+    with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
         return file.read(HEAD_BYTES) or b""
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # should a pipe have taken the file's place meanwhile, opening it must not wait for a writer
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
 def _split(stream: BinaryIO, separator: bytes) -> Iterator[bytes]:

@@ -10,7 +10,6 @@ import hashlib
 import logging
 import math
 import os
-import stat
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,11 +21,9 @@ from aigdetect.evidence.provenance import read_provenance
 from aigdetect.images.decode import decode, require_scorable
 from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
+from aigdetect.images.read import MAX_BYTES, read_bytes, why_failed
 from aigdetect.images.views import Pixels
 from aigdetect.scanning.record import Record, Scored
-
-MAX_BYTES = 1 << 30
-"""Files of more bytes than this are not read."""
 
 _ROWS_PER_BATCH = 4  # rows held back for a full batch, as a multiple of it: errors between images count, too
 _log = logging.getLogger(__name__)
@@ -159,35 +156,10 @@ class _Preparation:
             # a copy: a slice would keep all the pixels of its image in memory
             return _Prepared(record, self.scorer.view(image.pixels).copy())
         except ImageError as error:
-            return _Prepared(_with_facts(record, error).failed(_reason(error)))
+            return _Prepared(_with_facts(record, error).failed(why_failed(error)))
         except BaseException as error:  # noqa: BLE001 - a panic in a decoder written in Rust is no Exception
             _log.debug("%r", item.path, exc_info=True)
-            return _Prepared(record.failed(_reason(error)))
-
-
-def read_bytes(path: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """Read a regular file once, as long as it was when opened.
-
-    Raises:
-        ImageError: if it is too large, or not a regular file.
-        OSError: if it cannot be read.
-    """
-    with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
-        info = os.fstat(file.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            raise ImageError("not a regular file")
-        if info.st_size > max_bytes:
-            raise ImageError(f"file too large: {info.st_size} bytes, the limit is {max_bytes}")
-        parts, left = [], info.st_size
-        while left and (part := file.read(left)):  # one call may give less than all
-            parts.append(part)
-            left -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # should a pipe have taken the file's place meanwhile, opening it must not wait for a writer
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+            return _Prepared(record.failed(why_failed(error)))
 
 
 def _with_facts(record: Record, error: ImageError) -> Record:
@@ -198,16 +170,6 @@ def _with_facts(record: Record, error: ImageError) -> Record:
         width=error.width if record.width is None else record.width,
         height=error.height if record.height is None else record.height,
     )
-
-
-def _reason(error: BaseException) -> str:
-    """Why a file failed, in one line."""
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror[:1].lower() + error.strerror[1:]
-    text = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
-    return " ".join(text[:500].split())
 
 
 # -- scoring, in the caller's thread -----------------------------------------------------------------------
@@ -262,7 +224,7 @@ def _outcomes(views: list[Pixels], scorer: Scorer) -> Sequence[Scored | Exceptio
 
 def _scored(record: Record, outcome: Scored | Exception, scorer: Scorer) -> Record:
     if isinstance(outcome, Exception):
-        return record.failed(f"scoring failed: {_reason(outcome)}")
+        return record.failed(f"scoring failed: {why_failed(outcome)}")
     if not all(map(math.isfinite, (outcome.logit, outcome.score, outcome.log10_lr))):
         return record.failed("scoring failed: the model gave no finite number")
     return record.scored(outcome, model=scorer.card.name, precision=scorer.precision)

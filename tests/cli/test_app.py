@@ -16,13 +16,14 @@ COMMANDS = [
     [],
     ["scan"],
     ["train"],
+    ["spectrum"],
     ["models"],
     ["models", "list"],
     ["models", "info"],
     ["models", "pull"],
     ["models", "verify"],
 ]
-HEAVY = {"torch", "numpy", "PIL", "open_clip", "timm", "sklearn", "scipy", "matplotlib", "onnx"}
+HEAVY = {"torch", "numpy", "PIL", "open_clip", "timm", "sklearn", "scipy", "skimage", "matplotlib", "onnx"}
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -71,7 +72,7 @@ def test_the_readme_names_every_command_and_option_it_shows() -> None:
     import re
 
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for command in ("scan", "train", "models"):
+    for command in ("scan", "train", "spectrum", "models"):
         assert f"aigdetect {command}" in readme
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
     known = "".join(

@@ -50,7 +50,7 @@ def bash(words: list[str], environment: dict[str, str]) -> set[str]:
 
 
 def test_bash_offers_the_commands(program: dict[str, str]) -> None:
-    assert {"scan", "train", "models"} <= bash(["aigdetect", ""], program)
+    assert {"scan", "train", "spectrum", "models"} <= bash(["aigdetect", ""], program)
     assert bash(["aigdetect", "mod"], program) >= {"models"}
     assert "scan" not in bash(["aigdetect", "mod"], program)
 
@@ -58,6 +58,7 @@ def test_bash_offers_the_commands(program: dict[str, str]) -> None:
 def test_bash_offers_subcommands_and_options(program: dict[str, str]) -> None:
     assert {"list", "info", "pull", "verify"} <= bash(["aigdetect", "models", ""], program)
     assert {"--csv", "--jsonl", "--model", "--fpr"} <= bash(["aigdetect", "scan", "--"], program)
+    assert {"--reference", "--average", "--npz"} <= bash(["aigdetect", "spectrum", "--"], program)
     assert {"--blocks", "--symmetric"} <= bash(["aigdetect", "train", "--"], program)
 
 

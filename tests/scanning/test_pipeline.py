@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aigdetect.images import read
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Pixels
 from aigdetect.scanning import pipeline
@@ -203,7 +204,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(pipeline, "_open_without_waiting", refuse)
+    monkeypatch.setattr(read, "open_without_waiting", refuse)
     (record,) = scan(tmp_path / "a.png")
     assert record.error == "permission denied"
 

@@ -1,0 +1,46 @@
+"""Read the bytes of a file that may be anything, and say in one line why it failed."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from aigdetect.errors import ImageError
+
+MAX_BYTES = 1 << 30
+"""Files of more bytes than this are not read."""
+
+
+def read_bytes(path: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read a regular file once, as long as it was when opened.
+
+    Raises:
+        ImageError: if it is too large, or not a regular file.
+        OSError: if it cannot be read.
+    """
+    with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            raise ImageError("not a regular file")
+        if info.st_size > max_bytes:
+            raise ImageError(f"file too large: {info.st_size} bytes, the limit is {max_bytes}")
+        parts, left = [], info.st_size
+        while left and (part := file.read(left)):  # one call may give less than all
+            parts.append(part)
+            left -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def open_without_waiting(path: str, flags: int) -> int:
+    """Opener for :func:`open` that does not wait for a writer, should a pipe have taken the file's place."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def why_failed(error: BaseException) -> str:
+    """Why a file failed, in one line."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    text = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
+    return " ".join(text[:500].split())
