@@ -9,7 +9,7 @@ models' cards under the name of the data set.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from aigdetect.data.layouts import Sample, count_by_generator, find_samples
+from aigdetect.evaluation.metrics import AVERAGE_PRECISION, ROC_AUC, Figure, card_figures
 from aigdetect.images.find import Found
 from aigdetect.model.card import find_model_folder, read_card, write_card
 from aigdetect.model.detector import load_detector
 from aigdetect.scanning.pipeline import scan_found
-from aigdetect.training.run import held_out_metrics
 
 FIGURES = {
     "auc": "AUC",
@@ -53,20 +52,31 @@ def figures(
     """Figures over all images, and AUC by generator against all real images."""
     labels = np.array([sample.label for sample in samples])
     names = np.array([sample.generator for sample in samples])
+    if reason := ROC_AUC(labels, logits).reason:
+        raise SystemExit(f"the data set has {reason}")
     real = labels == 0
-    by_generator, precisions = {}, []
+    areas, precisions = {}, []
     for name in sorted(set(names[~real])):
         chosen = real | (names == name)
-        by_generator[str(name)] = round(float(roc_auc_score(labels[chosen], logits[chosen])), 4)
-        precisions.append(average_precision_score(labels[chosen], logits[chosen]))
+        areas[str(name)] = _value(ROC_AUC(labels[chosen], logits[chosen]))
+        precisions.append(_value(AVERAGE_PRECISION(labels[chosen], logits[chosen])))
     flagged = np.array([verdict == "ai" for verdict in verdicts])
-    whole = held_out_metrics(logits.tolist(), labels.tolist())
-    return {
-        **whole,
-        "mean_auc": round(float(np.mean(list(by_generator.values()))), 4),
-        "mean_average_precision": round(float(np.mean(precisions)), 4),
-        "real_called_ai": round(float(flagged[real].mean()), 4),
-    }, by_generator
+    whole = {
+        **card_figures(labels, logits),
+        "mean_auc": float(np.mean(list(areas.values()))),
+        "mean_average_precision": float(np.mean(precisions)),
+        "real_called_ai": float(flagged[real].mean()),
+    }
+    return _rounded(whole), _rounded(areas)
+
+
+def _value(figure: Figure) -> float:
+    assert figure.value is not None
+    return figure.value
+
+
+def _rounded(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items() if value is not None}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from aigdetect.errors import AigdetectError
+from aigdetect.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,14 +124,6 @@ class _ToTerminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         for line in self.format(record).splitlines():
             self._terminal.say(line)
-
-
-def printable(text: str) -> str:
-    """Text that cannot drive a terminal: control, format and surrogate characters come out as escapes."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for char in text
-    )
 
 
 def run(program: object, terminal: Terminal) -> int:

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aigdetect.cli.console import printable
 from aigdetect.cli.rows import shorten
 from aigdetect.spectrum.analysis import Analysis
 from aigdetect.spectrum.peaks import Peak
 from aigdetect.spectrum.reference import GRID, Band, camera_band, normalised
 from aigdetect.spectrum.sets import Comparison, SetSpectrum
+from aigdetect.text import printable
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _MARKS = {1: ("^", "red"), 0: (" ", ""), -1: ("v", "blue")}

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aigdetect.cli.console import printable
 from aigdetect.scanning.record import Record
+from aigdetect.text import printable
 
 MAX_ROWS = 50
 """A table of more rows is of no use on a terminal."""

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aigdetect.cli.console import Exit, printable
+from aigdetect.cli.console import Exit
 from aigdetect.cli.options import Debug, Json, Quiet, Verbose, terminal
 from aigdetect.errors import ImageError, UsageError
+from aigdetect.text import printable
 
 if TYPE_CHECKING:
     from aigdetect.images.views import Pixels

@@ -234,8 +234,8 @@ def _describe(found: DataSet) -> None:
     """Say what was found, by generator and class, as a table on standard error."""
     from rich.table import Table
 
-    from aigdetect.cli.console import printable
     from aigdetect.data.layouts import count_by_generator
+    from aigdetect.text import printable
 
     if terminal.quiet:
         return
@@ -256,19 +256,22 @@ def _describe(found: DataSet) -> None:
 def _summarise(card: ModelCard, out: Path) -> None:
     metrics = card.metrics["validation"]
     terminal.say(
-        f"held-out images: ROC AUC {metrics['auc']:.3f}, "
-        f"average precision {metrics['average_precision']:.3f}, "
-        f"true-positive rate {metrics['tpr_at_fpr_5']:.3f} at 5 % false positives "
+        f"held-out images: ROC AUC {_told(metrics['auc'])}, "
+        f"average precision {_told(metrics['average_precision'])}, "
+        f"true-positive rate {_told(metrics['tpr_at_fpr_5'])} at 5 % false positives "
         "(generators that were trained on: unseen ones will be lower)"
     )
     sys.stdout.write(f"{out}\n")
+
+
+def _told(figure: float | None, digits: int = 3) -> str:
+    return "not defined" if figure is None else f"{figure:.{digits}f}"
 
 
 class _Progress:
     """Progress of a run: a bar on a terminal, one line per epoch elsewhere."""
 
     def __enter__(self) -> Watch:
-        from aigdetect.training.run import held_out_metrics
         from aigdetect.training.trainer import Epoch, Step, Watch
 
         self._context = terminal.progress("starting")
@@ -284,11 +287,10 @@ class _Progress:
             bar.update(task, speed=f"loss {done.loss:.4f}")
 
         def epoch(done: Epoch) -> None:
-            metrics = held_out_metrics(done.logits, done.labels)
             terminal.say(
                 f"{f'epoch {done.epoch}' if done.epoch else 'head fitted'}: "
-                f"held-out AUC {metrics['auc']:.4f}, "
-                f"average precision {metrics['average_precision']:.4f}"
+                f"held-out AUC {_told(done.metrics['auc'], 4)}, "
+                f"average precision {_told(done.metrics['average_precision'], 4)}"
             )
 
         return Watch(

@@ -1,4 +1,4 @@
-"""Ask before training whether the container alone gives the class away: format, size, compression.
+"""Ask before any training or scoring whether the container alone gives the class away.
 
 A detector trained on JPEGs against PNGs learns the format (arXiv 2403.17608), so each such fact is measured
 as if it were a detector of its own.
@@ -6,55 +6,24 @@ as if it were a detector of its own.
 
 from __future__ import annotations
 
-import heapq
-import struct
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-import aigdetect.images.decode  # noqa: F401 - teaches Pillow HEIC and JPEG XL
+from aigdetect.data.facts import ImageFacts, choose_some, read_facts
 from aigdetect.data.layouts import Sample
-from aigdetect.data.split import shuffle_key
-from aigdetect.images.jpeg import jpeg_quality
 
 _T = TypeVar("_T", str, float)
 
 WARN_AUC = 0.7
-LEAST = 10  # images of a class under which no figure is given
+"""From this AUC on, a fact is warned of."""
 
-# What Pillow and its plugins let out on malformed or enormous headers.
-_MALFORMED = (
-    *(OSError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, MemoryError, RuntimeError),
-    *(struct.error, Image.DecompressionBombError),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What a header tells about one image.
-
-    Attributes:
-        label: 1 for AI-generated, 0 for real.
-        format: container format by content (``"JPEG"``, ``"PNG"``...).
-        width: in pixels, as stored.
-        height: in pixels, as stored.
-        bytes_per_pixel: size of the file by its pixels.
-        jpeg_quality: 1 to 100 on the scale of libjpeg, None if it is no JPEG.
-    """
-
-    label: int
-    format: str
-    width: int
-    height: int
-    bytes_per_pixel: float
-    jpeg_quality: int | None = None
+LEAST = 10
+"""With fewer images of a class that have a fact, no figure is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +34,20 @@ class Leak:
         fact: ``"format"``, ``"width"``...
         auc: area under the ROC curve of the better direction, 0.5 (nothing) to 1 (perfectly).
         detail: what is common in each class.
+        count: images that have the fact: of the JPEG quality, the JPEGs.
+        marks_pixels: whether the fact leaves traces in the pixels; metadata does not, but tells of sources
+            that differ.
     """
 
     fact: str
     auc: float
     detail: str
+    count: int
+    marks_pixels: bool = True
 
     @property
     def warns(self) -> bool:
-        """Whether a detector could live on this fact: ``auc`` of at least ``WARN_AUC``."""
+        """Whether the fact tells the classes apart: ``auc`` of at least ``WARN_AUC``."""
         return self.auc >= WARN_AUC
 
     def __str__(self) -> str:
@@ -91,8 +65,8 @@ class Audit:
 
     @property
     def warnings(self) -> tuple[Leak, ...]:
-        """The leaks that a user should hear of."""
-        return tuple(leak for leak in self.leaks if leak.warns)
+        """The leaks that a detector could live on."""
+        return tuple(leak for leak in self.leaks if leak.warns and leak.marks_pixels)
 
 
 def audit(samples: Iterable[Sample], *, per_class: int = 2000, seed: int = 0) -> Audit:
@@ -106,29 +80,9 @@ def audit(samples: Iterable[Sample], *, per_class: int = 2000, seed: int = 0) ->
     Returns:
         The leaks; none if a class has under ``LEAST`` readable images.
     """
-    samples = tuple(samples)
-    chosen = [sample for label in (0, 1) for sample in _some(samples, label, per_class, seed)]
-    read = [read_facts(sample) for sample in chosen]
+    read = [read_facts(sample) for sample in choose_some(samples, per_class=per_class, seed=seed)]
     facts = [fact for fact in read if fact is not None]
     return Audit(measure_leaks(facts), examined=len(facts), unreadable=len(read) - len(facts))
-
-
-def read_facts(sample: Sample) -> ImageFacts | None:
-    """Read one image's header, without its pixels; None if that fails."""
-    try:
-        size = Path(sample.path).stat().st_size
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # large images and odd metadata are no matter here
-            with Image.open(sample.path) as image:
-                width, height = image.size
-                tables = getattr(image, "quantization", None) or {}
-                quality = jpeg_quality(tables[0]) if 0 in tables else None
-                form = image.format or ""
-    except _MALFORMED:
-        return None
-    if width < 1 or height < 1:
-        return None
-    return ImageFacts(sample.label, form, width, height, size / (width * height), quality)
 
 
 def measure_leaks(facts: Sequence[ImageFacts]) -> tuple[Leak, ...]:
@@ -148,10 +102,23 @@ def measure_leaks(facts: Sequence[ImageFacts]) -> tuple[Leak, ...]:
     return tuple(sorted((leak for leak in leaks if leak), key=lambda leak: -leak.auc))
 
 
+def common_sizes(facts: Sequence[ImageFacts]) -> list[str]:
+    """Size of each image, such as ``"512x512"``; ``"other"`` where a size is rare.
+
+    Sizes that occur once or twice would tell the classes apart by chance.
+    """
+    values = [f"{each.width}x{each.height}" for each in facts]
+    totals = Counter(values)
+    least = max(LEAST, len(values) // 50)
+    return [value if totals[value] >= least else "other" for value in values]
+
+
 _CATEGORIES: dict[str, Callable[[Sequence[ImageFacts]], list[str]]] = {
     "format": lambda facts: [each.format for each in facts],
-    "exact size": lambda facts: _rare_as_other([f"{each.width}x{each.height}" for each in facts]),
+    "exact size": common_sizes,
+    "EXIF": lambda facts: ["with" if each.exif else "without" for each in facts],
 }
+_METADATA = frozenset({"EXIF"})
 _NUMBERS: dict[str, Callable[[ImageFacts], float | None]] = {
     "width": lambda each: each.width,
     "height": lambda each: each.height,
@@ -192,14 +159,8 @@ def _leak(
     if min(len(real), len(generated)) < LEAST:
         return None
     auc = float(roc_auc_score(labels, scores))
-    return Leak(fact, max(auc, 1 - auc), f"real {told(real)}; generated {told(generated)}")
-
-
-def _rare_as_other(values: Sequence[str]) -> list[str]:
-    # Sizes that occur once or twice would tell the classes apart by chance.
-    totals = Counter(values)
-    least = max(LEAST, len(values) // 50)
-    return [value if totals[value] >= least else "other" for value in values]
+    detail = f"real {told(real)}; generated {told(generated)}"
+    return Leak(fact, max(auc, 1 - auc), detail, len(labels), fact not in _METADATA)
 
 
 def _commonest(values: Sequence[str]) -> str:
@@ -211,8 +172,3 @@ def _commonest(values: Sequence[str]) -> str:
 def _spread(values: Sequence[float]) -> str:
     low, median, high = np.percentile(values, [10, 50, 90])
     return f"{median:.4g} (mostly {low:.4g} to {high:.4g})"
-
-
-def _some(samples: Iterable[Sample], label: int, count: int, seed: int) -> list[Sample]:
-    ours = (sample for sample in samples if sample.label == label)
-    return heapq.nsmallest(count, ours, key=lambda sample: (shuffle_key(sample, seed=seed), sample.path))

@@ -21,7 +21,7 @@ from PIL import Image, ImageFile
 from aigdetect.errors import ImageError
 from aigdetect.images import headers
 from aigdetect.images.find import HEAD_BYTES, sniff
-from aigdetect.images.text import one_line
+from aigdetect.text import one_line
 
 MAX_PIXELS = 100_000_000
 """Images of more pixels are refused unless the caller allows them."""

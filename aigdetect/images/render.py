@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image, ImageCms
 
-from aigdetect.images.text import one_line
+from aigdetect.text import one_line
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -21,7 +21,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -50,12 +50,20 @@ def csv_row(record: Record) -> str:
     row = record.as_dict()
     row["notes"] = "; ".join(record.notes)
     row["provenance"] = record.provenance.summary() if record.provenance else None
-    path = _cell(row.pop("path"))
-    # the path comes first, where its quotes hold in every country: it is kept as it is
-    cells = [
-        _HIDES_FORMULA.sub("'", cell) if isinstance(cell, str) else cell for cell in map(_cell, row.values())
-    ]
-    return _csv_line((path, *cells))
+    return csv_line(tuple(row.values()))
+
+
+def csv_line(values: Sequence[object]) -> str:
+    """A line of CSV, its texts made safe: see the module.
+
+    Args:
+        values: text, numbers or None, a path first: there its quotes hold in every country, so that it is
+            kept as it is where other texts get an apostrophe at every place that could begin a cell.
+    """
+    path, *rest = map(_cell, values)
+    return _csv_line(
+        (path, *(_HIDES_FORMULA.sub("'", cell) if isinstance(cell, str) else cell for cell in rest))
+    )
 
 
 def jsonl_row(record: Record) -> str:

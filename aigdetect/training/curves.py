@@ -10,12 +10,14 @@ import numpy as np
 from aigdetect.training.trainer import Step
 
 
-def draw_curves(steps: Sequence[Step], epochs: Sequence[tuple[int, Mapping[str, float]]], path: Path) -> None:
+def draw_curves(
+    steps: Sequence[Step], epochs: Sequence[tuple[int, Mapping[str, float | None]]], path: Path
+) -> None:
     """Draw the loss, the held-out metrics and the load of the experts over the steps.
 
     Args:
         steps: what each step did.
-        epochs: for each epoch its last step and the metrics on held-out images.
+        epochs: for each epoch its last step and the metrics on held-out images; None leaves a gap.
         path: PNG to write.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,9 +33,8 @@ def draw_curves(steps: Sequence[Step], epochs: Sequence[tuple[int, Mapping[str, 
     axes[0].plot(at, _smoothed(bce), label="moving mean of 21 steps")
     axes[0].set(ylabel="binary cross-entropy", yscale="log", title="Training loss")
     for name, label in (("auc", "ROC AUC"), ("average_precision", "average precision")):
-        axes[1].plot(
-            [step for step, _ in epochs], [metrics[name] for _, metrics in epochs], "o-", label=label
-        )
+        values = np.array([metrics[name] for _, metrics in epochs], dtype=np.float64)
+        axes[1].plot([step for step, _ in epochs], values, "o-", label=label)
     axes[1].set(ylabel="held-out", title="After each epoch")
     for block in range(blocks):
         axis = axes[2 + block]

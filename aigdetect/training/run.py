@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import aigdetect
@@ -150,25 +149,13 @@ def train_model(
         command=command,
         recipe=recipe.as_dict(),
         data={"training": _counts(split.training), "validation": _counts(split.validation)},
-        metrics={"validation": held_out_metrics(last.logits, last.labels)},
+        metrics={"validation": last.metrics},
         program=f"aigdetect {aigdetect.__version__}",
     )
     write_card(folder, card)
     if log.steps:
         draw_curves(log.steps, log.epochs, folder / CURVES_NAME)
     return card
-
-
-def held_out_metrics(logits: Sequence[float], labels: Sequence[int]) -> dict[str, float]:
-    """ROC AUC, average precision and true-positive rate at 5 % false positives, generated being positive."""
-    from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
-
-    fpr, tpr, _ = roc_curve(labels, logits, drop_intermediate=False)
-    return {
-        "auc": round(float(roc_auc_score(labels, logits)), 4),
-        "average_precision": round(float(average_precision_score(labels, logits)), 4),
-        "tpr_at_fpr_5": round(float(tpr[np.flatnonzero(fpr <= 0.05)[-1]]), 4),
-    }
 
 
 def _count(parameters: Iterable[torch.nn.Parameter], trained: bool) -> int:
@@ -207,7 +194,7 @@ class _Log:
         self._path = path
         self._next = watch
         self.steps: list[Step] = []
-        self.epochs: list[tuple[int, dict[str, float]]] = []
+        self.epochs: list[tuple[int, dict[str, float | None]]] = []
         self.watch = replace(watch, step=self._step, epoch=self._epoch)
 
     def __enter__(self) -> _Log:
@@ -223,9 +210,8 @@ class _Log:
         self._next.step(step)
 
     def _epoch(self, epoch: Epoch) -> None:
-        metrics = held_out_metrics(epoch.logits, epoch.labels)
-        self.epochs.append((self.steps[-1].step if self.steps else 0, metrics))
-        self._write({"type": "epoch", "epoch": epoch.epoch, **metrics})
+        self.epochs.append((self.steps[-1].step if self.steps else 0, epoch.metrics))
+        self._write({"type": "epoch", "epoch": epoch.epoch, **epoch.metrics})
         self._next.epoch(epoch)
 
     def _write(self, entry: dict[str, Any]) -> None:

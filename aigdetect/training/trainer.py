@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from torch import Tensor
 from aigdetect.data.dataset import Unreadable, map_ordered, training_views, validation_views
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
+from aigdetect.evaluation.metrics import card_figures
 from aigdetect.images.views import Pixels
 from aigdetect.model.mole import Routing, collect_routing, load_balancing_loss
 from aigdetect.model.network import MoleNetwork
@@ -69,6 +70,11 @@ class Epoch:
     epoch: int
     logits: tuple[float, ...]
     labels: tuple[int, ...]
+
+    @cached_property
+    def metrics(self) -> dict[str, float | None]:
+        """What these logits are worth; see `aigdetect.evaluation.metrics.card_figures`."""
+        return card_figures(self.labels, self.logits)
 
 
 @dataclass(frozen=True)

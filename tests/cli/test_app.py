@@ -16,6 +16,7 @@ COMMANDS = [
     [],
     ["scan"],
     ["train"],
+    ["eval"],
     ["spectrum"],
     ["models"],
     ["models", "list"],
@@ -72,7 +73,7 @@ def test_the_readme_names_every_command_and_option_it_shows() -> None:
     import re
 
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for command in ("scan", "train", "spectrum", "models"):
+    for command in ("scan", "train", "eval", "spectrum", "models"):
         assert f"aigdetect {command}" in readme
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
     known = "".join(

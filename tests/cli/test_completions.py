@@ -50,7 +50,7 @@ def bash(words: list[str], environment: dict[str, str]) -> set[str]:
 
 
 def test_bash_offers_the_commands(program: dict[str, str]) -> None:
-    assert {"scan", "train", "spectrum", "models"} <= bash(["aigdetect", ""], program)
+    assert {"scan", "train", "eval", "spectrum", "models"} <= bash(["aigdetect", ""], program)
     assert bash(["aigdetect", "mod"], program) >= {"models"}
     assert "scan" not in bash(["aigdetect", "mod"], program)
 
@@ -65,7 +65,7 @@ def test_bash_offers_subcommands_and_options(program: dict[str, str]) -> None:
 def test_fish_offers_the_commands(program: dict[str, str]) -> None:
     code = f"source '{FOLDER / FILES['fish']}'; complete -C 'aigdetect '"
     offered = {line.split("\t")[0] for line in run("fish", code, program)}
-    assert {"scan", "train", "models"} <= offered
+    assert {"scan", "train", "eval", "models"} <= offered
 
 
 def test_zsh_script_loads(program: dict[str, str]) -> None:

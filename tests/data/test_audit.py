@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from aigdetect.data.audit import ImageFacts, Leak, audit, measure_leaks, read_facts
+from aigdetect.data.audit import Leak, audit, measure_leaks
+from aigdetect.data.facts import ImageFacts, choose_some, facts_of, read_facts
 from aigdetect.data.layouts import Sample
 from aigdetect.images.jpeg import jpeg_quality
 
@@ -19,8 +21,9 @@ def facts(
     size: tuple[int, int] = (64, 64),
     density: float = 1.0,
     quality: int | None = None,
+    exif: bool = False,
 ) -> list[ImageFacts]:
-    return [ImageFacts(label, format, *size, density, quality)] * count
+    return [ImageFacts(label, format, *size, density, quality, exif)] * count
 
 
 def leak(which: str, data: list[ImageFacts]) -> Leak:
@@ -45,7 +48,7 @@ def test_format_auc_by_hand() -> None:
 def test_same_facts_tell_nothing() -> None:
     leaks = measure_leaks(facts(0, 20, quality=90) + facts(1, 20, quality=90))
     assert {leak.fact for leak in leaks} == {
-        "format", "exact size", "width", "height", "aspect ratio", "bytes per pixel", "JPEG quality"
+        "format", "exact size", "width", "height", "aspect ratio", "bytes per pixel", "JPEG quality", "EXIF"
     }  # fmt: skip
     assert all(leak.auc == 0.5 and not leak.warns for leak in leaks)
 
@@ -76,7 +79,18 @@ def test_sizes_that_never_repeat_tell_nothing() -> None:
 def test_quality_is_compared_among_jpegs() -> None:
     data = facts(0, 10, format="JPEG", quality=96) + facts(1, 10, format="JPEG", quality=75)
     assert leak("JPEG quality", data + facts(1, 50)).auc == 1
+    assert leak("JPEG quality", data + facts(1, 50)).count == 20
+    assert leak("format", data + facts(1, 50)).count == 70
     assert leak("JPEG quality", data).detail == "real 96 (mostly 96 to 96); generated 75 (mostly 75 to 75)"
+
+
+def test_metadata_leaves_no_traces_in_the_pixels() -> None:
+    data = facts(0, 30, exif=True) + facts(0, 10) + facts(1, 40)
+    assert leak("EXIF", data).auc == 0.875
+    assert leak("EXIF", data).detail == "real with 75 %, without 25 %; generated without 100 %"
+    assert leak("EXIF", data).warns
+    assert not leak("EXIF", data).marks_pixels
+    assert all(leak.marks_pixels for leak in measure_leaks(data) if leak.fact != "EXIF")
 
 
 def test_too_few_images_give_no_figure() -> None:
@@ -115,6 +129,49 @@ def test_facts_of_a_file(tmp_path: Path) -> None:
     assert (webp.label, webp.format, webp.jpeg_quality) == (0, "WEBP", None)
 
 
+def test_exif_is_seen(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0110] = "camera"
+    for name in ("1.jpg", "1.png", "1.webp", "1.heic"):
+        read = read_facts(save(tmp_path / "real" / name, exif=exif))
+        assert read is not None
+        assert read.exif, name
+        bare = read_facts(save(tmp_path / "fake" / name))
+        assert bare is not None
+        assert not bare.exif, name
+
+
+def test_facts_of_a_file_in_memory(tmp_path: Path) -> None:
+    sample = save(tmp_path / "fake/1.jpg", quality=71)
+    data = Path(sample.path).read_bytes()
+    assert facts_of(data, 1) == read_facts(sample)
+    assert facts_of(data[:20], 1) is None
+
+
+def test_choice_does_not_depend_on_the_order() -> None:
+    samples = [Sample(f"/d/{i}", i % 3 // 2, "g", root="/d") for i in range(30)]
+    chosen = choose_some(samples, per_class=12)
+    assert [sample.label for sample in chosen] == [0] * 12 + [1] * 10
+    assert choose_some(reversed(samples), per_class=12) == chosen
+    assert choose_some(samples, per_class=12, seed=1) != chosen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0", "icc_profile": b"odd"},
+        {"save_all": True, "append_images": [Image.new("RGB", (40, 20))]},
+    ],
+    ids=["plain", "extended", "animated"],
+)
+def test_the_two_kinds_of_webp_are_told_apart(tmp_path: Path, options: dict[str, object]) -> None:
+    for lossless, format in ((False, "WEBP"), (True, "lossless WEBP")):
+        read = read_facts(save(tmp_path / "real/1.webp", lossless=lossless, **options))
+        assert read is not None
+        assert read.format == format
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xd8\xff\xdb\0\x05\1"])
 def test_unreadable_files_are_no_facts(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "1.png").write_bytes(content)
@@ -147,6 +204,22 @@ def test_audit_of_files(tmp_path: Path) -> None:
     assert (result.examined, result.unreadable) == (24, 1)
     assert {leak.fact for leak in result.warnings} == {"format", "bytes per pixel"}
     assert result.warnings[0].auc == 1
+
+
+def test_training_is_not_warned_of_what_a_detector_cannot_see(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0110] = "camera"
+    samples = [save(tmp_path / f"real/{i}.png", exif=exif) for i in range(12)]
+    samples += [save(tmp_path / f"fake/{i}.png", pnginfo=_text_as_long_as(exif)) for i in range(12)]
+    result = audit(samples)
+    assert [leak.fact for leak in result.leaks if leak.warns] == ["EXIF"]
+    assert result.warnings == ()
+
+
+def _text_as_long_as(exif: Image.Exif) -> PngInfo:
+    info = PngInfo()
+    info.add(b"teXt", exif.tobytes().removeprefix(b"Exif\0\0"))
+    return info
 
 
 def test_audit_reads_a_fixed_choice(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from aigdetect.data.layouts import find_samples
 from aigdetect.errors import DataError, UsageError
+from aigdetect.evaluation.metrics import card_figures
 from aigdetect.model.card import read_card
 from aigdetect.model.detector import load_detector
+from aigdetect.training import trainer
+from aigdetect.training.curves import draw_curves
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import held_out_metrics, split_data, train_model
+from aigdetect.training.run import split_data, train_model
 from aigdetect.training.store import TokenStore, place_for
 from aigdetect.training.trainer import Step, Watch
 
@@ -230,15 +233,31 @@ def test_samples_are_drawn_uniformly_and_can_be_too_many(data: Path) -> None:
         split_data(found, make_recipe({"samples": 100}))
 
 
-def test_held_out_metrics_agree_with_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    labels = [0] * 100 + [1] * 60
-    logits = np.concatenate([rng.normal(0, 1, 100), rng.normal(1, 1, 60)]).tolist()
-    metrics = held_out_metrics(logits, labels)
-    assert metrics["auc"] == pytest.approx(roc_auc_score(labels, logits), abs=1e-4)
-    assert metrics["average_precision"] == pytest.approx(average_precision_score(labels, logits), abs=1e-4)
-    above = sorted(logits[:100])[-6]  # five of a hundred reals lie above it
-    assert metrics["tpr_at_fpr_5"] == pytest.approx(np.mean(np.array(logits[100:]) > above), abs=1e-3)
+def test_figures_are_computed_once_an_epoch(
+    data: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, seen = [], []
+
+    def counted(labels: Sequence[int], logits: Sequence[float]) -> dict[str, float | None]:
+        calls.append(len(logits))
+        return card_figures(labels, logits)
+
+    monkeypatch.setattr(trainer, "card_figures", counted)
+    watch = Watch(epoch=lambda epoch: seen.append(epoch.metrics))
+    card = train(data, tmp_path / "m", tiny_weights, watch)
+    assert calls == [12] * 3
+    entries = [json.loads(line) for line in (tmp_path / "m/log.jsonl").read_text().splitlines()]
+    logged = [entry for entry in entries if entry["type"] == "epoch"]
+    assert logged == [{"type": "epoch", "epoch": i + 1, **metrics} for i, metrics in enumerate(seen)]
+    assert card.metrics == {"validation": seen[-1]}
+
+
+def test_figures_that_are_not_defined_leave_a_gap_in_the_curves(tmp_path: Path) -> None:
+    steps = [Step(i, i, 1.0, 1.0, 0.0, 0.1, ()) for i in (1, 2, 3)]
+    for name, value in (("gap", None), ("none", 0.5)):
+        figures = [{"auc": auc, "average_precision": 0.9} for auc in (0.5, value, 0.5)]
+        draw_curves(steps, list(enumerate(figures, start=1)), tmp_path / f"{name}.png")
+    assert (tmp_path / "gap.png").read_bytes() != (tmp_path / "none.png").read_bytes()
 
 
 def test_store_in_memory_and_on_disk(tmp_path: Path) -> None:

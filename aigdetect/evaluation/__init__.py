@@ -1,0 +1,1 @@
+"""Evaluation: figures of merit, benchmarks, robustness, audits of the data, reports."""

@@ -1,0 +1,242 @@
+"""Scores kept per image as CSV: a second report costs no inference, and an interrupted one goes on.
+
+Beside ``NAME.csv`` lies ``NAME.json``, which says what the scores are of: model, digests, protocol. Each row
+is on disk before the next image is scored. Images are recognised by absolute path, size and time of change.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, cast
+
+from aigdetect.data.layouts import Sample
+from aigdetect.errors import UsageError
+from aigdetect.evaluation.results import ImageScore
+from aigdetect.model.calibration import Verdict
+from aigdetect.scanning.record import Record
+from aigdetect.scanning.writers import csv_line
+
+STORE_VERSION = 1
+"""Written beside the scores; another one is refused."""
+
+_DIGEST = 12  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredScore:
+    """One row of a store; the attributes are the columns, in order.
+
+    Attributes:
+        path: as the data set has it, made safe for spreadsheets; `image` identifies the file.
+        label: 1 for generated, 0 for real.
+        generator: generator or source.
+        operation: what was done to the image first: ``"clean"``, ``"blur:2"``, ``"parity jpeg:90"``.
+        logit: output of the model.
+        score: calibrated probability, 0..1.
+        log10_lr: decimal logarithm of the likelihood ratio.
+        verdict: in one word.
+        error: why there is no score; empty if there is one.
+        precision: arithmetic of the model.
+        image: fingerprint of absolute path, size and time of change.
+    """
+
+    path: str
+    label: int
+    generator: str
+    operation: str
+    logit: float | None
+    score: float | None
+    log10_lr: float | None
+    verdict: str
+    error: str
+    precision: str
+    image: str
+
+
+COLUMNS = tuple(field.name for field in fields(StoredScore))
+"""Names of the columns, in order."""
+
+
+def fingerprint(path: str) -> str:
+    """Fingerprint of a file by absolute path, size and time of change; of the path alone if it is gone."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - many small files: pathlib costs more than the call itself
+        state = f"{status.st_size} {status.st_mtime_ns}"
+    except (OSError, ValueError):
+        state = "gone"
+    place = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - links are not followed
+    return blake2b(place + b"\0" + state.encode(), digest_size=_DIGEST).hexdigest()
+
+
+class ScoreStore:
+    """Scores of one model under one protocol; a context manager while rows are added.
+
+    Attributes:
+        precisions: arithmetic of the scores it holds.
+
+    Args:
+        folder: where the files lie, made if it is not there; None keeps all in memory.
+        name: of the files, without their endings.
+        subject: what the scores are of, as pairs of term and text; another subject is refused.
+    """
+
+    def __init__(self, folder: Path | None, name: str, subject: Mapping[str, str]) -> None:
+        self.precisions: set[str] = set()
+        self._path = folder and folder / f"{name}.csv"
+        self._head = {"version": STORE_VERSION, **subject}
+        self._scores: dict[tuple[str, str], ImageScore] = {}
+        self._images: dict[str, str] = {}
+        self._rows: list[str] = []
+        self._file: BinaryIO | None = None
+
+    def read(self) -> None:
+        """Take in what an earlier run left; a row that was cut short, and rows of failures, are dropped.
+
+        Raises:
+            UsageError: if the scores are of another model or protocol, or cannot be read.
+        """
+        if self._path is None or not _header_of(self._path).exists():
+            return
+        try:
+            head = json.loads(_header_of(self._path).read_text(encoding="utf-8"))
+            # a row that was cut short may end inside a character
+            text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
+            rows = [_stored(row) for row in _whole_rows(text)]
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self._path}: cannot be read ({error}); --force scores anew") from error
+        self._refuse_other(head)
+        for row in rows:
+            if not row.error:
+                self._take(row)
+
+    def missing(self, samples: Sequence[Sample], operation: str) -> list[Sample]:
+        """The samples without a score after an operation, in order."""
+        return [sample for sample in samples if self.score(sample, operation).score is None]
+
+    def score(self, sample: Sample, operation: str) -> ImageScore:
+        """Score of a sample after an operation; with an error if there is none."""
+        return self._scores.get((self._image(sample.path), operation), ImageScore(error="not scored"))
+
+    def __enter__(self) -> ScoreStore:
+        """Open the files; what was read stays in them.
+
+        Raises:
+            UsageError: if they cannot be written.
+        """
+        if self._path is not None:
+            with _written(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                _replace(_header_of(self._path), json.dumps(self._head, indent=1) + "\n")
+                _replace(self._path, csv_line(COLUMNS) + "".join(self._rows))
+                self._file = self._path.open("ab", buffering=0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def add(self, sample: Sample, operation: str, record: Record) -> None:
+        """Take in a record, and hand its row to the operating system.
+
+        Raises:
+            UsageError: if the file cannot be written.
+        """
+        error = "" if record.logit is not None else record.error or "not scored"
+        row = StoredScore(
+            sample.path,
+            sample.label,
+            sample.generator,
+            operation,
+            record.logit,
+            record.score,
+            record.log10_lr,
+            record.verdict or "",
+            error,
+            record.precision or "",
+            self._image(sample.path),
+        )
+        self._take(row)
+        if self._file is not None and self._path is not None:
+            with _written(self._path):
+                self._file.write(self._rows[-1].encode("utf-8"))
+
+    def _take(self, row: StoredScore) -> None:
+        verdict = cast("Verdict | None", row.verdict or None)
+        score = ImageScore(row.logit, row.score, row.log10_lr, verdict, row.error)
+        self._scores[row.image, row.operation] = score
+        self._rows.append(csv_line([getattr(row, name) for name in COLUMNS]))
+        if row.precision:
+            self.precisions.add(row.precision)
+
+    def _image(self, path: str) -> str:
+        if path not in self._images:
+            self._images[path] = fingerprint(path)
+        return self._images[path]
+
+    def _refuse_other(self, head: object) -> None:
+        held = head if isinstance(head, dict) else {}
+        for term, text in self._head.items():
+            if held.get(term) != text:
+                raise UsageError(
+                    f"{self._path}: holds scores of another {term} ({held.get(term)}, now {text}); "
+                    "choose another --report, or score anew with --force"
+                )
+
+
+def _header_of(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _whole_rows(text: str) -> Iterator[dict[str, str]]:
+    """Rows of a store; a last one that was cut short is left out."""
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        # the fingerprint comes last: with all its digits the row is whole
+        if len(row.get("image") or "") == 2 * _DIGEST:
+            yield row
+
+
+def _stored(row: Mapping[str, str]) -> StoredScore:
+    logit, score, log10_lr = (
+        float(row[name]) if row[name] else None for name in ("logit", "score", "log10_lr")
+    )
+    return StoredScore(
+        # what made it safe for spreadsheets must not grow from run to run
+        row["path"].removeprefix("'"),
+        int(row["label"]),
+        row["generator"].removeprefix("'"),
+        row["operation"],
+        logit,
+        score,
+        log10_lr,
+        row["verdict"],
+        row["error"],
+        row["precision"],
+        row["image"],
+    )
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", newline="")
+    part.replace(path)

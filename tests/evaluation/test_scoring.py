@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aigdetect.data.layouts import Sample
+from aigdetect.evaluation.protocols import PROTOCOLS, Protocol
+from aigdetect.evaluation.results import ImageScore
+from aigdetect.evaluation.robustness import Operation, parse_operations
+from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, image_score, score_samples
+from aigdetect.images.views import Pixels
+from aigdetect.model.detector import Score
+
+
+@dataclass(frozen=True)
+class Card:
+    name: str = "fake"
+
+
+@dataclass
+class Mean:
+    """A detector whose logit is the mean grey level of its view."""
+
+    card: Card = Card()
+    precision: str = "float32"
+    batch_size: int = 3
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+
+    def view(self, pixels: Pixels) -> Pixels:
+        self.shapes.append(pixels.shape)
+        return pixels[:16, :16]
+
+    def score_views(self, views: Sequence[Pixels]) -> list[Score]:
+        return [Score(float(view.mean()), 0.5, 0.0, "uncertain") for view in views]
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    found = []
+    for index in range(8):
+        path = tmp_path / f"{index}.png"
+        Image.fromarray(np.full((40, 50, 3), 10 * index, dtype=np.uint8)).save(path)
+        found.append(Sample(str(path), index % 2, "g", root=str(tmp_path)))
+    return found
+
+
+def test_one_record_per_image_in_order_whatever_the_threads(samples: list[Sample]) -> None:
+    for workers in (1, 4):
+        records = list(score_samples(samples, Mean(), protocol=PROTOCOLS["ours"], workers=workers))
+        assert [record.logit for record in records] == [10.0 * index for index in range(8)]
+
+
+def test_an_unreadable_image_keeps_its_place_and_is_not_replaced(samples: list[Sample]) -> None:
+    Path(samples[2].path).write_bytes(b"no image")
+    records = list(score_samples(samples, Mean(), protocol=PROTOCOLS["ours"]))
+    scores = [image_score(record) for record in records]
+    assert scores[2].score is None
+    assert "not an image" in scores[2].error
+    assert scores[3] == ImageScore(30.0, 0.5, 0.0, "uncertain")
+    assert len(scores) == 8
+
+
+def test_the_operation_comes_before_the_protocol_and_the_protocol_before_the_view(
+    samples: list[Sample],
+) -> None:
+    said: list[str] = []
+
+    def note(name: str, change: int) -> object:
+        def apply(pixels: Pixels) -> Pixels:
+            said.append(name)
+            return pixels[change:]
+
+        return apply
+
+    ours = PROTOCOLS["ours"]
+    protocol = Protocol("p", "", note("protocol", 1), "", None, ours.splits, "")  # type: ignore[arg-type]
+    operation = Operation("o", 1, note("operation", 2))  # type: ignore[arg-type]
+    detector = Mean()
+    list(score_samples(samples[:1], detector, protocol=protocol, operation=operation))
+    assert said == ["operation", "protocol"]
+    assert detector.shapes == [(37, 50, 3)]
+
+
+def test_a_protocol_changes_what_the_model_sees(samples: list[Sample]) -> None:
+    detector = Mean()
+    list(score_samples(samples[:1], detector, protocol=PROTOCOLS["univfd"]))
+    assert detector.shapes == [(224, 224, 3)]
+
+
+def test_names_of_forms() -> None:
+    assert form_name(AS_THEY_ARE) == "clean"
+    assert [form_name(each) for each in parse_operations("blur:2")] == ["blur:2"]

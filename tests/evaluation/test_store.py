@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from aigdetect.data.layouts import Sample
+from aigdetect.errors import UsageError
+from aigdetect.evaluation.results import ImageScore
+from aigdetect.evaluation.store import COLUMNS, ScoreStore
+from aigdetect.scanning.record import Record
+
+SUBJECT = {"model": "m", "protocol": "ours"}
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    names = ["a.png", "=b.png", os.fsdecode(b"\xff\n.png"), "é.png"]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode("utf-8", "surrogateescape"))
+    return [Sample(str(tmp_path / name), 1, "g") for name in names]
+
+
+def record(sample: Sample, logit: float) -> Record:
+    return Record(
+        sample.path, status="scored", verdict="ai", score=0.75, logit=logit, log10_lr=1.5, precision="float32"
+    )
+
+
+def fresh(tmp_path: Path, subject: dict[str, str] = SUBJECT) -> ScoreStore:
+    return ScoreStore(tmp_path / "scores", "m", subject)
+
+
+def fill(tmp_path: Path, samples: list[Sample]) -> Path:
+    with fresh(tmp_path) as store:
+        for number, sample in enumerate(samples):
+            store.add(sample, "clean", record(sample, number / 3))
+    return tmp_path / "scores" / "m.csv"
+
+
+def reread(tmp_path: Path) -> ScoreStore:
+    store = fresh(tmp_path)
+    store.read()
+    return store
+
+
+def test_scores_come_back_bit_for_bit(tmp_path: Path, samples: list[Sample]) -> None:
+    file = fill(tmp_path, samples)
+    store = reread(tmp_path)
+    assert store.missing(samples, "clean") == []
+    assert [store.score(s, "clean") for s in samples] == [
+        ImageScore(number / 3, 0.75, 1.5, "ai") for number in range(4)
+    ]
+    assert store.missing(samples, "blur:1") == samples
+    assert store.precisions == {"float32"}
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    assert tuple(rows[0]) == COLUMNS
+    assert (rows[0]["path"], rows[0]["label"], rows[0]["generator"]) == (samples[0].path, "1", "g")
+
+
+def test_going_on_keeps_the_file_as_it_was(tmp_path: Path, samples: list[Sample]) -> None:
+    before = fill(tmp_path, samples).read_bytes()
+    for _ in range(2):
+        with reread(tmp_path):
+            pass
+    assert (tmp_path / "scores" / "m.csv").read_bytes() == before
+
+
+def test_cut_anywhere_whole_rows_are_kept_and_no_row_is_made_up(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    file = fill(tmp_path, samples)
+    whole = file.read_bytes()
+    for end in range(0, len(whole), 7):
+        file.write_bytes(whole[:end])
+        store = reread(tmp_path)
+        kept = [s for s in samples if store.score(s, "clean").score is not None]
+        assert kept == samples[: len(kept)]
+        assert [store.score(s, "clean").score for s in kept] == [n / 3 for n in range(len(kept))]
+    file.write_bytes(whole[:-10])
+    with reread(tmp_path) as store:
+        assert store.missing(samples, "clean") == samples[3:]
+        store.add(samples[3], "clean", record(samples[3], 1.0))
+    assert file.read_bytes() == whole
+
+
+def test_failures_are_tried_again(tmp_path: Path, samples: list[Sample]) -> None:
+    with fresh(tmp_path) as store:
+        store.add(samples[0], "clean", Record(samples[0].path).failed("cannot be read"))
+        assert store.score(samples[0], "clean").error == "cannot be read"
+    assert "cannot be read" in (tmp_path / "scores" / "m.csv").read_text(encoding="utf-8")
+    assert reread(tmp_path).missing(samples[:1], "clean") == samples[:1]
+
+
+def test_a_changed_image_is_scored_again(tmp_path: Path, samples: list[Sample]) -> None:
+    fill(tmp_path, samples)
+    Path(samples[0].path).write_bytes(b"changed")
+    assert reread(tmp_path).missing(samples, "clean") == samples[:1]
+
+
+@pytest.mark.parametrize("term", ["model", "protocol"])
+def test_scores_of_another_subject_are_refused(tmp_path: Path, samples: list[Sample], term: str) -> None:
+    fill(tmp_path, samples)
+    other = fresh(tmp_path, {**SUBJECT, term: "other"})
+    with pytest.raises(UsageError, match=rf"holds scores of another {term} \(.*, now other\); .*--force"):
+        other.read()
+
+
+@pytest.mark.parametrize("damage", ["m.csv", "m.json"])
+def test_damaged_files_are_refused(tmp_path: Path, samples: list[Sample], damage: str) -> None:
+    fill(tmp_path, samples)
+    file = tmp_path / "scores" / damage
+    file.write_text(file.read_text(encoding="utf-8").replace("0.75", "much").replace("{", ""))
+    with pytest.raises(UsageError, match="cannot be read"):
+        reread(tmp_path).read()
+
+
+def test_without_a_folder_all_stays_in_memory(tmp_path: Path, samples: list[Sample]) -> None:
+    before = sorted(tmp_path.iterdir())
+    with ScoreStore(None, "m", SUBJECT) as store:
+        store.add(samples[0], "clean", record(samples[0], 2.0))
+    assert store.score(samples[0], "clean").score == 2.0
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "scores").write_text("a file")
+    with pytest.raises(UsageError, match="cannot be written"), fresh(tmp_path):
+        pass
