@@ -404,7 +404,7 @@ def _look_inside(plan: Plan, loader: _Loader, workers: int) -> list[ExpertStudy]
             terminal.say(f"{model.name}: has no separate experts to look into")
             continue
 
-        def load_view(sample: Sample, detector: Detector = detector) -> Pixels:
+        def load_views(sample: Sample, detector: Detector = detector) -> Pixels:
             return detector.view(plan.protocol.apply(load_pixels(sample)))
 
         terminal.say(f"looking into {model.name}")
@@ -414,7 +414,7 @@ def _look_inside(plan: Plan, loader: _Loader, workers: int) -> list[ExpertStudy]
                 study_experts(
                     detector,
                     chosen,
-                    load_view=load_view,
+                    load_views=load_views,
                     seed=plan.request.seed,
                     workers=workers,
                     on_image=lambda: bar.advance(task),  # noqa: B023 - called inside the loop only

@@ -112,3 +112,10 @@ def map_ordered(function: Callable[[T], R], items: Iterable[T], *, workers: int)
         while running:
             yield running.pop(0).result()
             running += [pool.submit(guarded, item) for item in islice(iterator, 1)]
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Runs of ``size`` items, the last one perhaps shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):  # itertools.batched came with Python 3.12
+        yield batch

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aigdetect.data.dataset import map_ordered
+from aigdetect.data.dataset import batched, map_ordered
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
 from aigdetect.errors import DataError, ImageError, UsageError
@@ -140,7 +139,7 @@ def study_experts(
     detector: Detector,
     samples: Sequence[Sample],
     *,
-    load_view: Callable[[Sample], Pixels],
+    load_views: Callable[[Sample], Pixels],
     points: int = 500,
     seed: int = 0,
     workers: int = 2,
@@ -154,8 +153,9 @@ def study_experts(
     Args:
         detector: a model with separate experts, see `has_experts`.
         samples: labelled images, such as `choose_images` gives.
-        load_view: view ``(S, S, 3)`` uint8 of an image, as `Detector.view` makes it; raises ImageError for
-            what cannot be read, which is left out and counted. Called in threads.
+        load_views: views ``(V, S, S, 3)`` uint8 of an image, as `Detector.view` makes them; the first is
+            looked at. Raises ImageError for what cannot be read, which is left out and counted. Called in
+            threads.
         points: images on the maps at most, about as many of every generator and class.
         seed: of the choice of those images and of t-SNE.
         workers: threads that decode.
@@ -173,15 +173,15 @@ def study_experts(
     recorder = _Recorder(detector.network)
     read: list[Sample] = []
     unreadable = 0
-    for batch in _batched(
-        map_ordered(partial(_named_view, load_view), samples, workers=workers), detector.batch_size
+    for batch in batched(
+        map_ordered(partial(_named_views, load_views), samples, workers=workers), detector.batch_size
     ):
         views = [item for item in batch if not isinstance(item, ImageError)]
         unreadable += len(batch) - len(views)
         if views:
             read += [sample for sample, _ in views]
             wanted = np.array([sample in on_map for sample, _ in views])
-            pixels = torch.from_numpy(np.stack([view for _, view in views])).to(detector.device)
+            pixels = torch.from_numpy(np.stack([of_image[0] for _, of_image in views])).to(detector.device)
             recorder.run(pixels, keep=wanted)
         for _ in batch:
             on_image()
@@ -198,7 +198,7 @@ def study_experts(
         loads=tuple(_loads(read, recorder)),
         mapped=mapped,
         maps=tuple(_maps(recorder, seed)) if len(mapped) >= LEAST_POINTS else (),
-        token="class token" if recorder.class_token else "mean of all tokens",
+        token="class token" if detector.network.tower.has_class_token else "mean of all tokens",
         images=len(read),
         unreadable=unreadable,
     )
@@ -233,7 +233,6 @@ class _Recorder:
     Attributes:
         places: bypasses in the order in which they run.
         names: names of all experts, the shared one first.
-        class_token: whether the first token stands for the image.
         loads: for each run ``(B, places, N)``, share of the tokens that chose each expert.
         gates: likewise, the mean gate of each expert.
         features: by place and expert, for each run the features ``(B', d)`` of the images to keep.
@@ -245,9 +244,6 @@ class _Recorder:
         mixture = network.config.mixture
         separate = [f"expert {i} (rank {rank})" for i, rank in enumerate(mixture.expert_ranks, start=1)]
         self.names = (*((f"shared (rank {mixture.shared_rank})",) if mixture.shared_rank else ()), *separate)
-        trunk = getattr(network.tower.base, "trunk", network.tower.base)
-        # open_clip's own towers always have a class token, and no such attribute
-        self.class_token = getattr(trunk, "num_prefix_tokens", 1) > 0
         self.loads: list[Floats] = []
         self.gates: list[Floats] = []
         self.features: defaultdict[tuple[str, str], list[Floats]] = defaultdict(list)
@@ -298,7 +294,7 @@ class _Recorder:
 
     def _of_image(self, tokens: Tensor) -> Tensor:
         """Tokens ``(B, T, d)`` to what stands for each image, ``(B, d)`` float32."""
-        return tokens[:, 0].float() if self.class_token else tokens.float().mean(dim=1)
+        return self.network.tower.class_token(tokens).float()
 
 
 def _note_output(outputs: list[Tensor], layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -349,11 +345,5 @@ def _fair_share(samples: Sequence[Sample], points: int) -> int:
     return max(1, points // max(1, len(groups)))
 
 
-def _named_view(load_view: Callable[[Sample], Pixels], sample: Sample) -> tuple[Sample, Pixels]:
-    return sample, load_view(sample)
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
+def _named_views(load_views: Callable[[Sample], Pixels], sample: Sample) -> tuple[Sample, Pixels]:
+    return sample, load_views(sample)

@@ -214,9 +214,14 @@ class ImageTower(nn.Module, ABC):
             tokens = block(tokens)
         return tokens
 
+    @property
     @abstractmethod
+    def has_class_token(self) -> bool:
+        """Whether the first token stands for the image."""
+
     def class_token(self, tokens: Tensor) -> Tensor:
         """Of tokens ``(B, T, d)`` the class token ``(B, d)``; their mean if the tower has none."""
+        return tokens[:, 0] if self.has_class_token else tokens.mean(dim=1)
 
     def last_block(self, tokens: Tensor) -> Tensor:
         """Tokens ``(B, T, d)`` through the last block, as far as the embedding and the class token need it.
@@ -304,9 +309,10 @@ class ClipTower(ImageTower):
         pooled, _ = base._pool(tokens)
         return cast(Tensor, pooled if base.proj is None else pooled @ base.proj)
 
-    def class_token(self, tokens: Tensor) -> Tensor:
-        """See :meth:`ImageTower.class_token`."""
-        return tokens[:, 0]
+    @property
+    def has_class_token(self) -> bool:
+        """See :attr:`ImageTower.has_class_token`: open_clip's own towers always do."""
+        return True
 
     def last_block(self, tokens: Tensor) -> Tensor:
         """See :meth:`ImageTower.last_block`: only the class token is wanted."""
@@ -370,9 +376,10 @@ class TimmTower(ImageTower):
             return cast(Tensor, trunk.forward_head(trunk.norm(tokens), pre_logits=True))
         return cast(Tensor, cast(Any, self.base).head(trunk.forward_head(trunk.norm(tokens))))
 
-    def class_token(self, tokens: Tensor) -> Tensor:
-        """See :meth:`ImageTower.class_token`."""
-        return tokens[:, 0] if self._trunk.has_class_token else tokens.mean(dim=1)
+    @property
+    def has_class_token(self) -> bool:
+        """See :attr:`ImageTower.has_class_token`."""
+        return bool(self._trunk.has_class_token)
 
     def adapt_attention(self, block: nn.Module, bypasses: dict[str, LowRankMixture]) -> None:
         """See :meth:`ImageTower.adapt_attention`."""

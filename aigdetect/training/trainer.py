@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aigdetect.data.dataset import Unreadable, map_ordered, training_views, validation_views
+from aigdetect.data.dataset import Unreadable, batched, map_ordered, training_views, validation_views
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
 from aigdetect.evaluation.metrics import card_figures
@@ -30,8 +29,6 @@ from aigdetect.training.weights import image_weights
 
 #: the head is fitted on no more bytes of features than this
 FIT_BYTES = 2 << 30
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -265,7 +262,7 @@ class Trainer:
         readable = zip(self.validation, self._readable(function, self.validation, "validation"), strict=True)
         labels: list[int] = []
         outputs: list[Tensor] = []
-        for batch in _runs(readable, TRUNK_BATCH):
+        for batch in batched(readable, TRUNK_BATCH):
             views = [of_image for _, of_image in batch if of_image is not None]
             labels += [sample.label for sample, of_image in batch if of_image is not None]
             if views:
@@ -292,13 +289,6 @@ class Trainer:
     @property
     def _device(self) -> torch.device:
         return self.network.head.weight.device
-
-
-def _runs(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Runs of at most ``size`` items."""
-    iterator = iter(items)
-    while run := list(islice(iterator, size)):
-        yield run
 
 
 def _load(routing: Routing) -> tuple[float, ...]:

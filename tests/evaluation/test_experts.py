@@ -19,7 +19,7 @@ from aigdetect.evaluation.experts import (
     study_experts,
     tsne,
 )
-from aigdetect.images.views import Pixels, center_view
+from aigdetect.images.views import Pixels, take_views
 from aigdetect.model.detector import Detector, load_detector
 from aigdetect.model.mole import collecting_routing
 from aigdetect.model.network import MoleNetwork
@@ -44,12 +44,12 @@ def view_of(sample: Sample) -> Pixels:
     if sample.path == "/d/phone/0/1":
         raise ImageError("torn")
     shift = 7 * SAMPLES.index(sample)
-    return center_view(photographs.coffee()[shift:, 2 * shift :], SIZE)
+    return take_views(photographs.coffee()[shift:, 2 * shift :], ["center_crop"], SIZE)
 
 
 @pytest.fixture(scope="module")
 def study(detector: Detector) -> ExpertStudy:
-    return study_experts(detector, SAMPLES, load_view=view_of)
+    return study_experts(detector, SAMPLES, load_views=view_of)
 
 
 def readable() -> list[Sample]:
@@ -60,7 +60,7 @@ def tokens_of(network: MoleNetwork, sample: Sample) -> dict[str, torch.Tensor]:
     """Input and output of the frozen MLPs and bypasses, block by block, without the recorder."""
     tower = network.tower
     with torch.no_grad():
-        tokens = tower.stem(network.normalise(torch.from_numpy(view_of(sample))[None]))
+        tokens = tower.stem(network.normalise(torch.from_numpy(view_of(sample))))
         found = {}
         for number, block in enumerate(tower.blocks):
             if number >= network.first_block:
@@ -115,7 +115,7 @@ def test_features_are_the_frozen_mlp_and_one_expert(
         return features[:, :2]
 
     monkeypatch.setattr("aigdetect.evaluation.experts.tsne", keep)
-    study = study_experts(detector, SAMPLES, load_view=view_of)
+    study = study_experts(detector, SAMPLES, load_views=view_of)
     assert [(each.place, each.expert) for each in study.maps] == [
         (place, name) for place in detector.network.bypasses for name in study.names
     ]
@@ -139,7 +139,7 @@ def test_features_are_the_frozen_mlp_and_one_expert(
 def test_a_study_leaves_no_trace_and_changes_no_logit(detector: Detector) -> None:
     views = [view_of(sample) for sample in readable()]
     before = detector.logits(views)
-    study_experts(detector, SAMPLES, load_view=view_of)
+    study_experts(detector, SAMPLES, load_views=view_of)
     assert detector.logits(views) == before
     assert not collecting_routing()
     for block in detector.network.tower.blocks:
@@ -150,19 +150,19 @@ def test_a_study_leaves_no_trace_and_changes_no_logit(detector: Detector) -> Non
 
 def test_hooks_are_gone_after_a_failure(detector: Detector) -> None:
     with pytest.raises(AssertionError, match="divisible"):
-        study_experts(detector, SAMPLES, load_view=lambda sample: np.zeros((7, 7, 3), dtype=np.uint8))
+        study_experts(detector, SAMPLES, load_views=lambda sample: np.zeros((1, 7, 7, 3), dtype=np.uint8))
     assert not any(bypass._forward_hooks for bypass in detector.network.bypasses.values())
 
 
 def test_the_same_study_twice(detector: Detector, study: ExpertStudy) -> None:
-    again = study_experts(detector, SAMPLES, load_view=view_of, workers=1)
+    again = study_experts(detector, SAMPLES, load_views=view_of, workers=1)
     assert again.loads == study.loads
     for one, other in zip(again.maps, study.maps, strict=True):
         assert np.array_equal(one.points, other.points)
 
 
 def test_few_points_on_the_maps_fairly_chosen(detector: Detector) -> None:
-    study = study_experts(detector, SAMPLES, load_view=view_of, points=8)
+    study = study_experts(detector, SAMPLES, load_views=view_of, points=8)
     fair = choose_images(SAMPLES, per_group=2)
     assert len(fair) == 8
     wanted = [sample for sample in readable() if sample in fair]
@@ -172,7 +172,7 @@ def test_few_points_on_the_maps_fairly_chosen(detector: Detector) -> None:
 
 def test_progress_counts_every_image(detector: Detector) -> None:
     counted: list[None] = []
-    study_experts(detector, SAMPLES, load_view=view_of, on_image=lambda: counted.append(None))
+    study_experts(detector, SAMPLES, load_views=view_of, on_image=lambda: counted.append(None))
     assert len(counted) == len(SAMPLES)
 
 
@@ -181,9 +181,9 @@ def test_no_readable_image_is_an_error(detector: Detector) -> None:
         raise ImageError("torn")
 
     with pytest.raises(DataError, match="no image could be read"):
-        study_experts(detector, SAMPLES, load_view=torn)
+        study_experts(detector, SAMPLES, load_views=torn)
     with pytest.raises(DataError, match="no image could be read"):
-        study_experts(detector, (), load_view=torn)
+        study_experts(detector, (), load_views=torn)
 
 
 def without_experts(detector: Detector, tower: ImageTower, config: AdapterConfig) -> Detector:
@@ -208,7 +208,7 @@ def test_a_model_without_separate_experts_is_refused(detector: Detector, blocks:
     assert has_experts(detector)
     assert not has_experts(plain)
     with pytest.raises(UsageError, match="plain: has no separate experts"):
-        study_experts(plain, SAMPLES, load_view=view_of)
+        study_experts(plain, SAMPLES, load_views=view_of)
 
 
 def test_attention_bypasses_have_loads_but_no_maps(detector: Detector) -> None:
@@ -217,7 +217,7 @@ def test_attention_bypasses_have_loads_but_no_maps(detector: Detector) -> None:
     both = without_experts(
         detector, clip_tower(size=SIZE), AdapterConfig(blocks=1, modules=("attention", "mlp"))
     )
-    study = study_experts(both, SAMPLES, load_view=view_of)
+    study = study_experts(both, SAMPLES, load_views=view_of)
     assert study.places == tuple(
         f"block3_{place}"
         for place in ("attention_query", "attention_key", "attention_value", "attention_out", "mlp")
