@@ -27,6 +27,7 @@ from aigdetect.evaluation.markdown import to_markdown
 from aigdetect.evaluation.page import to_html
 from aigdetect.evaluation.results import BenchmarkSet, EvaluatedDetector, Evaluation, Run
 from aigdetect.evaluation.sections import report_document
+from aigdetect.files import write_atomically
 from aigdetect.scanning.writers import csv_line
 
 SCHEMA_VERSION = 1
@@ -96,7 +97,7 @@ def write_report(
         for stale in set((folder / FIGURES).glob("*.png")) - {folder / name for name in contents}:
             stale.unlink()
     for name, content in contents.items():
-        _write(folder / name, content)
+        write_atomically(folder / name, content)
     return tuple(folder / name for name in contents)
 
 
@@ -184,17 +185,6 @@ def _plain(value: Any, *, leave_out: Sequence[str] = ()) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then put it there."""
-    temporary = path.with_name(f".{path.name}.part")
-    with _named(path):
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from typing import BinaryIO, cast
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.results import ImageScore
+from aigdetect.files import write_atomically
 from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.writers import csv_line
@@ -135,8 +136,8 @@ class ScoreStore:
         if self._path is not None:
             with _written(self._path):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                _replace(_header_of(self._path), json.dumps(self._head, indent=1) + "\n")
-                _replace(self._path, csv_line(COLUMNS) + "".join(self._rows))
+                write_atomically(_header_of(self._path), f"{json.dumps(self._head, indent=1)}\n".encode())
+                write_atomically(self._path, (csv_line(COLUMNS) + "".join(self._rows)).encode("utf-8"))
                 self._file = self._path.open("ab", buffering=0)
         return self
 
@@ -234,9 +235,3 @@ def _written(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="")
-    part.replace(path)

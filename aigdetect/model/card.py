@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import yaml
 
 from aigdetect.errors import ModelError, UsageError
+from aigdetect.files import write_atomically
 from aigdetect.images.views import VIEWS
 from aigdetect.model.calibration import Calibration
 from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
@@ -186,12 +187,14 @@ def check_adapter(folder: Path, card: ModelCard) -> Path:
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
-    """Write the card of a model folder, atomically."""
+    """Write the card of a model folder, atomically.
+
+    Raises:
+        UsageError: if it cannot be written.
+    """
     # ASCII: YAML would fold unusual line breaks in a name, and names need not be valid text at all
     text = yaml.safe_dump(card.as_dict(), sort_keys=False, width=110, default_flow_style=None)
-    temporary = folder / f".{CARD_NAME}.part"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / CARD_NAME)
+    write_atomically(folder / CARD_NAME, text.encode("ascii"))
 
 
 def file_sha256(path: Path) -> str:

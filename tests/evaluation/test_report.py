@@ -378,15 +378,14 @@ def test_the_same_report_twice_is_the_same_bytes(tmp_path: Path) -> None:
 def test_a_report_that_fails_half_way_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_report(evaluation(), tmp_path)
     whole = (tmp_path / "report.html").read_bytes()
-    write = Path.write_bytes
+    replace = Path.replace
 
-    def full(path: Path, content: bytes) -> int:
-        if "report.html" in path.name:
-            write(path, content[:100])
+    def full(path: Path, target: Path) -> Path:
+        if target.name == "report.html":
             raise OSError(28, "No space left on device")
-        return write(path, content)
+        return replace(path, target)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(UsageError, match=r"report\.html: cannot be written \(No space left on device\)"):
         write_report(evaluation(), tmp_path)
     assert (tmp_path / "report.html").read_bytes() == whole
