@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from aigdetect.errors import UsageError
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the operating system says about a file that is written into an error that names it.
+
+    Raises:
+        UsageError: in the place of OSError and ValueError (a name that cannot be one).
+        BrokenPipeError: as it is: the reader has gone, and the file is not at fault.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{path}: cannot be written ({reason})") from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -17,14 +35,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     # a name of fixed length: the target's own may fill what the file system allows
     temporary = path.parent / f".aigdetect-{os.getpid()}.part"
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, ValueError) as error:
-        with contextlib.suppress(OSError, ValueError):
-            temporary.unlink()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{path}: cannot be written ({reason})") from error
+    with writing(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                temporary.unlink()
+            raise

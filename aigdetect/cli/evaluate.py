@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aigdetect.cli.console import Exit
-from aigdetect.cli.options import Debug, Json, Offline, Quiet, Verbose, WeightsFile, terminal
-from aigdetect.cli.scan import Device, Precision
+from aigdetect.cli.options import (
+    Debug,
+    Device,
+    Json,
+    Offline,
+    Precision,
+    Quiet,
+    Verbose,
+    WeightsFile,
+    terminal,
+)
 from aigdetect.errors import ImageError, UsageError
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,23 @@ from aigdetect.cli.console import Terminal
 
 #: the one terminal of the process
 terminal = Terminal()
+
+
+class Device(str, Enum):
+    """Where the model runs."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    MPS = "mps"
+    CPU = "cpu"
+
+
+class Precision(str, Enum):
+    """What the model calculates in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
 
 
 def _if_given(act: Callable[[], None]) -> Callable[[bool], bool]:

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from aigdetect.cli.console import Exit, drop_output
-from aigdetect.cli.options import Debug, Json, Offline, Quiet, Verbose, WeightsFile, terminal
+from aigdetect.cli.options import (
+    Debug,
+    Device,
+    Json,
+    Offline,
+    Precision,
+    Quiet,
+    Verbose,
+    WeightsFile,
+    terminal,
+)
 from aigdetect.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -27,23 +37,6 @@ if TYPE_CHECKING:
 STDIO = "-"
 
 _MAX_ERRORS_FIRST = 1000  # unreadable paths in a row after which the model is loaded all the same
-
-
-class Device(str, Enum):
-    """Where the model runs."""
-
-    AUTO = "auto"
-    CUDA = "cuda"
-    MPS = "mps"
-    CPU = "cpu"
-
-
-class Precision(str, Enum):
-    """What the model calculates in."""
-
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
 
 
 class FailOn(str, Enum):

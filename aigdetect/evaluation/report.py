@@ -15,7 +15,6 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from aigdetect.evaluation.markdown import to_markdown
 from aigdetect.evaluation.page import to_html
 from aigdetect.evaluation.results import BenchmarkSet, EvaluatedDetector, Evaluation, Run
 from aigdetect.evaluation.sections import report_document
-from aigdetect.files import write_atomically
+from aigdetect.files import write_atomically, writing
 from aigdetect.scanning.writers import csv_line
 
 SCHEMA_VERSION = 1
@@ -57,7 +56,7 @@ def check_report(folder: Path, *, force: bool = False) -> None:
     Raises:
         UsageError: with what to do.
     """
-    with _named(folder):
+    with writing(folder):
         ancestor = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
         if not ancestor.is_dir():
             raise UsageError(f"{folder}: {ancestor} is a file; name a folder")
@@ -90,7 +89,7 @@ def write_report(
     """
     document = report_document(evaluation, experts)
     contents = dict(_contents(evaluation, document, experts))
-    with _named(folder):
+    with writing(folder):
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
         # without it the folder is no report until the new one is whole
         (folder / RESULTS).unlink(missing_ok=True)
@@ -185,13 +184,3 @@ def _plain(value: Any, *, leave_out: Sequence[str] = ()) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about a file into an error that names it."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{path}: cannot be written ({reason})") from error

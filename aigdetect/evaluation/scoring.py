@@ -9,7 +9,6 @@ from typing import Any
 
 from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.protocols import Protocol
-from aigdetect.evaluation.results import ImageScore
 from aigdetect.evaluation.robustness import CLEAN, Operation
 from aigdetect.images.find import Found
 from aigdetect.images.views import Pixels
@@ -76,10 +75,3 @@ def score_samples(
     found = (Found(sample.path, "image") for sample in samples)
     with closing(scan_found(found, prepared, workers=workers)) as records:
         yield from records
-
-
-def image_score(record: Record) -> ImageScore:
-    """What a record of a scan says, as it travels in an evaluation."""
-    if record.logit is None:
-        return ImageScore(error=record.error or "not scored")
-    return ImageScore(record.logit, record.score, record.log10_lr, record.verdict)

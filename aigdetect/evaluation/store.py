@@ -11,7 +11,6 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import BinaryIO, cast
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.results import ImageScore
-from aigdetect.files import write_atomically
+from aigdetect.files import write_atomically, writing
 from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.writers import csv_line
@@ -134,7 +133,7 @@ class ScoreStore:
             UsageError: if they cannot be written.
         """
         if self._path is not None:
-            with _written(self._path):
+            with writing(self._path):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(_header_of(self._path), f"{json.dumps(self._head, indent=1)}\n".encode())
                 write_atomically(self._path, (csv_line(COLUMNS) + "".join(self._rows)).encode("utf-8"))
@@ -171,7 +170,7 @@ class ScoreStore:
         )
         self._take(row)
         if self._file is not None and self._path is not None:
-            with _written(self._path):
+            with writing(self._path):
                 self._file.write(self._rows[-1].encode("utf-8"))
 
     def _take(self, row: StoredScore) -> None:
@@ -227,11 +226,3 @@ def _stored(row: Mapping[str, str]) -> StoredScore:
         row["precision"],
         row["image"],
     )
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from error

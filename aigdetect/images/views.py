@@ -85,5 +85,15 @@ def resize(pixels: Pixels, *, height: int, width: int) -> Pixels:
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
+def check_views(names: Sequence[str]) -> None:
+    """Refuse names that are not those of views.
+
+    Raises:
+        ValueError: if one is unknown, or there is none.
+    """
+    if not names or set(names) - set(VIEWS):
+        raise ValueError(f"views: {list(names)} is not a choice of {', '.join(VIEWS)}")
+
+
 #: the views that a model may be made for, by name
 VIEWS = MappingProxyType({"center_crop": center_view, "whole": whole_view})

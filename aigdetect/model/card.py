@@ -12,7 +12,7 @@ import yaml
 
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.files import write_atomically
-from aigdetect.images.views import VIEWS
+from aigdetect.images.views import check_views
 from aigdetect.model.calibration import Calibration
 from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
 
@@ -44,8 +44,7 @@ class Preprocess:
     views: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not self.views or set(self.views) - set(VIEWS):
-            raise ValueError(f"views: {list(self.views)} is not a choice of {', '.join(VIEWS)}")
+        check_views(self.views)
 
 
 @dataclass(frozen=True)

@@ -231,14 +231,6 @@ class ImageTower(nn.Module, ABC):
         """
         return self.run_blocks(tokens, len(self.blocks) - 1)
 
-    def finish(self, tokens: Tensor, start: int) -> Tensor:
-        """Tokens ``(B, T, d)`` that enter block ``start`` to the embedding ``(B, embed_dim)``.
-
-        What the embedding does not depend on is left out, see :meth:`last_block`.
-        """
-        last = len(self.blocks) - 1
-        return self.embed(self.last_block(self.run_blocks(tokens, start, last)) if start <= last else tokens)
-
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images ``(B, 3, S, S)`` to embeddings ``(B, embed_dim)``."""
         return self.embed(self.run_blocks(self.stem(images)))

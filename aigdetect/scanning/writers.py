@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from aigdetect.errors import UsageError
+from aigdetect.files import writing
 from aigdetect.scanning.record import COLUMNS, Record
 
 STDOUT = "-"
@@ -213,13 +214,9 @@ def _exists(target: str) -> str:
 
 @contextmanager
 def _named(target: str) -> Iterator[None]:
-    """Turn what the operating system says about a file into an error that names it."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except FileExistsError as error:
-        raise UsageError(_exists(target)) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{target}: cannot be written ({reason})") from error
+    """As :func:`aigdetect.files.writing`, of a file that must be new."""
+    with writing(target):
+        try:
+            yield
+        except FileExistsError as error:
+            raise UsageError(_exists(target)) from error

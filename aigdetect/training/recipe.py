@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from aigdetect.data.augment import Augmentation
 from aigdetect.errors import UsageError
-from aigdetect.images.views import VIEWS
+from aigdetect.images.views import check_views
 from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
 
 SCHEDULES = ("cosine", "constant")
@@ -97,8 +97,10 @@ class Recipe:
             raise UsageError("epochs: 0 leaves nothing to train; give head_penalty, too")
         if self.head_penalty is not None and not self.head_penalty > 0:
             raise UsageError(f"head_penalty: {self.head_penalty} is not above 0")
-        if not self.views or set(self.views) - set(VIEWS):
-            raise UsageError(f"views: {list(self.views)} is not a choice of {', '.join(VIEWS)}")
+        try:
+            check_views(self.views)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         if not self.lr > 0:
             raise UsageError(f"lr: {self.lr} is not above 0")
         for name in ("weight_decay", "balance_weight"):

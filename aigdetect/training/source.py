@@ -7,11 +7,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from aigdetect.data.dataset import batched
 from aigdetect.images.views import Pixels
 from aigdetect.training.store import TokenStore, place_for
 
@@ -78,8 +79,8 @@ class Computed:
             batch = list(islice(readable, size))
             if not batch:  # some could not be read
                 return
-            trunk = torch.cat([self._trunk([view for view, _ in part]) for part in parts(batch, TRUNK_BATCH)])
-            yield trunk, [index for _, index in batch]
+            views = batched((view for view, _ in batch), TRUNK_BATCH)
+            yield torch.cat([self._trunk(part) for part in views]), [index for _, index in batch]
 
 
 class Kept:
@@ -118,6 +119,7 @@ def open_source(
     trunk: Trunk,
     example: Tensor,
     folder: Path,
+    stage: Callable[[str, int], None],
     advance: Callable[[int], None],
 ) -> Generator[Source, None, None]:
     """The source that the recipe's cache asks for.
@@ -131,6 +133,7 @@ def open_source(
         trunk: runs views through the frozen trunk.
         example: trunk output of one view ``(1, ...)``, for its shape, dtype and device.
         folder: where a token file may lie.
+        stage: told that the copies of so many images are being computed, to be kept.
         advance: told of every image whose copies are kept.
 
     Raises:
@@ -142,6 +145,7 @@ def open_source(
         yield Computed(count, views, trunk, batch_size)
         return
     store = TokenStore(count * copies, shape, example.dtype, folder=place)
+    stage(f"frozen blocks on {copies} views of each image", count)
     try:
         indices = _fill(store, count, copies, views, trunk, advance)
         yield Kept(store, indices, copies, batch_size, example.device)
@@ -172,9 +176,3 @@ def _fill(
             readable.append(index)
         advance(1)
     return readable
-
-
-def parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Runs of at most ``size`` items."""
-    for first in range(0, len(items), size):
-        yield items[first : first + size]

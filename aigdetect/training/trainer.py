@@ -24,7 +24,7 @@ from aigdetect.model.mole import Routing, collect_routing, load_balancing_loss
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.fit import fit_head
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.source import TRUNK_BATCH, Source, batch_sizes, open_source, parts
+from aigdetect.training.source import TRUNK_BATCH, Source, batch_sizes, open_source
 from aigdetect.training.weights import image_weights
 
 #: the head is fitted on no more bytes of features than this
@@ -218,7 +218,6 @@ class Trainer:
 
     def _open_source(self) -> AbstractContextManager[Source]:
         size = self.network.tower.image_size
-        self.watch.stage(f"frozen blocks on {self._copies} views of each image", len(self.training))
         return open_source(
             count=len(self.training),
             copies=self._copies,
@@ -228,6 +227,7 @@ class Trainer:
             trunk=self._trunk,
             example=self._trunk([np.zeros((size, size, 3), dtype=np.uint8)]),
             folder=self.folder,
+            stage=self.watch.stage,
             advance=self.watch.advance,
         )
 
@@ -278,8 +278,8 @@ class Trainer:
         self.network.eval()
         logits: list[float] = []
         with torch.inference_mode():
-            for batch in parts(outputs, TRUNK_BATCH):
-                of_views = self.network.tail(torch.cat(list(batch)).to(self._device))
+            for batch in batched(outputs, TRUNK_BATCH):
+                of_views = self.network.tail(torch.cat(batch).to(self._device))
                 logits += of_views.view(len(batch), -1).mean(dim=1).tolist()
         return Epoch(epoch, tuple(logits), tuple(labels))
 

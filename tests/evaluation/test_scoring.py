@@ -10,9 +10,8 @@ from PIL import Image
 
 from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.protocols import PROTOCOLS, Protocol
-from aigdetect.evaluation.results import ImageScore
 from aigdetect.evaluation.robustness import Operation, parse_operations
-from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, image_score, score_samples
+from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_samples
 from aigdetect.images.views import Pixels
 from aigdetect.model.detector import Score
 
@@ -58,11 +57,12 @@ def test_one_record_per_image_in_order_whatever_the_threads(samples: list[Sample
 def test_an_unreadable_image_keeps_its_place_and_is_not_replaced(samples: list[Sample]) -> None:
     Path(samples[2].path).write_bytes(b"no image")
     records = list(score_samples(samples, Mean(), protocol=PROTOCOLS["ours"]))
-    scores = [image_score(record) for record in records]
-    assert scores[2].score is None
-    assert "not an image" in scores[2].error
-    assert scores[3] == ImageScore(30.0, 0.5, 0.0, "uncertain")
-    assert len(scores) == 8
+    assert records[2].logit is None
+    assert "not an image" in str(records[2].error)
+    said = records[3]
+    assert (said.logit, said.score, said.log10_lr, said.verdict) == (30.0, 0.5, 0.0, "uncertain")
+    assert said.error is None
+    assert len(records) == 8
 
 
 def test_the_operation_comes_before_the_protocol_and_the_protocol_before_the_view(

@@ -100,9 +100,12 @@ def test_the_short_way_gives_the_same_embedding(make, modules) -> None:
     for bypass in bypasses.values():
         torch.nn.init.normal_(bypass.up, std=0.1)  # type: ignore[arg-type]
     tokens = tower.stem(images(3, tower.image_size))
-    for start in (0, len(tower.blocks) - 1, len(tower.blocks)):
-        whole = tower.embed(tower.run_blocks(tokens, start))
-        torch.testing.assert_close(tower.finish(tokens, start), whole, rtol=1e-5, atol=1e-6)
+    last = len(tower.blocks) - 1
+    for start in (0, last):
+        whole = tower.run_blocks(tokens, start)
+        short = tower.last_block(tower.run_blocks(tokens, start, last))
+        for read in (tower.embed, tower.class_token):
+            torch.testing.assert_close(read(short), read(whole), rtol=1e-5, atol=1e-6)
 
 
 def test_every_token_is_routed_where_routing_is_collected() -> None:
