@@ -39,3 +39,7 @@ class WeightsError(AigdetectError):
 
 class ModelError(AigdetectError):
     """A model folder cannot be loaded, or does not fit the backbone or the program."""
+
+
+class PeerError(AigdetectError):
+    """Another process of a run that is shared among several has ended or cannot be reached."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from aigdetect.errors import UsageError
 
+_PARTIAL = ".aigdetect-{}.part"
+
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
@@ -27,6 +29,12 @@ def writing(path: str | Path) -> Iterator[None]:
         raise UsageError(f"{path}: cannot be written ({reason})") from error
 
 
+def remove_partial(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote into a folder left behind."""
+    for path in folder.glob(_PARTIAL.format("*")):
+        path.unlink()
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file in such a way that a crash at any moment leaves what was there before, or all of the new.
 
@@ -34,7 +42,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         UsageError: if it cannot be written; nothing is left behind.
     """
     # a name of fixed length: the target's own may fill what the file system allows
-    temporary = path.parent / f".aigdetect-{os.getpid()}.part"
+    temporary = path.parent / _PARTIAL.format(os.getpid())
     with writing(path):
         try:
             with temporary.open("wb") as file:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([BKMGT])?(?:(?<=[KMGT])I?B)?", re.IGNORECASE | re.ASCII)
 
 #: what a dataclass says of itself (``__pydantic_config__``) so that unknown keys are refused
 STRICT_KEYS = {"extra": "forbid"}
@@ -26,6 +29,19 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML") from error
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a number with or without a unit: ``500M``, ``1.5GiB``, ``4096``; units are powers of 1024.
+
+    Raises:
+        ValueError: if it is no such number.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 500M, 20GiB or a number of bytes")
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** "BKMGT".index((unit or "B").upper()))
 
 
 def parse(kind: type[T], data: Mapping[str, Any]) -> T:

@@ -16,6 +16,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from command_forks import Forks
 
 from aigdetect.errors import WeightsError
 from aigdetect.model import index
@@ -293,3 +294,11 @@ def tiny_model(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     write_card(folder, card)
     return TinyModel(folder, tiny_weights)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs the program as processes that need not load torch each."""
+    running = Forks()
+    yield running
+    running.close()

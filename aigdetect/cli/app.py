@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import aigdetect
-from aigdetect.cli import evaluate, models, scan, spectrum, train
+from aigdetect.cli import calibrate, evaluate, models, scan, spectrum, train
 from aigdetect.cli.console import run
 from aigdetect.cli.options import terminal
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("scan")(scan.scan)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("spectrum")(spectrum.spectrum)
 app.add_typer(models.app, name="models")
 

@@ -70,7 +70,9 @@ def scan(
     fpr: Annotated[
         float | None,
         typer.Option(
-            "--fpr", metavar="X", help="Share of real images that the verdict 'ai' may flag (default: 0.01)."
+            "--fpr",
+            metavar="X",
+            help="Share of real images that the verdict 'ai' may flag (default: the model's, 0.01).",
         ),
     ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.AUTO,

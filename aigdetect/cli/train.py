@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from aigdetect.cli.options import Debug, Offline, Quiet, Verbose, WeightsFile, terminal
+from aigdetect.cli import training
+from aigdetect.cli.console import Exit
+from aigdetect.cli.options import Debug, Offline, Quiet, Verbose, WeightsFile
 from aigdetect.errors import UsageError
-
-if TYPE_CHECKING:
-    from aigdetect.data.layouts import DataSet
-    from aigdetect.model.card import ModelCard
-    from aigdetect.training.trainer import Watch
+from aigdetect.parsing import parse_size
 
 _PAPER = "Paper's recipe"
 _ADAPTER = "Adapter"
@@ -89,8 +86,36 @@ def train(
     samples: Annotated[
         int | None, typer.Option(help="Train on this many images, drawn uniformly.", rich_help_panel=_PAPER)
     ] = None,
+    samples_per_class: Annotated[
+        int | None, typer.Option(help="Train on this many images of each class.", rich_help_panel=_PAPER)
+    ] = None,
     validation: Annotated[
         float | None, typer.Option(help="Share held out of each generator.", rich_help_panel=_PAPER)
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Hold nothing out, and calibrate on so many other models, each trained without some images.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
+    source_penalty: Annotated[
+        float | None,
+        typer.Option(
+            help="With --head-penalty: how strongly sources of real images are drawn together.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
+    aligned: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,...]",
+            help="Real images come back as generated ones, through autoencoders: transposed, shuffle.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
+    aligned_images: Annotated[
+        int | None, typer.Option(help="So many of them for each way.", rich_help_panel=_PAPER)
     ] = None,
     symmetric: Annotated[
         bool | None,
@@ -108,6 +133,27 @@ def train(
             rich_help_panel=_PAPER,
         ),
     ] = None,
+    balanced_batches: Annotated[
+        bool | None,
+        typer.Option(
+            "--balanced-batches/--no-balanced-batches",
+            help="Make half of every batch of each class.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(help="Go over the images of a step in so many parts.", rich_help_panel=_RUN),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop after so many epochs with no better average precision.", rich_help_panel=_PAPER
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Weights that become the model: last or best.", rich_help_panel=_PAPER)
+    ] = None,
     copies: Annotated[
         int | None, typer.Option(help="With a cache: augmented copies of each image.", rich_help_panel=_RUN)
     ] = None,
@@ -117,12 +163,30 @@ def train(
             help="Keep the frozen blocks' output: auto, memory, disk or none.", rich_help_panel=_RUN
         ),
     ] = None,
+    cache_budget: Annotated[
+        str | None,
+        typer.Option(help="Keep no more than this, such as 500M or 20G.", rich_help_panel=_RUN),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(help="Of the frozen tower: auto, float32 or bfloat16.", rich_help_panel=_RUN),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.", rich_help_panel=_RUN)] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode.", rich_help_panel=_RUN)] = 2,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where a run into --out was stopped.", rich_help_panel=_RUN),
+    ] = False,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Also write a checkpoint after so many steps, not only epochs.", rich_help_panel=_RUN
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(help="Folder for TensorBoard's files (needs tensorboard).", rich_help_panel=_RUN),
+    ] = None,
     weights: WeightsFile = None,
     offline: Offline = False,
     dry_run: Annotated[
@@ -132,10 +196,12 @@ def train(
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
-) -> None:
+) -> Exit:
     """Train a detector on folders of real and generated images.
 
     Example: aigdetect train --data progan/ --out models/mine
+
+    On several GPUs: torchrun --nproc-per-node gpu -m aigdetect train --data progan/ --out models/mine
     """
     options = {
         "backbone": backbone,
@@ -148,9 +214,17 @@ def train(
         "lr": lr,
         "seed": seed,
         "samples": samples,
+        "samples_per_class": samples_per_class,
         "validation": validation,
+        "folds": folds,
+        "source_penalty": source_penalty,
+        "aligned_images": aligned_images,
         "symmetric": symmetric,
         "balanced": balanced,
+        "balanced_batches": balanced_batches,
+        "accumulate": accumulate,
+        "patience": patience,
+        "keep": keep,
         "copies": copies,
         "cache": cache,
         "precision": precision,
@@ -160,57 +234,36 @@ def train(
         given["blocks"] = None if blocks == "all" else _whole("blocks", blocks)
     if modules is not None:
         given["modules"] = modules.split(",")
+    if aligned is not None:
+        given["aligned"] = [] if aligned in ("", "none") else aligned.split(",")
     if views is not None:
         given["views"] = views.split(",")
     if expert_ranks is not None:
         parts = [] if expert_ranks in ("", "none") else expert_ranks.split(",")
         given["expert_ranks"] = [_whole("expert-ranks", part) for part in parts]
-    if not dry_run:
-        out = _usable(out, force)
-    _run(data, out, config, given, device, weights, offline, workers)
-
-
-def _run(
-    roots: Sequence[Path],
-    out: Path | None,
-    config: Path | None,
-    given: dict[str, Any],
-    device: str,
-    weights: Path | None,
-    offline: bool,
-    workers: int,
-) -> None:
-    from aigdetect.data.audit import audit
-    from aigdetect.data.layouts import find_samples
-    from aigdetect.training.recipe import make_recipe, read_recipe
-
-    recipe = make_recipe(read_recipe(config) if config else {}, given)
-    data = [find_samples(root) for root in roots]
-    for found in data:
-        _describe(found)
-    for leak in audit(sample for found in data for sample in found.samples).warnings:
-        terminal.warn(str(leak))
-    if out is None:
-        return
-
-    from aigdetect.training.run import split_data, train_model
-
-    split = split_data(data, recipe)
-    terminal.say(f"training on {len(split.training)} images, {len(split.validation)} held out")
-    with _Progress() as watch:
-        card = train_model(
-            split,
-            recipe,
-            out,
-            command=shlex.join(["aigdetect", *sys.argv[1:]]),
+    if cache_budget is not None:
+        given["cache_budget"] = _bytes("cache-budget", cache_budget)
+    if dry_run:
+        training.list_data(data, config, given)
+        return Exit.DONE
+    return training.train(
+        data,
+        config,
+        given,
+        training.Order(
+            out=out,
+            # a run that was resumed is told of as if it had not been
+            command=shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")]),
+            force=force,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
+            tensorboard=tensorboard,
             device=device,
             weights=weights,
             offline=offline,
             workers=workers,
-            watch=watch,
-            say=terminal.say,
-        )
-    _summarise(card, out)
+        ),
+    )
 
 
 def _whole(name: str, text: str) -> int:
@@ -220,86 +273,8 @@ def _whole(name: str, text: str) -> int:
         raise UsageError(f"--{name}: {text!r} is not a whole number") from None
 
 
-def _usable(out: Path | None, force: bool) -> Path:
-    if out is None:
-        raise UsageError("--out: name the model folder to write, or look at the data with --list")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is not a folder; choose another --out")
-    if out.is_dir() and any(out.iterdir()) and not force:
-        raise UsageError(f"{out}: is in use; choose another --out, or add --force to write into it")
-    return out
-
-
-def _describe(found: DataSet) -> None:
-    """Say what was found, by generator and class, as a table on standard error."""
-    from rich.table import Table
-
-    from aigdetect.data.layouts import count_by_generator
-    from aigdetect.text import printable
-
-    if terminal.quiet:
-        return
-    table = Table(title=printable(f"{found.root}: {found.kind}"), title_justify="left")
-    table.add_column("generator or source")
-    table.add_column("real", justify="right")
-    table.add_column("generated", justify="right")
-    counts = count_by_generator(found.samples)
-    for count in counts:
-        table.add_row(printable(count.generator), str(count.real or ""), str(count.generated or ""))
-    table.add_section()
-    table.add_row("all", str(sum(c.real for c in counts)), str(sum(c.generated for c in counts)))
-    terminal.messages().print(table)
-    if left_out := str(found.ignored):
-        terminal.say(f"left out: {left_out}")
-
-
-def _summarise(card: ModelCard, out: Path) -> None:
-    metrics = card.metrics["validation"]
-    terminal.say(
-        f"held-out images: ROC AUC {_told(metrics['auc'])}, "
-        f"average precision {_told(metrics['average_precision'])}, "
-        f"true-positive rate {_told(metrics['tpr_at_fpr_5'])} at 5 % false positives "
-        "(generators that were trained on: unseen ones will be lower)"
-    )
-    sys.stdout.write(f"{out}\n")
-
-
-def _told(figure: float | None, digits: int = 3) -> str:
-    return "not defined" if figure is None else f"{figure:.{digits}f}"
-
-
-class _Progress:
-    """Progress of a run: a bar on a terminal, one line per epoch elsewhere."""
-
-    def __enter__(self) -> Watch:
-        from aigdetect.training.trainer import Epoch, Step, Watch
-
-        self._context = terminal.progress("starting")
-        bar = self._bar = self._context.__enter__()
-        task = bar.tasks[0].id
-
-        def stage(name: str, total: int) -> None:
-            bar.reset(task, description=name, total=total or None)
-            if not name.startswith("epoch"):
-                terminal.say(f"{name}: {total}")
-
-        def step(done: Step) -> None:
-            bar.update(task, speed=f"loss {done.loss:.4f}")
-
-        def epoch(done: Epoch) -> None:
-            terminal.say(
-                f"{f'epoch {done.epoch}' if done.epoch else 'head fitted'}: "
-                f"held-out AUC {_told(done.metrics['auc'], 4)}, "
-                f"average precision {_told(done.metrics['average_precision'], 4)}"
-            )
-
-        return Watch(
-            stage=stage,
-            advance=lambda count: bar.advance(task, count),
-            step=step,
-            epoch=epoch,
-            warn=terminal.warn,
-        )
-
-    def __exit__(self, *error: Any) -> None:
-        self._context.__exit__(*error)
+def _bytes(name: str, text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"--{name}: {error}") from None

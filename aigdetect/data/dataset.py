@@ -37,18 +37,56 @@ class Unreadable:
     total: int
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def add(self, path: str, reason: str) -> None:
+    def add(self, path: str, reason: str) -> bool:
         """Note one image.
+
+        Returns:
+            whether it is new.
 
         Raises:
             DataError: if the data set is too damaged to train on.
         """
+        if path in self.reasons:
+            return False
         self.reasons[path] = reason
         if len(self.reasons) > max(1, UNREADABLE_SHARE * self.total):
             raise DataError(
                 f"more than {UNREADABLE_SHARE:.0%} of {self.total} images cannot be read, the last one "
                 f"{path} ({reason}); repair the data set"
             )
+        return True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Reads the images of one set in threads; each that cannot be read is named once, counted and left out.
+
+    Attributes:
+        what: what the images are for, in a word.
+        unreadable: those that could not be read.
+        workers: threads.
+        warn: told of each that cannot be read.
+    """
+
+    what: str
+    unreadable: Unreadable
+    workers: int
+    warn: Callable[[str], None]
+
+    def each(self, function: Callable[[Sample], R], samples: Sequence[Sample]) -> Iterator[R | None]:
+        """What ``function`` makes of each sample, in order; None where the image cannot be read.
+
+        Raises:
+            DataError: if too many cannot be read.
+        """
+        results = map_ordered(function, samples, workers=self.workers)
+        for sample, result in zip(samples, results, strict=True):
+            if not isinstance(result, ImageError):
+                yield result
+                continue
+            if self.unreadable.add(sample.path, str(result)):
+                self.warn(f"{self.what} image left out: {sample.path}: {result}")
+            yield None
 
 
 def load_pixels(sample: Sample) -> Pixels:

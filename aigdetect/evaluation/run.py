@@ -25,7 +25,6 @@ from aigdetect.evaluation.results import EvaluatedDetector, Evaluation, ImageSco
 from aigdetect.evaluation.robustness import LevelSummary, Operation, summarise
 from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_samples
 from aigdetect.evaluation.store import ScoreStore
-from aigdetect.model.calibration import DEFAULT_FPR
 from aigdetect.model.card import ModelCard
 from aigdetect.scanning.pipeline import Scorer
 from aigdetect.scanning.record import Record
@@ -80,17 +79,18 @@ def count_missing(store: ScoreStore, plan: Plan) -> int:
 def model_thresholds(card: ModelCard) -> tuple[Threshold, ...]:
     """Thresholds of a model, on the scale of its logits; chosen on images held out in training, if at all."""
     calibration = card.calibration
-    held_out = f"{calibration.real_count} real and {calibration.generated_count} generated held-out images"
+    reals = calibration.fitted_real_count or calibration.real_count
+    held_out = f"{reals} real and {calibration.generated_count} generated held-out images"
     return (
         Threshold(
             "model",
             (0 - calibration.intercept) / calibration.slope,  # no negative zero
-            f"calibrated score of 0.5, fitted to {held_out} of the training data",
+            f"calibrated score of 0.5, fitted to {held_out}",
         ),
         Threshold(
             "ai",
-            calibration.thresholds(fpr=DEFAULT_FPR).ai,
-            f"verdict ai: at most {DEFAULT_FPR:.0%} of held-out real images lie above",
+            calibration.thresholds().ai,
+            f"verdict ai: at most {100 * calibration.fpr:g} % of held-out real images lie above",
         ),
         Threshold("half", 0.0, "logit 0: an uncalibrated score of 0.5, as the field uses it"),
     )

@@ -8,8 +8,8 @@ images bounds what may be claimed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from aigdetect.parsing import STRICT_KEYS
@@ -52,9 +52,13 @@ class Calibration:
         generated_count: number of held-out generated images.
         real_logits: their logits, ascending; thinned to quantiles if there were very many.
         generated_logits: likewise.
+        fpr: rate at which real images may be called ``ai``, unless another one is asked for.
+        fnr: rate at which generated images may be called ``real``, likewise.
+        fitted_real_count: number of real images that slope and intercept were fitted to, where
+            ``real_logits`` are of others; None if they are the same.
 
     Raises:
-        ValueError: if the slope is not above 0 or there are no logits of one class.
+        ValueError: if the slope is not above 0, a rate is not in 0..1, or there are no logits of one class.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS
@@ -65,6 +69,9 @@ class Calibration:
     generated_count: int
     real_logits: tuple[float, ...]
     generated_logits: tuple[float, ...]
+    fpr: float = DEFAULT_FPR
+    fnr: float = DEFAULT_FNR
+    fitted_real_count: int | None = None
 
     def __post_init__(self) -> None:
         if not self.slope > 0:
@@ -72,6 +79,9 @@ class Calibration:
         for name in ("real", "generated"):
             if not getattr(self, f"{name}_logits") or getattr(self, f"{name}_count") < 1:
                 raise ValueError(f"{name}_logits is empty")
+        for name in ("fpr", "fnr"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} is not in 0..1")
 
     def score(self, logit: float) -> float:
         """Probability, 0..1, that the image was generated if both classes were equally likely before."""
@@ -84,9 +94,10 @@ class Calibration:
         cannot show that something happens less often than about once in ``n``.
         """
         value = self._log_odds(logit) / math.log(10)
-        return min(max(value, -math.log10(self.generated_count)), math.log10(self.real_count))
+        reals = self.fitted_real_count or self.real_count
+        return min(max(value, -math.log10(self.generated_count)), math.log10(reals))
 
-    def thresholds(self, *, fpr: float = DEFAULT_FPR, fnr: float = DEFAULT_FNR) -> Thresholds:
+    def thresholds(self, *, fpr: float | None = None, fnr: float | None = None) -> Thresholds:
         """Thresholds that keep error rates on new images like the held-out ones.
 
         Split conformal prediction: if ``k`` of ``n`` held-out images lie beyond a threshold, a new image of
@@ -95,8 +106,8 @@ class Calibration:
         support the rate, see :meth:`supports`.
 
         Args:
-            fpr: rate at which real images may lie above ``ai``.
-            fnr: rate at which generated images may lie below ``real``.
+            fpr: rate at which real images may lie above ``ai``; None for the calibration's own.
+            fnr: rate at which generated images may lie below ``real``; None likewise.
 
         Returns:
             thresholds that never contradict the score: ``ai`` is at a score of 0.5 or more, ``real`` at 0.5
@@ -104,6 +115,7 @@ class Calibration:
 
         Source: V. Vovk et al., Algorithmic Learning in a Random World, 2005, section 2.2.
         """
+        fpr, fnr = self.fpr if fpr is None else fpr, self.fnr if fnr is None else fnr
         even = -self.intercept / self.slope
         highest_real = self.real_logits[-1 - _beyond(fpr, self.real_count, len(self.real_logits))]
         lowest_generated = self.generated_logits[
@@ -113,10 +125,34 @@ class Calibration:
 
     def supports(self, fpr: float) -> bool:
         """Whether there are enough held-out real images to keep the rate ``fpr``."""
-        return fpr * (self.real_count + 1) >= 1
+        return supports(fpr, self.real_count)
+
+    def with_real_logits(self, logits: Sequence[float]) -> Calibration:
+        """The same scores with the threshold ``ai`` of other real images.
+
+        Real images alone say nothing of slope and intercept: these stay, and with them the number of real
+        images that a likelihood ratio rests on.
+
+        Args:
+            logits: one per real image.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        return replace(
+            self,
+            real_count=len(logits),
+            real_logits=_thinned(logits, math.ceil),
+            fitted_real_count=self.fitted_real_count or self.real_count,
+        )
 
     def _log_odds(self, logit: float) -> float:
         return self.slope * logit + self.intercept
+
+
+def supports(rate: float, count: int) -> bool:
+    """Whether ``count`` held-out images of a class are enough to keep an error rate of it."""
+    return rate * (count + 1) >= 1 - 1e-9
 
 
 def _beyond(rate: float, count: int, kept: int) -> int:
@@ -162,18 +198,21 @@ def fit_calibration(logits: Sequence[float], labels: Sequence[int]) -> Calibrati
         intercept=float(model.intercept_[0]),
         real_count=negatives,
         generated_count=positives,
-        real_logits=_thinned(x[~generated].tolist()),
-        generated_logits=_thinned(x[generated].tolist()),
+        real_logits=_thinned(x[~generated].tolist(), math.ceil),
+        generated_logits=_thinned(x[generated].tolist(), math.floor),
     )
 
 
-def _thinned(values: list[float]) -> tuple[float, ...]:
-    """Sorted values, at most ``CURVE_POINTS`` of them, the extremes always kept."""
-    values = sorted(values)
+def _thinned(logits: Sequence[float], rounded: Callable[[float], int]) -> tuple[float, ...]:
+    """Sorted logits to four digits, at most ``CURVE_POINTS`` of them, the extremes always kept.
+
+    Rounded away from the other class: a threshold must not fall short of the very image that it was set at.
+    """
+    values = sorted(logits)
     if len(values) > CURVE_POINTS:
         last = len(values) - 1
         values = [values[round(i * last / (CURVE_POINTS - 1))] for i in range(CURVE_POINTS)]
-    return tuple(round(value, 4) for value in values)
+    return tuple(rounded(value * 10_000) / 10_000 for value in values)
 
 
 def _sigmoid(x: float) -> float:

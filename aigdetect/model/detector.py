@@ -18,7 +18,7 @@ from aigdetect.errors import ImageError, ModelError, UsageError
 from aigdetect.images.decode import decode, from_image, require_scorable
 from aigdetect.images.views import Pixels, take_views
 from aigdetect.model.build import load_tower
-from aigdetect.model.calibration import DEFAULT_FPR, Thresholds, Verdict
+from aigdetect.model.calibration import Thresholds, Verdict
 from aigdetect.model.card import (
     DEFAULT_MODEL,
     AdapterCard,
@@ -171,7 +171,7 @@ def load_detector(
         device: ``"auto"`` takes CUDA, then MPS, then the CPU; or any name that torch knows.
         precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware multiplies in it.
         batch_size: views per forward pass; None for the device's default.
-        fpr: share of held-out real images that the verdict ``ai`` may flag; None for 0.01.
+        fpr: share of held-out real images that the verdict ``ai`` may flag; None for the card's (0.01).
         weights: file with the backbone's weights; None searches for them.
         offline: look for weights on this machine only.
         say: called with one line per step of the search for weights.
@@ -278,7 +278,7 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 def _thresholds(card: ModelCard, fpr: float | None, warn: Callable[[str], None]) -> Thresholds:
     if fpr is None:
-        fpr = DEFAULT_FPR
+        fpr = card.calibration.fpr
     if not 0 <= fpr < 1:
         raise UsageError(f"fpr: {fpr} is not in 0..1")
     if not card.calibration.supports(fpr):

@@ -183,15 +183,27 @@ def _per_channel(values: list[float] | list[int], ranks: tuple[int, ...]) -> Ten
     return torch.tensor([value for value, rank in zip(values, ranks, strict=True) for _ in range(rank)])
 
 
-def load_balancing_loss(routing: Routing) -> Tensor:
+def count_chosen(routing: Routing) -> Tensor:
+    """How many tokens chose each separate expert, int64 ``(N,)``."""
+    return torch.bincount(routing.chosen.flatten(), minlength=routing.gates.shape[-1])
+
+
+def load_balancing_loss(routing: Routing, share: Tensor | None = None) -> Tensor:
     """Load-balancing loss of one block, ``N * sum_j f_j P_j`` over all tokens of a batch (paper section 3.2).
 
     ``f_j`` is the share of tokens that chose expert ``j`` (no gradient), ``P_j`` its mean gate.
 
+    Args:
+        routing: what the router did.
+        share: ``f``, float32 ``(N,)``, where the routing is that of a part of the batch; None: its own.
+
     Returns:
-        float32 scalar: 1 for uniform routing, ``N`` if every token chooses one expert with gate 1.
+        float32 scalar: 1 for uniform routing, ``N`` if every token chooses one expert with gate 1. Over parts
+        of a batch, with the ``share`` of the whole, the mean weighted by tokens is the loss of the whole, and
+        so are the gradients.
     """
     gates = routing.gates.flatten(end_dim=-2)
-    experts = gates.shape[-1]
-    share = F.one_hot(routing.chosen.flatten(), experts).float().mean(dim=0)
-    return experts * (share * gates.mean(dim=0)).sum()
+    if share is None:
+        counts = count_chosen(routing)
+        share = counts / counts.sum()
+    return gates.shape[-1] * (share * gates.mean(dim=0)).sum()

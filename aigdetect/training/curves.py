@@ -2,59 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from aigdetect.training.trainer import Step
+from aigdetect.files import write_atomically
+from aigdetect.training.log import History
+
+#: steps of the moving averages, as in the paper's figure 8
+WINDOW = 10
+_COLUMNS = 3
 
 
-def draw_curves(
-    steps: Sequence[Step], epochs: Sequence[tuple[int, Mapping[str, float | None]]], path: Path
-) -> None:
-    """Draw the loss, the held-out metrics and the load of the experts over the steps.
+def draw_curves(history: History, path: Path) -> None:
+    """Draw losses, held-out figures, learning rate and the load of every router's experts over the steps.
+
+    Losses and loads are drawn as they are, faintly, and as moving averages.
 
     Args:
-        steps: what each step did.
-        epochs: for each epoch its last step and the metrics on held-out images; None leaves a gap.
+        history: a log of at least one step; figures that are None leave a gap.
         path: PNG to write.
+
+    Raises:
+        UsageError: if it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    blocks = len(steps[0].load)
-    figure = Figure(figsize=(8, 5 + 2 * blocks), layout="constrained")
+    routers = history.load.shape[1]
+    rows = math.ceil(routers / _COLUMNS)
+    figure = Figure(figsize=(12, 6 + 2.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2 + blocks, 1, sharex=True)
-    at = [step.step for step in steps]
-    bce = [step.bce for step in steps]
-    axes[0].plot(at, bce, color="0.8", linewidth=0.8, label="each step")
-    axes[0].plot(at, _smoothed(bce), label="moving mean of 21 steps")
-    axes[0].set(ylabel="binary cross-entropy", yscale="log", title="Training loss")
+    upper: Any = figure
+    if rows:
+        parts: Any = figure.subfigures(2, 1, height_ratios=[6, 2.2 * rows])
+        upper, lower = parts
+        lower.suptitle("Load of the experts: share of the tokens of each batch")
+        loads = lower.subplots(rows, min(routers, _COLUMNS), sharex=True, sharey=True, squeeze=False)
+        _draw_loads(loads, history)
+    _draw_losses(upper.subplots(2, 2, sharex=True), history)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=100, format="png")
+    write_atomically(path, buffer.getvalue())
+
+
+def _draw_losses(axes: Any, history: History) -> None:
+    (bce, balance), (figures, lr) = axes
+    _draw_smoothed(bce, history.step, history.bce, f"moving average of {WINDOW} steps")
+    bce.set(ylabel="binary cross-entropy", yscale="log", title="Training loss")
+    _draw_smoothed(balance, history.step, history.balance, f"moving average of {WINDOW} steps")
+    balance.set(ylabel="load-balancing loss", title="Load balance, summed over the routers")
     for name, label in (("auc", "ROC AUC"), ("average_precision", "average precision")):
-        values = np.array([metrics[name] for _, metrics in epochs], dtype=np.float64)
-        axes[1].plot([step for step, _ in epochs], values, "o-", label=label)
-    axes[1].set(ylabel="held-out", title="After each epoch")
-    for block in range(blocks):
-        axis = axes[2 + block]
-        for expert in range(len(steps[0].load[block])):
-            axis.plot(
-                at, [step.load[block][expert] for step in steps], label=f"expert {expert + 1}", linewidth=0.8
-            )
-        axis.set(
-            ylabel="share of tokens",
-            ylim=(0, 1),
-            title=f"Load of the experts, router {block + 1} of {blocks}",
-        )
-    for axis in axes:
+        values = np.array([epoch[name] for _, epoch in history.epochs], dtype=np.float64)
+        figures.plot([step for step, _ in history.epochs], values, "o-", markersize=4, label=label)
+    figures.set(ylabel="held-out images", title="After each epoch", xlabel="step")
+    lr.plot(history.step, history.lr)
+    lr.set(ylabel="learning rate", title="Learning rate", xlabel="step", ylim=(0, None))
+    for axis in (bce, balance, figures):
         axis.legend(loc="best", fontsize="small")
+    for axis in axes.flat:
         axis.grid(alpha=0.3)
-    axes[-1].set_xlabel("step")
-    figure.savefig(path, dpi=100)
 
 
-def _smoothed(values: Sequence[float], width: int = 21) -> list[float]:
-    """Centred moving mean; the window shrinks at both ends."""
-    half = width // 2
-    return [float(np.mean(values[max(0, i - half) : i + half + 1])) for i in range(len(values))]
+def _draw_loads(axes: Any, history: History) -> None:
+    _, routers, experts = history.load.shape
+    for router, axis in enumerate(axes.flat):
+        if router >= routers:
+            axis.set_visible(False)
+            continue
+        for expert in range(experts):
+            _draw_smoothed(axis, history.step, history.load[:, router, expert], f"expert {expert + 1}")
+        axis.set(title=f"router {router + 1} of {routers}", ylim=(0, 1))
+        axis.grid(alpha=0.3)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share")
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+    axes.flat[0].legend(loc="best", fontsize="small")
+
+
+def _draw_smoothed(axis: Any, at: NDArray[np.float64], values: NDArray[np.float64], label: str) -> None:
+    (line,) = axis.plot(at, smoothed(values), linewidth=1.2, label=label)
+    axis.plot(at, values, color=line.get_color(), alpha=0.35, linewidth=0.7)
+
+
+def smoothed(values: NDArray[np.float64], width: int = WINDOW) -> NDArray[np.float64]:
+    """Moving mean ``(S,)`` of each value and the ``width - 1`` before it, or of what there is of them."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(0, ends - width)
+    means: NDArray[np.float64] = (sums[ends] - sums[starts]) / (ends - starts)
+    return means

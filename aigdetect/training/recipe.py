@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,10 @@ from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
 
 SCHEDULES = ("cosine", "constant")
 CACHES = ("auto", "memory", "disk", "none")
+KEEPS = ("last", "best")
+#: ways in which the decoder of an autoencoder doubles the resolution: strided transposed convolutions, or
+#: convolutions whose channels become pixels
+UPSAMPLINGS = ("transposed", "shuffle")
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,20 @@ class Recipe:
             paper.
         head_penalty: L2 penalty under which the head is first fitted to the frozen tower, until it converges;
             None: it starts at random, as in the paper.
+        source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
+            :func:`aigdetect.training.fit.fit_head`.
+        aligned: real training images also come back as generated ones, through autoencoders that upsample in
+            these ways, names out of :data:`UPSAMPLINGS`.
+        aligned_images: so many of them for each way.
         views: what the model sees of an image, names out of :data:`aigdetect.images.views.VIEWS`.
         balanced: weigh the images so that both classes count alike, and within a class a generator or source
             by the square root of its number of images.
+        balanced_batches: half of every batch is of each class; the images of a class come in rounds, so that
+            those of the smaller one are seen more often. Else the images come in a random order.
         epochs: passes over the training images; 0, with ``head_penalty``, leaves the fitted head as it is.
-        batch_size: images per step.
+        batch_size: images per step, over all processes and micro batches.
+        accumulate: parts (micro batches) in which a step goes over its images, to need less memory; the step
+            is the same.
         lr: AdamW's learning rate at its highest.
         weight_decay: AdamW's decoupled weight decay.
         schedule: ``cosine`` (to 0 over the run) or ``constant``.
@@ -43,10 +57,18 @@ class Recipe:
         balance_weight: weight of the load-balancing loss.
         seed: of the split, the initial weights, the order and the augmentation.
         samples: train on this many images, drawn uniformly; None for all.
+        samples_per_class: train on this many images of each class, drawn uniformly; None for all.
         validation: share of the images held out within each generator.
+        folds: train on all images, and calibrate on what so many other models say, each trained in the same
+            way without some of them (see `aigdetect.training.folds`); None: on the images held out.
+        patience: stop after so many epochs without a better average precision on the held-out images; None:
+            never.
+        keep: which weights become the model: the ``last``, or the ``best`` by that measure.
         copies: with a cache, augmented copies of each image; the epochs take them in turn.
         cache: where the tokens that enter the first adapted block are kept: ``memory``, ``disk``, ``none``,
             or ``auto`` (memory if they are small enough).
+        cache_budget: most bytes that the kept tokens may take; None: for ``auto``
+            :data:`aigdetect.training.store.AUTO_BYTES`, and otherwise what there is.
         precision: of the frozen tower: ``auto``, ``float32`` or ``bfloat16``; what trains is float32.
         augmentation: random operations on the training views.
 
@@ -64,10 +86,15 @@ class Recipe:
     alpha: float | None = None
     head_blocks: int = 0
     head_penalty: float | None = None
+    source_penalty: float = 0.0
+    aligned: tuple[str, ...] = ()
+    aligned_images: int = 400
     views: tuple[str, ...] = ("center_crop",)
     balanced: bool = False
+    balanced_batches: bool = False
     epochs: int = 8
     batch_size: int = 32
+    accumulate: int = 1
     lr: float = 6e-4
     weight_decay: float = 0.01
     schedule: str = "cosine"
@@ -75,9 +102,14 @@ class Recipe:
     balance_weight: float = 0.01
     seed: int = 0
     samples: int | None = None
+    samples_per_class: int | None = None
     validation: float = 0.2
+    folds: int | None = None
+    patience: int | None = None
+    keep: str = "last"
     copies: int = 8
     cache: str = "auto"
+    cache_budget: int | None = None
     precision: str = "auto"
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -86,31 +118,50 @@ class Recipe:
             ("epochs", 0),
             ("head_blocks", 0),
             ("batch_size", 1),
+            ("accumulate", 1),
             ("copies", 1),
             ("seed", 0),
             ("samples", 2),
+            ("samples_per_class", 1),
+            ("patience", 1),
+            ("cache_budget", 0),
+            ("aligned_images", 1),
+            ("folds", 2),
         ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name}: {value} is below {least}")
         if not self.epochs and self.head_penalty is None:
             raise UsageError("epochs: 0 leaves nothing to train; give head_penalty, too")
-        if self.head_penalty is not None and not self.head_penalty > 0:
-            raise UsageError(f"head_penalty: {self.head_penalty} is not above 0")
+        if self.accumulate > self.batch_size:
+            raise UsageError(
+                f"accumulate: {self.accumulate} is more than the {self.batch_size} images of a step"
+            )
+        if self.samples is not None and self.samples_per_class is not None:
+            raise UsageError(f"samples_per_class: {self.samples_per_class} beside samples; give one of them")
+        for name in ("lr", "head_penalty"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"{name}: {value} is not a number above 0")
         try:
             check_views(self.views)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        if not self.lr > 0:
-            raise UsageError(f"lr: {self.lr} is not above 0")
-        for name in ("weight_decay", "balance_weight"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name}: {getattr(self, name)} is below 0")
+        for name in ("weight_decay", "balance_weight", "source_penalty"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name}: {getattr(self, name)} is not a number from 0 on")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"warmup: {self.warmup} is not in 0..1")
         if not 0 < self.validation < 1:
             raise UsageError(f"validation: {self.validation} is not between 0 and 1")
-        for name, choices in (("schedule", SCHEDULES), ("cache", CACHES)):
+        for upsampling in self.aligned:
+            if upsampling not in UPSAMPLINGS:
+                raise UsageError(f"aligned: {upsampling!r} is none of {', '.join(UPSAMPLINGS)}")
+        if self.source_penalty and self.head_penalty is None:
+            raise UsageError("source_penalty: needs head_penalty, too")
+        if self.folds is not None and (self.patience is not None or self.keep == "best"):
+            raise UsageError("folds: with them no image is held out by which an epoch could be the best one")
+        for name, choices in (("schedule", SCHEDULES), ("cache", CACHES), ("keep", KEEPS)):
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is none of {', '.join(choices)}")
 

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from safetensors.torch import save
 
 import aigdetect
+from aigdetect.data.dataset import Reading, Unreadable
 from aigdetect.data.layouts import DataSet, Sample, count_by_generator, require_both_classes
-from aigdetect.data.split import shuffle_key, split_by_generator
+from aigdetect.data.split import split_by_generator
 from aigdetect.errors import UsageError
+from aigdetect.files import write_atomically
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import fit_calibration
-from aigdetect.model.card import (
-    ADAPTER_NAME,
-    AdapterCard,
-    ModelCard,
-    Preprocess,
-    file_sha256,
-    write_card,
-)
+from aigdetect.model.card import ADAPTER_NAME, AdapterCard, ModelCard, Preprocess, write_card
 from aigdetect.model.detector import PRECISIONS, adapter_config, choose_device, choose_precision
 from aigdetect.model.network import MoleNetwork
+from aigdetect.training.aligned import Aligned, list_aligned, make_aligned
+from aigdetect.training.checkpoint import Checkpoints, RunIdentity, digest_images
 from aigdetect.training.curves import draw_curves
+from aigdetect.training.draw import draw_samples
+from aigdetect.training.folds import Fold, make_folds
+from aigdetect.training.log import LOG_NAME, read_history
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.trainer import Epoch, Step, Trainer, Watch
+from aigdetect.training.session import Session
 
-LOG_NAME = "log.jsonl"
 CURVES_NAME = "curves.png"
+#: folder of images that were made here, while a run goes on
+ALIGNED_NAME = ".aligned"
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def split_data(data: Sequence[DataSet], recipe: Recipe) -> Split:
     """Divide data sets into training and validation.
 
     A data set that names splits of its own keeps them; of any other, the recipe's share of every generator is
-    held out.
+    held out. With folds nothing is: all images are for training.
 
     Raises:
         DataError: if only one class is there.
@@ -60,20 +62,17 @@ def split_data(data: Sequence[DataSet], recipe: Recipe) -> Split:
     training: list[Sample] = []
     validation: list[Sample] = []
     for found, part in zip(data, chosen, strict=True):
-        if "val" in found.splits:
+        if recipe.folds is not None:
+            training += part.samples
+            training += found.pick("val").samples if "val" in found.splits else ()
+        elif "val" in found.splits:
             training += part.samples
             validation += found.pick("val").samples
         else:
             own = split_by_generator(part.samples, fraction=recipe.validation, seed=recipe.seed)
             training += own[0]
             validation += own[1]
-    if recipe.samples is not None:
-        if recipe.samples > len(training):
-            raise UsageError(f"samples: {recipe.samples} is more than the {len(training)} training images")
-        training = sorted(training, key=lambda sample: shuffle_key(sample, seed=recipe.seed))[
-            : recipe.samples
-        ]
-    return Split(tuple(training), tuple(validation))
+    return Split(tuple(draw_samples(training, recipe)), tuple(validation))
 
 
 def train_model(
@@ -85,8 +84,7 @@ def train_model(
     device: str = "auto",
     weights: Path | None = None,
     offline: bool = False,
-    workers: int = 2,
-    watch: Watch | None = None,
+    session: Session | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> ModelCard:
     """Train a detector and write its model folder: card, adapter, log of every step, curves.
@@ -99,8 +97,7 @@ def train_model(
         device: as for :func:`aigdetect.load_detector`.
         weights: file with the backbone's weights; None searches for them.
         offline: look for weights on this machine only.
-        workers: threads that decode.
-        watch: who is told what the run does.
+        session: how the run is carried out.
         say: called with one line per step of the search for weights.
 
     Returns:
@@ -111,7 +108,8 @@ def train_model(
         DataError: if too many images cannot be read, or one class is absent.
         WeightsError: if the weights of the backbone cannot be found.
     """
-    watch = watch or Watch()
+    session = session or Session()
+    group = session.group
     chosen = choose_device(device)
     recipe = replace(recipe, precision=choose_precision(recipe.precision, chosen))
     adapter = AdapterCard(
@@ -133,29 +131,82 @@ def train_model(
         *(recipe.backbone, found.path, chosen, recipe.precision, torch.get_num_threads()),
         *(_count(network.parameters(), trained) for trained in (True, False)),
     )
-    _make(folder)
-    with _Log(folder / LOG_NAME, watch) as log:
-        trainer = Trainer(network, recipe, split.training, split.validation, folder, workers, log.watch)
-        last = trainer.run()
-    digest = _write_adapter(folder, network)
+    run = RunIdentity(
+        recipe=recipe.as_dict(),
+        backbone=found.digest,
+        images=digest_images(split.training, split.validation),
+        command=command,
+    )
+    if (card := session.finished(folder, run)) is not None:
+        say(f"{folder}: finished already")
+        return card
+    if group.first:
+        _make(folder)
+    group.wait()
+    aligned = _aligned(split.training, recipe, folder, session)
+    training = [*split.training, *(each.sample for each in aligned)]
+    last, run = session.train(
+        network,
+        recipe,
+        training,
+        split.validation if recipe.folds is None else split.training,
+        folder,
+        run,
+        _folds(training, aligned, recipe),
+    )
+    state = save(network.adapter_state())
     card = ModelCard(
         name=folder.resolve().name,
         backbone=recipe.backbone,
         backbone_digest=found.digest,
         preprocess=Preprocess(size=tower.image_size, mean=tower.mean, std=tower.std, views=recipe.views),
         adapter=adapter,
-        adapter_sha256=digest,
+        adapter_sha256=hashlib.sha256(state).hexdigest(),
         calibration=fit_calibration(last.logits, last.labels),
-        command=command,
+        command=run.command,
         recipe=recipe.as_dict(),
-        data={"training": _counts(split.training), "validation": _counts(split.validation)},
-        metrics={"validation": last.metrics},
+        data={"training": _counts(training), "validation": _counts(split.validation)},
+        metrics={"validation" if recipe.folds is None else "out of fold": last.metrics},
         program=f"aigdetect {aigdetect.__version__}",
     )
-    write_card(folder, card)
-    if log.steps:
-        draw_curves(log.steps, log.epochs, folder / CURVES_NAME)
+    if group.first:
+        write_atomically(folder / ADAPTER_NAME, state)
+        write_card(folder, card)
+        history = read_history(folder / LOG_NAME)
+        if len(history.step):
+            draw_curves(history, folder / CURVES_NAME)
+        Checkpoints(folder).remove()
+        shutil.rmtree(folder / ALIGNED_NAME, ignore_errors=True)
     return card
+
+
+def _aligned(samples: Sequence[Sample], recipe: Recipe, folder: Path, session: Session) -> list[Aligned]:
+    """The images that the recipe has made of real ones; the first process of a group makes them."""
+    place = folder / ALIGNED_NAME
+    if session.group.first:
+        if not session.resume:
+            shutil.rmtree(place, ignore_errors=True)  # of another run
+        make_aligned(
+            samples,
+            place,
+            recipe.aligned,
+            count=recipe.aligned_images,
+            seed=recipe.seed,
+            reading=Reading("real", Unreadable(len(samples)), session.workers, session.watch.unread),
+            stage=session.watch.stage,
+            advance=session.watch.advance,
+        )
+    session.group.wait()
+    return list_aligned(samples, place, recipe.aligned, count=recipe.aligned_images, seed=recipe.seed)
+
+
+def _folds(training: Sequence[Sample], aligned: Sequence[Aligned], recipe: Recipe) -> list[Fold]:
+    """Divisions of the training samples, of which the last ones are the aligned images."""
+    if recipe.folds is None:
+        return []
+    places = {sample.path: index for index, sample in enumerate(training)}
+    parents = [None] * (len(training) - len(aligned)) + [places[each.parent.path] for each in aligned]
+    return make_folds(training, parents, recipe.folds, seed=recipe.seed)
 
 
 def _count(parameters: Iterable[torch.nn.Parameter], trained: bool) -> int:
@@ -169,51 +220,9 @@ def _make(folder: Path) -> None:
         raise UsageError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from error
 
 
-def _write_adapter(folder: Path, network: MoleNetwork) -> str:
-    from safetensors.torch import save_file
-
-    temporary = folder / f".{ADAPTER_NAME}.part"
-    save_file(network.adapter_state(), temporary)
-    temporary.chmod(0o644)  # safetensors makes files private, and models are shared
-    temporary.replace(folder / ADAPTER_NAME)
-    return file_sha256(folder / ADAPTER_NAME)
-
-
 def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
     counts = count_by_generator(samples)
     return {
         "real": {count.generator: count.real for count in counts if count.real},
         "generated": {count.generator: count.generated for count in counts if count.generated},
     }
-
-
-class _Log:
-    """Writes steps and epochs to a file as JSON lines, keeps them for the curves, and passes them on."""
-
-    def __init__(self, path: Path, watch: Watch) -> None:
-        self._path = path
-        self._next = watch
-        self.steps: list[Step] = []
-        self.epochs: list[tuple[int, dict[str, float | None]]] = []
-        self.watch = replace(watch, step=self._step, epoch=self._epoch)
-
-    def __enter__(self) -> _Log:
-        self._file = self._path.open("w", encoding="utf-8")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def _step(self, step: Step) -> None:
-        self.steps.append(step)
-        self._write({"type": "step", **asdict(step)})
-        self._next.step(step)
-
-    def _epoch(self, epoch: Epoch) -> None:
-        self.epochs.append((self.steps[-1].step if self.steps else 0, epoch.metrics))
-        self._write({"type": "epoch", "epoch": epoch.epoch, **epoch.metrics})
-        self._next.epoch(epoch)
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        self._file.write(json.dumps(entry) + "\n")
-        self._file.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,12 +13,14 @@ from torch import Tensor
 
 from aigdetect.data.dataset import batched
 from aigdetect.images.views import Pixels
+from aigdetect.training.distributed import Group
+from aigdetect.training.recipe import Recipe
 from aigdetect.training.store import TokenStore, place_for
 
 #: images per pass through the frozen trunk
 TRUNK_BATCH = 8
 
-Trunk = Callable[[Sequence[Pixels]], Tensor]
+Trunk = Callable[[Sequence[Pixels] | Pixels], Tensor]
 
 
 class ReadViews(Protocol):
@@ -30,82 +31,95 @@ class ReadViews(Protocol):
 
 
 class Source(Protocol):
-    """Batches of trunk outputs with the indices of their samples."""
+    """Trunk outputs of batches of samples."""
 
-    def batches(self, order: Tensor, copy: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """One pass over the samples.
+    @property
+    def indices(self) -> Tensor:
+        """Indices of the samples that batches may be made of, int64, ascending; the same in all processes."""
+
+    def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """Go through batches, of each of which this process gets its part.
 
         Args:
-            order: permutation of ``count`` places, int64.
+            batches: indices of the samples of each batch, int64.
             copy: number of the augmented copy.
 
         Yields:
-            trunk outputs ``(B, ...)`` and the indices of the samples they belong to.
+            trunk outputs ``(B, ...)`` and the indices of the samples they belong to; ``B`` may be 0.
         """
-
-    @property
-    def count(self) -> int:
-        """How many samples a pass goes over."""
-
-
-def batch_sizes(count: int, largest: int) -> list[int]:
-    """Sizes of the batches of an epoch: as few as needed, and as equal as can be.
-
-    A last batch of what happens to be left over, perhaps a single image, would shake the weights as much as a
-    full one.
-    """
-    batches = math.ceil(count / largest)
-    return [(count + index) // batches for index in range(batches)]
 
 
 class Computed:
     """Every view is decoded, augmented and run through the trunk when it is wanted."""
 
-    def __init__(self, count: int, views: ReadViews, trunk: Trunk, batch_size: int) -> None:
-        self.count = count
+    def __init__(self, count: int, views: ReadViews, trunk: Trunk, example: Tensor, group: Group) -> None:
+        self._count = count
         self._views = views
         self._trunk = trunk
-        self._batch_size = batch_size
+        self._empty = example[:0]
+        self._group = group
 
-    def batches(self, order: Tensor, copy: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`Source.batches`; samples that cannot be read are left out."""
-        indices = order.tolist()
-        readable = (
-            (views[0], index)
-            for index, views in zip(indices, self._views(indices, [copy]), strict=True)
-            if views is not None
-        )
-        for size in batch_sizes(len(indices), self._batch_size):
-            batch = list(islice(readable, size))
-            if not batch:  # some could not be read
-                return
-            views = batched((view for view, _ in batch), TRUNK_BATCH)
-            yield torch.cat([self._trunk(part) for part in views]), [index for _, index in batch]
+    @property
+    def indices(self) -> Tensor:
+        """See :attr:`Source.indices`."""
+        return torch.arange(self._count)
+
+    def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """See :meth:`Source.batches`; a sample that cannot be read makes its batch smaller."""
+        parts = [_part(batch, self._group).tolist() for batch in batches]
+        views = self._views([index for part in parts for index in part], [copy])
+        for part in parts:
+            of_part = zip(part, islice(views, len(part)), strict=True)
+            readable = [(index, view[0]) for index, view in of_part if view is not None]
+            runs = [self._trunk(run) for run in batched((view for _, view in readable), TRUNK_BATCH)]
+            yield torch.cat(runs) if runs else self._empty, [index for index, _ in readable]
 
 
 class Kept:
     """Every copy of every sample was run through the trunk once; epochs take the copies in turn."""
 
     def __init__(
-        self, store: TokenStore, indices: Sequence[int], copies: int, batch_size: int, device: torch.device
+        self, store: TokenStore, indices: Tensor, copies: int, device: torch.device, group: Group
     ) -> None:
         self._store = store
-        self._indices = torch.tensor(indices)
+        self._indices = indices
         self._copies = copies
-        self._batch_size = batch_size
         self._device = device
+        self._group = group
 
     @property
-    def count(self) -> int:
-        """See :attr:`Source.count`: those that could be read."""
-        return len(self._indices)
+    def indices(self) -> Tensor:
+        """See :attr:`Source.indices`: those that could be read."""
+        return self._indices
 
-    def batches(self, order: Tensor, copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+    def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`Source.batches`."""
-        for places in torch.split(order, batch_sizes(len(order), self._batch_size)):
-            chosen = self._indices[places]
-            rows = chosen * self._copies + copy % self._copies
-            yield self._store[rows].to(self._device), chosen.tolist()
+        for batch in batches:
+            part = _part(batch, self._group)
+            rows = part * self._copies + copy % self._copies
+            yield self._store[rows].to(self._device), part.tolist()
+
+
+class Part:
+    """Some of the samples of a source.
+
+    Args:
+        source: the source.
+        chosen: indices of the samples, int64; those that the source does not have are passed over.
+    """
+
+    def __init__(self, source: Source, chosen: Tensor) -> None:
+        self._source = source
+        self._indices = source.indices[torch.isin(source.indices, chosen)]
+
+    @property
+    def indices(self) -> Tensor:
+        """See :attr:`Source.indices`."""
+        return self._indices
+
+    def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """See :meth:`Source.batches`."""
+        return self._source.batches(batches, copy)
 
 
 @contextmanager
@@ -113,12 +127,12 @@ def open_source(
     *,
     count: int,
     copies: int,
-    batch_size: int,
-    cache: str,
+    recipe: Recipe,
     views: ReadViews,
     trunk: Trunk,
     example: Tensor,
     folder: Path,
+    group: Group,
     stage: Callable[[str, int], None],
     advance: Callable[[int], None],
 ) -> Generator[Source, None, None]:
@@ -127,47 +141,49 @@ def open_source(
     Args:
         count: number of training samples.
         copies: augmented copies of each.
-        batch_size: images per step.
-        cache: ``auto``, ``memory``, ``disk`` or ``none``.
+        recipe: says what is kept where.
         views: reads views.
         trunk: runs views through the frozen trunk.
         example: trunk output of one view ``(1, ...)``, for its shape, dtype and device.
-        folder: where a token file may lie.
+        folder: where token files may lie.
+        group: the processes.
         stage: told that the copies of so many images are being computed, to be kept.
         advance: told of every image whose copies are kept.
 
     Raises:
         UsageError: if the tokens do not fit where they are to be kept.
     """
-    shape = tuple(example.shape[1:])
-    keep, place = place_for(cache, count * copies, shape, example.dtype, folder)
+    size = count * copies * example.numel() * example.dtype.itemsize
+    keep, place = place_for(recipe.cache, recipe.cache_budget, size, folder, alone=group.alone)
     if not keep:
-        yield Computed(count, views, trunk, batch_size)
+        yield Computed(count, views, trunk, example, group)
         return
-    store = TokenStore(count * copies, shape, example.dtype, folder=place)
-    stage(f"frozen blocks on {copies} views of each image", count)
+    store = TokenStore(count, copies, tuple(example.shape[1:]), example.dtype, folder=place, group=group)
     try:
-        indices = _fill(store, count, copies, views, trunk, advance)
-        yield Kept(store, indices, copies, batch_size, example.device)
+        own = group.run(count)
+        stage(f"frozen blocks on {copies} views of each image", len(own))
+        readable = group.rows_of_all(_fill(store, own, copies, views, trunk, advance))
+        store.share()
+        yield Kept(store, readable, copies, example.device, group)
     finally:
         store.close()
 
 
 def _fill(
     store: TokenStore,
-    count: int,
+    samples: range,
     copies: int,
     views: ReadViews,
     trunk: Trunk,
     advance: Callable[[int], None],
-) -> list[int]:
+) -> Tensor:
     """Fill the store, ``copies`` rows per sample in the order of the samples.
 
     Returns:
-        indices of the samples that could be read.
+        indices of the samples that could be read, int64.
     """
     readable = []
-    for index, of_sample in enumerate(views(range(count), range(copies))):
+    for index, of_sample in zip(samples, views(samples, range(copies)), strict=True):
         if of_sample is not None:
             for first in range(0, copies, TRUNK_BATCH):
                 part = trunk(of_sample[first : first + TRUNK_BATCH]).cpu()
@@ -175,4 +191,8 @@ def _fill(
                 store[row : row + len(part)] = part
             readable.append(index)
         advance(1)
-    return readable
+    return torch.tensor(readable, dtype=torch.int64)
+
+
+def _part(batch: Tensor, group: Group) -> Tensor:
+    return batch[group.rank :: group.size]

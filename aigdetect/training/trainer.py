@@ -3,94 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from aigdetect.data.dataset import Unreadable, batched, map_ordered, training_views, validation_views
+from aigdetect.data.dataset import Reading, Unreadable, training_views
 from aigdetect.data.layouts import Sample
-from aigdetect.errors import DataError, ImageError
-from aigdetect.evaluation.metrics import card_figures
+from aigdetect.errors import DataError
 from aigdetect.images.views import Pixels
-from aigdetect.model.mole import Routing, collect_routing, load_balancing_loss
 from aigdetect.model.network import MoleNetwork
-from aigdetect.training.fit import fit_head
+from aigdetect.training.distributed import ALONE, Group
+from aigdetect.training.folds import Fold
+from aigdetect.training.head_start import Features, read_features, start_head
+from aigdetect.training.held_out import HeldOut, require_both
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.source import TRUNK_BATCH, Source, batch_sizes, open_source
+from aigdetect.training.sampler import balanced_batches, batch_sizes, shuffled_batches
+from aigdetect.training.schedule import learning_rate
+from aigdetect.training.source import Part, Source, open_source
+from aigdetect.training.state import Best, State, moments_of, random_state, set_moments, set_random_state
+from aigdetect.training.step import Batch, compute_gradients
+from aigdetect.training.watching import Epoch, Step, Watch
 from aigdetect.training.weights import image_weights
-
-#: the head is fitted on no more bytes of features than this
-FIT_BYTES = 2 << 30
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one optimisation step did; all losses are means over the batch.
-
-    Attributes:
-        step: number of the step, from 1.
-        epoch: number of the epoch, from 1.
-        loss: what was minimised.
-        bce: binary cross-entropy.
-        balance: load-balancing loss summed over the adapted blocks; 0 without separate experts.
-        lr: learning rate of the step.
-        load: share of the tokens that each separate expert got, by block.
-    """
-
-    step: int
-    epoch: int
-    loss: float
-    bce: float
-    balance: float
-    lr: float
-    load: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Held-out logits after an epoch.
-
-    Attributes:
-        epoch: number of the epoch, from 1; 0 after the head was fitted.
-        logits: one per validation image that could be read.
-        labels: 1 for generated, 0 for real.
-    """
-
-    epoch: int
-    logits: tuple[float, ...]
-    labels: tuple[int, ...]
-
-    @cached_property
-    def metrics(self) -> dict[str, float | None]:
-        """What these logits are worth; see `aigdetect.evaluation.metrics.card_figures`."""
-        return card_figures(self.labels, self.logits)
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Callbacks through which a run tells what it does; each may be left out.
-
-    Attributes:
-        stage: a new stage begins, of so many images (0 if unknown).
-        advance: so many images of the stage are done.
-        step: a step was taken.
-        epoch: an epoch ended.
-        warn: something is wrong that does not stop the run.
-    """
-
-    stage: Callable[[str, int], None] = lambda name, total: None
-    advance: Callable[[int], None] = lambda count: None
-    step: Callable[[Step], None] = lambda step: None
-    epoch: Callable[[Epoch], None] = lambda epoch: None
-    warn: Callable[[str], None] = lambda text: None
 
 
 @dataclass
@@ -102,9 +41,14 @@ class Trainer:
         recipe: the settings.
         training: samples to learn from.
         validation: samples held out.
-        folder: where a token file may lie.
+        folder: where token files may lie.
         workers: threads that decode.
-        watch: who is told.
+        watch: who is told; of a group, only the first process tells anything.
+        group: the processes that train together, each with the same network and samples.
+        folds: divisions of the training samples; with them, the validation samples are the training samples
+            that folds leave out, in the same order and at their beginning.
+        save: given the state after every epoch, and after the head was fitted.
+        save_every: and after every so many steps; None: not there.
     """
 
     network: MoleNetwork
@@ -114,101 +58,251 @@ class Trainer:
     folder: Path
     workers: int
     watch: Watch = field(default_factory=Watch)
+    group: Group = ALONE
+    folds: Sequence[Fold] = ()
+    save: Callable[[State], None] = lambda state: None
+    save_every: int | None = None
 
-    def run(self) -> Epoch:
+    def __post_init__(self) -> None:
+        self._unsaid: list[str] = []
+        if not self.group.first:
+            self.watch = Watch(unread=self._unsaid.append)
+        self._out_of_fold: Epoch | None = None
+        self._features: Features | None = None
+        self._begin(self.network.adapter_state(), range(len(self.training)))
+        numbers = {
+            name: number for number, name in enumerate(sorted({each.generator for each in self.training}))
+        }
+        self._sources = torch.tensor([numbers[sample.generator] for sample in self.training])
+        self._reading = self._reader("training", self.training)
+
+    def run(self, state: State | None = None) -> Epoch:
         """Fit the head if the recipe asks for it, then train over all epochs.
 
+        Args:
+            state: go on from here; None from the beginning.
+
         Returns:
-            the held-out logits at the end.
+            the held-out logits of the weights that are to be kept, which are in the network then.
 
         Raises:
-            DataError: if too many images cannot be read.
+            DataError: if too many images cannot be read, or the loss is no number any more.
             UsageError: if the tokens do not fit where they are to be kept.
         """
-        torch.manual_seed(self.recipe.seed)
-        held_out = self._trunk_of_validation()
-        weights = image_weights(self.training, balanced=self.recipe.balanced)
-        labels = [float(sample.label) for sample in self.training]
-        self._targets = torch.tensor([labels, weights], device=self._device)
+        if state is None:
+            self._save(0, 0)
+        else:
+            self._restore(state)
+        size = self.network.tower.image_size
+        self._example = self._trunk([np.zeros((size, size, 3), dtype=np.uint8)])
+        held_out = self._open_held_out()
         with self._open_source() as source:
-            last = Epoch(0, (), ())
-            if self.recipe.head_penalty is not None:
-                self._fit_head(source, self.recipe.head_penalty)
-                last = self._validate(0, *held_out)
-                self.watch.epoch(last)
-            for number in self._epochs(source):
-                last = self._validate(number, *held_out)
-                self.watch.epoch(last)
-        return last
+            if self.folds and self._out_of_fold is None:
+                self._out_of_fold = self._cross_validate(source, held_out)
+                self._save(0, 0)
+            done, last = self._train(source, held_out, state)
+        return self._keep(held_out, done, last)
 
-    def _fit_head(self, source: Source, penalty: float) -> None:
-        """Fit the head on the copies of every image, or on as many as :data:`FIT_BYTES` of features hold."""
-        row_bytes = 4 * self.network.head.in_features
-        copies = min(self._copies, max(1, FIT_BYTES // (row_bytes * source.count)))
-        order = torch.arange(source.count)
-        features, targets = [], []
-        self.network.eval()
-        self.watch.stage("head on the frozen tower", source.count * copies)
-        for copy in range(copies):
-            for trunk, indices in source.batches(order, copy):
-                with torch.inference_mode():
-                    read = torch.cat([self.network.read(part) for part in torch.split(trunk, TRUNK_BATCH)])
-                    features.append(self.network.head.features(read))
-                targets.append(self._targets[:, indices])
-                self.watch.advance(len(indices))
-        labels, weights = torch.cat(targets, dim=1)
-        fit_head(self.network.head, torch.cat(features), labels, weights, penalty=penalty)
-
-    def _epochs(self, source: Source) -> Iterator[int]:
-        """Train, and give the number of each epoch at its end."""
-        optimiser = torch.optim.AdamW(
+    def _begin(self, adapter: Mapping[str, Tensor], indices: Sequence[int]) -> None:
+        """Stand at the beginning of a training on some of the samples."""
+        torch.manual_seed(self.recipe.seed)
+        self.network.load_adapter_state(adapter)
+        self._optimiser = torch.optim.AdamW(
             self.network.trainable().values(), lr=self.recipe.lr, weight_decay=self.recipe.weight_decay
         )
-        total = len(batch_sizes(len(self.training), self.recipe.batch_size)) * self.recipe.epochs
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(self._lr_factor, total=total))
-        shuffle = torch.Generator().manual_seed(self.recipe.seed)
-        step = 0
-        for number in range(1, self.recipe.epochs + 1):
-            self.network.train()
-            self.watch.stage(f"epoch {number} of {self.recipe.epochs}", source.count)
-            order = torch.randperm(source.count, generator=shuffle)
-            for trunk, indices in source.batches(order, copy=number - 1):
-                step += 1
-                self.watch.step(self._step(step, number, trunk, indices, optimiser, schedule))
-                self.watch.advance(len(indices))
-            yield number
+        self._best: Best | None = None
+        self._step = 0
+        self._count = len(indices)
+        labels = torch.tensor([float(sample.label) for sample in self.training])
+        chosen = [self.training[index] for index in indices]
+        weights = torch.zeros_like(labels)
+        weights[list(indices)] = torch.tensor(image_weights(chosen, balanced=self.recipe.balanced))
+        self._targets = torch.stack([labels, weights]).to(self._device)
 
-    def _step(
-        self, step: int, epoch: int, trunk: Tensor, indices: list[int], optimiser: Any, schedule: Any
-    ) -> Step:
-        lr = schedule.get_last_lr()[0]
+    def _train(self, source: Source, held_out: HeldOut, state: State | None) -> tuple[int, Epoch | None]:
+        """Train over all epochs that are left.
+
+        Returns:
+            the number of the last one, and its held-out logits, if there are any.
+        """
+        last: Epoch | None = None
+        if state is None or not state.epoch:
+            if self.recipe.head_penalty is not None:
+                self._start_head(source, self.recipe.head_penalty)
+                last = self._end_of_epoch(0, held_out)
+            first, batches = 1, 0
+        else:
+            first, batches = state.epoch, state.batches
+        done = first - 1
+        while done < self.recipe.epochs and not self._patience_is_over(done):
+            done += 1
+            self._epoch(source, done, done=batches)
+            batches = 0
+            last = self._end_of_epoch(done, held_out)
+        return done, last
+
+    def _cross_validate(self, source: Source, held_out: HeldOut) -> Epoch:
+        """Train once for each fold, and score what it leaves out.
+
+        Neither steps nor states of these models are told or saved: they are not the model.
+        """
+        beginning, watch, save = self.network.adapter_state(), self.watch, self.save
+        logits: dict[int, float] = {}
+        if self.recipe.head_penalty is not None:
+            self._features = self._read_features(source)  # once for all: they are those of the frozen tower
+        self.save = lambda state: None
+        for number, fold in enumerate(self.folds, 1):
+            prefix = f"fold {number} of {len(self.folds)}: "
+            self.watch = replace(
+                watch,
+                stage=partial(_prefixed, watch.stage, prefix),
+                step=lambda step: None,
+                epoch=lambda epoch: None,
+            )
+            self._begin(beginning, fold.kept.tolist())
+            self._train(Part(source, fold.kept), held_out, None)
+            logits |= dict(zip(*held_out.logits_of(fold.left_out.tolist()), strict=True))
+        self.watch, self.save = watch, save
+        self._begin(beginning, range(len(self.training)))
+        indices = sorted(logits)
+        labels = tuple(self.training[index].label for index in indices)
+        require_both(labels)
+        return Epoch(self.recipe.epochs, tuple(logits[index] for index in indices), labels)
+
+    def _epoch(self, source: Source, number: int, *, done: int) -> None:
+        """Train over one epoch, of which the first ``done`` batches are done."""
+        self.network.train()
+        batches = self._batches(source, number)
+        self.watch.stage(f"epoch {number} of {self.recipe.epochs}", sum(map(len, batches)))
+        self.watch.advance(sum(map(len, batches[:done])))
+        for trunk, indices in source.batches(batches[done:], copy=number - 1):
+            done += 1
+            self._take_step(number, trunk, indices)
+            self.watch.advance(len(batches[done - 1]))
+            if self.save_every and done < len(batches) and self._step % self.save_every == 0:
+                self._save(number, done)
+
+    def _batches(self, source: Source, number: int) -> list[Tensor]:
+        options = {"batch_size": self.recipe.batch_size, "seed": self.recipe.seed, "epoch": number}
+        if not self.recipe.balanced_batches:
+            return shuffled_batches(source.indices, **options)
+        labels = self._targets[0].cpu()[source.indices].long()
+        if len(set(labels.tolist())) < 2:
+            raise DataError("balanced_batches: no training image of one class can be read")
+        return balanced_batches(source.indices, labels, **options)
+
+    def _take_step(self, epoch: int, trunk: Tensor, indices: Sequence[int]) -> None:
         labels, weights = self._targets[:, indices]
-        with collect_routing() as routings:
-            logits = self.network.tail(trunk)
-        bce = F.binary_cross_entropy_with_logits(logits, labels, weight=weights)
-        balance = sum((load_balancing_loss(routing) for routing in routings), logits.new_zeros(()))
-        loss = bce + self.recipe.balance_weight * balance
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimiser.step()
-        schedule.step()
-        return Step(
-            step=step,
-            epoch=epoch,
-            loss=loss.item(),
-            bce=bce.item(),
-            balance=balance.item(),
-            lr=lr,
-            load=tuple(_load(routing) for routing in routings),
+        losses = compute_gradients(
+            self.network,
+            Batch(trunk, labels, weights),
+            balance_weight=self.recipe.balance_weight,
+            accumulate=self.recipe.accumulate,
+            group=self.group,
+        )
+        if losses is None:  # not one image of the batch could be read
+            return
+        self._require_finite(losses.loss)
+        lr = learning_rate(self.recipe, self._step, self._total)
+        for settings in self._optimiser.param_groups:
+            settings["lr"] = lr
+        self._optimiser.step()
+        self._step += 1
+        self.watch.step(Step(self._step, epoch, losses.loss, losses.bce, losses.balance, lr, losses.load))
+
+    def _require_finite(self, *values: float) -> None:
+        if not all(map(math.isfinite, values)):
+            raise DataError(
+                f"losses or logits are no numbers any more after step {self._step}: the run has diverged; "
+                f"start anew with an lr below {self.recipe.lr}"
+            )
+
+    @property
+    def _total(self) -> int:
+        return len(batch_sizes(self._count, self.recipe.batch_size)) * self.recipe.epochs
+
+    def _end_of_epoch(self, number: int, held_out: HeldOut) -> Epoch | None:
+        """Validate, tell, and save: the next epoch begins. With folds there is nothing held out."""
+        epoch = None if self.folds else self._validate(number, held_out)
+        if epoch is not None:
+            value = epoch.metrics["average_precision"]
+            if value is not None and (self._best is None or value > self._best.average_precision):
+                self._best = Best(number, value, self.network.adapter_state())
+            self.watch.epoch(epoch)
+        self._save(number + 1, 0)
+        return epoch
+
+    def _validate(self, number: int, held_out: HeldOut) -> Epoch:
+        epoch = Epoch(number, *held_out.logits())
+        self._say_what_others_met()
+        self._require_finite(*epoch.logits)
+        return epoch
+
+    def _patience_is_over(self, number: int) -> bool:
+        """Whether the epochs up to ``number`` have brought nothing better for too long."""
+        patience, best = self.recipe.patience, self._best
+        return patience is not None and best is not None and number - best.epoch >= patience
+
+    def _keep(self, held_out: HeldOut, number: int, last: Epoch | None) -> Epoch:
+        """Put the weights that the recipe keeps into the network, and give their held-out logits."""
+        if self._out_of_fold is not None:
+            self.watch.epoch(self._out_of_fold)
+            return self._out_of_fold
+        if self.recipe.keep == "best" and self._best is not None and self._best.epoch != number:
+            self.network.load_adapter_state(self._best.adapter)
+            return self._validate(self._best.epoch, held_out)
+        return last if last is not None else self._validate(number, held_out)
+
+    def _save(self, epoch: int, batches: int) -> None:
+        if not self.group.first:
+            return
+        self.save(
+            State(
+                epoch=epoch,
+                batches=batches,
+                step=self._step,
+                best=self._best,
+                adapter=self.network.adapter_state(),
+                moments=moments_of(self.network, self._optimiser),
+                random=random_state(),
+                out_of_fold=self._out_of_fold,
+            )
         )
 
-    def _lr_factor(self, done: int, *, total: int) -> float:
-        warmup = round(self.recipe.warmup * total)
-        if done < warmup:
-            return (done + 1) / (warmup + 1)
-        if self.recipe.schedule == "constant":
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / max(1, total - warmup)))
+    def _restore(self, state: State) -> None:
+        self.network.load_adapter_state(state.adapter)
+        set_moments(self.network, self._optimiser, state.moments)
+        set_random_state(state.random)
+        self._step = state.step
+        self._best = state.best
+        self._out_of_fold = state.out_of_fold
+
+    def _start_head(self, source: Source, penalty: float) -> None:
+        if self._features is None:
+            self._features = self._read_features(source)
+        start_head(
+            self.network,
+            self._features,
+            source.indices,
+            self._targets,
+            self._sources,
+            penalty=penalty,
+            source_penalty=self.recipe.source_penalty,
+            group=self.group,
+        )
+        if self._count == len(self.training):
+            self._features = None  # the folds are done: no other head starts
+
+    def _read_features(self, source: Source) -> Features:
+        return read_features(
+            self.network,
+            source,
+            copies=self._copies,
+            batch_size=self.recipe.batch_size,
+            group=self.group,
+            stage=self.watch.stage,
+            advance=self.watch.advance,
+        )
 
     @property
     def _copies(self) -> int:
@@ -217,19 +311,34 @@ class Trainer:
         return self.recipe.copies if fitted else min(self.recipe.copies, self.recipe.epochs)
 
     def _open_source(self) -> AbstractContextManager[Source]:
-        size = self.network.tower.image_size
         return open_source(
             count=len(self.training),
             copies=self._copies,
-            batch_size=self.recipe.batch_size,
-            cache=self.recipe.cache,
+            recipe=self.recipe,
             views=self._views,
             trunk=self._trunk,
-            example=self._trunk([np.zeros((size, size, 3), dtype=np.uint8)]),
+            example=self._example,
             folder=self.folder,
+            group=self.group,
             stage=self.watch.stage,
             advance=self.watch.advance,
         )
+
+    def _open_held_out(self) -> HeldOut:
+        return HeldOut(
+            self.network,
+            self.validation,
+            self.recipe.views,
+            self._trunk,
+            self._example,
+            self._reader("validation", self.validation),
+            self.group,
+            stage=self.watch.stage,
+            advance=self.watch.advance,
+        )
+
+    def _reader(self, what: str, samples: Sequence[Sample]) -> Reading:
+        return Reading(what, Unreadable(len(samples)), self.workers, self.watch.unread)
 
     def _views(self, indices: Sequence[int], copies: Sequence[int]) -> Iterator[list[Pixels] | None]:
         """Views of training images, None where one cannot be read."""
@@ -241,47 +350,13 @@ class Trainer:
             seed=self.recipe.seed,
             views=self.recipe.views,
         )
-        yield from self._readable(function, [self.training[index] for index in indices], "training")
+        return self._reading.each(function, [self.training[index] for index in indices])
 
-    def _readable(
-        self, function: Callable[[Sample], Any], samples: Sequence[Sample], what: str
-    ) -> Iterator[Any]:
-        unreadable = Unreadable(len(samples))
-        for sample, result in zip(samples, map_ordered(function, samples, workers=self.workers), strict=True):
-            if isinstance(result, ImageError):
-                unreadable.add(sample.path, str(result))
-                self.watch.warn(f"{what} image left out: {sample.path}: {result}")
-                yield None
-            else:
-                yield result
-
-    def _trunk_of_validation(self) -> tuple[list[Tensor], list[int]]:
-        """Outputs of the trunk for the views of each held-out image, and the labels of the readable ones."""
-        self.watch.stage("frozen blocks on the held-out images", len(self.validation))
-        function = partial(validation_views, size=self.network.tower.image_size, views=self.recipe.views)
-        readable = zip(self.validation, self._readable(function, self.validation, "validation"), strict=True)
-        labels: list[int] = []
-        outputs: list[Tensor] = []
-        for batch in batched(readable, TRUNK_BATCH):
-            views = [of_image for _, of_image in batch if of_image is not None]
-            labels += [sample.label for sample, of_image in batch if of_image is not None]
-            if views:
-                outputs += torch.split(self._trunk(np.concatenate(views)).cpu(), len(self.recipe.views))
-            self.watch.advance(len(batch))
-        if set(labels) != {0, 1}:
-            raise DataError(
-                "no readable validation image of one class: give more images or a larger --validation"
-            )
-        return outputs, labels
-
-    def _validate(self, epoch: int, outputs: Sequence[Tensor], labels: Sequence[int]) -> Epoch:
-        self.network.eval()
-        logits: list[float] = []
-        with torch.inference_mode():
-            for batch in batched(outputs, TRUNK_BATCH):
-                of_views = self.network.tail(torch.cat(batch).to(self._device))
-                logits += of_views.view(len(batch), -1).mean(dim=1).tolist()
-        return Epoch(epoch, tuple(logits), tuple(labels))
+    def _say_what_others_met(self) -> None:
+        """Let the first process say what the others could not."""
+        for text in self.group.texts_of_all(self._unsaid):
+            self.watch.unread(text)
+        self._unsaid.clear()
 
     def _trunk(self, views: Sequence[Pixels] | Pixels) -> Tensor:
         return self.network.trunk(torch.from_numpy(np.asarray(views)).to(self._device))
@@ -291,7 +366,5 @@ class Trainer:
         return self.network.head.weight.device
 
 
-def _load(routing: Routing) -> tuple[float, ...]:
-    experts = routing.gates.shape[-1]
-    counts = torch.bincount(routing.chosen.flatten(), minlength=experts)
-    return tuple((counts / counts.sum()).tolist())
+def _prefixed(stage: Callable[[str, int], None], prefix: str, name: str, total: int) -> None:
+    stage(prefix + name, total)

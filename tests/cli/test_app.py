@@ -16,6 +16,7 @@ COMMANDS = [
     [],
     ["scan"],
     ["train"],
+    ["calibrate"],
     ["eval"],
     ["spectrum"],
     ["models"],
@@ -73,12 +74,13 @@ def test_the_readme_names_every_command_and_option_it_shows() -> None:
     import re
 
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for command in ("scan", "train", "eval", "spectrum", "models"):
+    for command in ("scan", "train", "calibrate", "eval", "spectrum", "models"):
         assert f"aigdetect {command}" in readme
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
     known = "".join(
         python("-m", "aigdetect", *command, "--help", COLUMNS="300").stdout for command in COMMANDS
     )
+    known += "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "benchmarks").glob("*.py"))
     assert not {option for option in shown if option not in known} - {"--extra-index-url"}
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from aigdetect.data.layouts import Sample
@@ -26,6 +27,37 @@ def test_equals_scikit_learns_logistic_regression(penalty: float) -> None:
     with torch.inference_mode():
         logits = head(torch.tensor(x, dtype=torch.float32))
     np.testing.assert_allclose(logits, oracle.decision_function(scaled), atol=2e-3)
+
+
+def test_the_source_penalty_equals_scipys_minimum() -> None:
+    rng = np.random.default_rng(1)
+    labels, sources = rng.integers(0, 2, 300), rng.integers(0, 3, 300)
+    x = rng.normal(size=(300, 6)) + 0.6 * labels[:, None]
+    # one source of real images looks generated in one channel
+    x[:, 0] += 2 * np.where(labels == 1, 1, sources == 2)
+    head = Head(blocks=0, width=6)
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x, labels, np.ones(300)))
+    fit_head(head, *tensors, penalty=0.1, sources=torch.tensor(sources), source_penalty=2.0)
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+
+    def spread(logits: np.ndarray) -> float:
+        return float(np.var([logits[(labels == 0) & (sources == source)].mean() for source in range(3)]))
+
+    def objective(parameters: np.ndarray) -> float:
+        logits = scaled @ parameters[:-1] + parameters[-1]
+        bce = np.logaddexp(0, logits) - labels * logits
+        return bce.mean() + 0.1 / 2 * (parameters[:-1] ** 2).sum() + 2.0 / 2 * spread(logits)
+
+    oracle = minimize(objective, np.zeros(7)).x
+    with torch.inference_mode():
+        logits = head(torch.tensor(x, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(logits, scaled @ oracle[:-1] + oracle[-1], atol=2e-3)
+    without = Head(blocks=0, width=6)
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x, labels, np.ones(300)))
+    fit_head(without, *tensors, penalty=0.1)
+    with torch.inference_mode():
+        free = without(torch.tensor(x, dtype=torch.float32)).numpy()
+    assert spread(logits) < 0.3 * spread(free)
 
 
 def test_a_constant_channel_does_no_harm() -> None:

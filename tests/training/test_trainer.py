@@ -17,12 +17,11 @@ from aigdetect.errors import DataError, UsageError
 from aigdetect.evaluation.metrics import card_figures
 from aigdetect.model.card import read_card
 from aigdetect.model.detector import load_detector
-from aigdetect.training import trainer
-from aigdetect.training.curves import draw_curves
+from aigdetect.training import head_start, held_out, watching
 from aigdetect.training.recipe import make_recipe
 from aigdetect.training.run import split_data, train_model
-from aigdetect.training.store import TokenStore, place_for
-from aigdetect.training.trainer import Step, Watch
+from aigdetect.training.session import Session
+from aigdetect.training.watching import Step, Watch
 
 # a dozen held-out images support no false-positive rate, and loading such a model says so
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate")
@@ -59,7 +58,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(data: Path, folder: Path, weights: Path, watch: Watch | None = None, **settings: Any) -> Any:
     recipe = make_recipe(SMALL, settings)
     split = split_data([find_samples(data)], recipe)
-    return train_model(split, recipe, folder, device="cpu", weights=weights, watch=watch)
+    session = Session(watch=watch or Watch())
+    return train_model(split, recipe, folder, device="cpu", weights=weights, session=session)
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +193,79 @@ def test_a_head_of_more_blocks_than_there_are_stops_before_any_work(
     assert not (tmp_path / "m").exists()
 
 
+def told(folder: Path, kind: str) -> list[dict[str, Any]]:
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [entry for entry in entries if entry["type"] == kind]
+
+
+def test_micro_batches_change_nothing(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    for accumulate in (1, 4):
+        train(data, tmp_path / str(accumulate), tiny_weights, accumulate=accumulate, balance_weight=1.0)
+    losses = [[step["loss"] for step in told(tmp_path / name, "step")] for name in ("1", "4")]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_order_and_weights_do_not_depend_on_the_number_of_threads(
+    data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(SMALL, {"cache": "none", "balanced_batches": True, "epochs": 1})
+    split = split_data([find_samples(data)], recipe)
+    for workers in (1, 5):
+        folder = tmp_path / str(workers)
+        session = Session(workers=workers)
+        train_model(split, recipe, folder, device="cpu", weights=tiny_weights, session=session)
+    assert adapter(tmp_path / "1") == adapter(tmp_path / "5")
+
+
+def test_patience_ends_a_run_and_the_best_weights_are_kept(
+    data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    """So high a learning rate spoils what the fitted head can do."""
+    settings = {"head_penalty": 0.1, "lr": 3.0, "epochs": 9, "patience": 2, "schedule": "constant"}
+    best = train(data, tmp_path / "best", tiny_weights, **settings, keep="best")
+    last = train(data, tmp_path / "last", tiny_weights, **settings)
+    epochs = told(tmp_path / "best", "epoch")
+    assert epochs == told(tmp_path / "last", "epoch")
+    values = [epoch["average_precision"] for epoch in epochs]
+    at = values.index(max(values))
+    assert len(values) == at + 3 < 10
+    assert values[-1] < values[at]
+    assert best.metrics["validation"]["average_precision"] == values[at]
+    assert last.metrics["validation"]["average_precision"] == values[-1]
+    assert adapter(tmp_path / "best") != adapter(tmp_path / "last")
+
+
+def test_a_run_that_diverges_says_so(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"diverged; start anew with an lr below 1e\+30"):
+        train(data, tmp_path / "m", tiny_weights, lr=1e30)
+
+
+def test_held_out_images_that_cannot_be_kept_are_read_again(
+    data: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[str] = []
+    watch = Watch(stage=lambda name, total: stages.append(name))
+    kept = train(data, tmp_path / "kept", tiny_weights, watch)
+    assert sum("held-out" in stage for stage in stages) == 1
+    stages.clear()
+    monkeypatch.setattr(held_out, "KEPT_BYTES", 0)
+    again = train(data, tmp_path / "again", tiny_weights, watch)
+    assert sum("held-out" in stage for stage in stages) == 3
+    assert again.calibration == kept.calibration
+
+
+def test_a_head_is_fitted_on_a_part_where_memory_holds_no_more(
+    data: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int]] = []
+    watch = Watch(stage=lambda name, total: seen.append((name, total)))
+    settings = {"head_penalty": 0.1, "epochs": 0, "blocks": 0}
+    for views, expected in ((200, 96), (50, 48), (20, 16)):
+        monkeypatch.setattr(head_start, "FIT_BYTES", views * 4 * 64)
+        train(data, tmp_path / str(views), tiny_weights, watch, **settings)
+        assert ("head on the frozen tower", expected) in seen
+
+
 def test_unreadable_images_are_named_and_left_out(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
     import shutil
 
@@ -204,7 +277,9 @@ def test_unreadable_images_are_named_and_left_out(data: Path, tiny_weights: Path
     for cache in ("memory", "none"):
         warned.clear()
         steps: list[Step] = []
-        train(copy, tmp_path / cache, tiny_weights, Watch(warn=warned.append, step=steps.append), cache=cache)
+        train(
+            copy, tmp_path / cache, tiny_weights, Watch(unread=warned.append, step=steps.append), cache=cache
+        )
         assert len(steps) == 18
         assert all("3.png" in line for line in warned)
         assert warned
@@ -242,7 +317,7 @@ def test_figures_are_computed_once_an_epoch(
         calls.append(len(logits))
         return card_figures(labels, logits)
 
-    monkeypatch.setattr(trainer, "card_figures", counted)
+    monkeypatch.setattr(watching, "card_figures", counted)
     watch = Watch(epoch=lambda epoch: seen.append(epoch.metrics))
     card = train(data, tmp_path / "m", tiny_weights, watch)
     assert calls == [12] * 3
@@ -250,38 +325,6 @@ def test_figures_are_computed_once_an_epoch(
     logged = [entry for entry in entries if entry["type"] == "epoch"]
     assert logged == [{"type": "epoch", "epoch": i + 1, **metrics} for i, metrics in enumerate(seen)]
     assert card.metrics == {"validation": seen[-1]}
-
-
-def test_figures_that_are_not_defined_leave_a_gap_in_the_curves(tmp_path: Path) -> None:
-    steps = [Step(i, i, 1.0, 1.0, 0.0, 0.1, ()) for i in (1, 2, 3)]
-    for name, value in (("gap", None), ("none", 0.5)):
-        figures = [{"auc": auc, "average_precision": 0.9} for auc in (0.5, value, 0.5)]
-        draw_curves(steps, list(enumerate(figures, start=1)), tmp_path / f"{name}.png")
-    assert (tmp_path / "gap.png").read_bytes() != (tmp_path / "none.png").read_bytes()
-
-
-def test_store_in_memory_and_on_disk(tmp_path: Path) -> None:
-    for folder in (None, tmp_path):
-        store = TokenStore(4, (2, 3), torch.bfloat16, folder=folder)
-        values = torch.arange(24).view(4, 2, 3).bfloat16()
-        store[0:4] = values
-        assert torch.equal(store[torch.tensor([2, 0])], values[[2, 0]])
-        store.close()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_where_tokens_are_kept(tmp_path: Path) -> None:
-    shape = (197, 768)
-    assert place_for("auto", 1000, shape, torch.bfloat16, tmp_path) == (True, None)
-    assert place_for("auto", 720_000, shape, torch.bfloat16, tmp_path) == (False, None)
-    assert place_for("disk", 720_000, shape, torch.bfloat16, tmp_path) == (True, tmp_path)
-    assert place_for("none", 1, shape, torch.bfloat16, tmp_path) == (False, None)
-
-
-def test_tokens_that_fit_nowhere_are_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="do not fit") as caught:
-        TokenStore(1 << 40, (1024,), torch.float32, folder=None)
-    assert "\n" not in str(caught.value)
 
 
 def test_the_folder_must_be_one(data: Path, tiny_weights: Path, tmp_path: Path) -> None:

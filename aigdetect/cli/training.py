@@ -1,0 +1,238 @@
+"""How ``aigdetect train`` carries out a training run, and what it shows of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aigdetect.cli.console import Exit
+from aigdetect.cli.options import terminal
+from aigdetect.errors import AigdetectError, PeerError, UsageError
+from aigdetect.training.ranks import environment_rank
+
+if TYPE_CHECKING:
+    from aigdetect.data.layouts import DataSet
+    from aigdetect.model.card import ModelCard
+    from aigdetect.training.recipe import Recipe
+    from aigdetect.training.watching import Watch
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asks of a run besides data and recipe; the options of the command of these names."""
+
+    out: Path | None
+    command: str
+    force: bool
+    resume: bool
+    checkpoint_every: int | None
+    tensorboard: Path | None
+    device: str
+    weights: Path | None
+    offline: bool
+    workers: int
+
+
+def list_data(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any]) -> None:
+    """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
+    _look_at(roots, config, given)
+
+
+def train(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
+    """Train, and write the model folder; of several processes, the first one speaks.
+
+    Returns:
+        the exit status.
+
+    Raises:
+        AigdetectError: any; it names the process, where there are several.
+    """
+    rank, size = environment_rank()
+    if rank:
+        terminal.quiet = True
+    try:
+        out = _usable(order) if not rank else order.out or Path()
+        return _train(roots, config, given, order, out)
+    except AigdetectError as error:
+        if size == 1 or isinstance(error, PeerError):
+            raise
+        raise type(error)(f"process {rank} of {size}: {error}") from error
+    except KeyboardInterrupt:
+        terminal.say("--resume goes on from the last checkpoint")
+        raise
+
+
+def _train(
+    roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], order: Order, out: Path
+) -> Exit:
+    recipe, data = _look_at(roots, config, given)
+
+    from aigdetect.training.distributed import joined
+    from aigdetect.training.run import split_data, train_model
+    from aigdetect.training.session import Session
+
+    split = split_data(data, recipe)
+    unread: list[str] = []
+    with joined() as group, _progress(unread) as watch:
+        told = "" if group.alone else f", in {group.size} processes"
+        rest = f"{recipe.folds} folds" if recipe.folds else f"{len(split.validation)} held out"
+        terminal.say(f"training on {len(split.training)} images, {rest}{told}")
+        session = Session(
+            group=group,
+            workers=order.workers,
+            resume=order.resume,
+            save_every=order.checkpoint_every,
+            tensorboard=order.tensorboard,
+            watch=watch,
+        )
+        card = train_model(
+            split,
+            recipe,
+            out,
+            command=order.command,
+            device=order.device,
+            weights=order.weights,
+            offline=order.offline,
+            session=session,
+            say=terminal.say,
+        )
+    if group.first:
+        _summarise(card, out)
+    if unread:
+        terminal.say(f"images that could not be read and were left out: {len(unread)}")
+    # what starts several processes would take the status for a run that failed
+    return Exit.SOME_FAILED if unread and group.alone else Exit.DONE
+
+
+def _look_at(
+    roots: Sequence[Path], config: Path | None, given: Mapping[str, Any]
+) -> tuple[Recipe, list[DataSet]]:
+    from aigdetect.data.audit import audit
+    from aigdetect.data.layouts import find_samples
+    from aigdetect.training.recipe import make_recipe, read_recipe
+
+    recipe = make_recipe(read_recipe(config) if config else {}, given)
+    data = [find_samples(root) for root in roots]
+    if not terminal.quiet:
+        for found in data:
+            _describe(found)
+        for leak in audit(sample for found in data for sample in found.samples).warnings:
+            terminal.warn(str(leak))
+    return recipe, data
+
+
+def _usable(order: Order) -> Path:
+    out = order.out
+    if out is None:
+        raise UsageError("--out: name the model folder to write, or look at the data with --list")
+    if order.force and order.resume:
+        raise UsageError("--force and --resume: one starts anew, the other goes on; give one of them")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is not a folder; choose another --out")
+    names = [path.name for path in out.iterdir()] if out.is_dir() else []
+    if order.resume:
+        # a run that was killed early has left nothing, or hidden files
+        if any(not name.startswith(".") for name in names) and "log.jsonl" not in names:
+            raise UsageError(f"{out}: holds no run to go on with; choose another --out")
+    elif "checkpoint.safetensors" in names and not order.force:
+        raise UsageError(
+            f"{out}: holds a run that was stopped; add --resume to go on, or --force to start anew"
+        )
+    elif names and not order.force:
+        raise UsageError(f"{out}: is in use; choose another --out, or add --force to write into it")
+    return out
+
+
+def _describe(found: DataSet) -> None:
+    """Say what was found, by generator and class, as a table on standard error."""
+    from rich.table import Table
+
+    from aigdetect.data.layouts import count_by_generator
+    from aigdetect.text import printable
+
+    table = Table(title=printable(f"{found.root}: {found.kind}"), title_justify="left")
+    table.add_column("generator or source")
+    table.add_column("real", justify="right")
+    table.add_column("generated", justify="right")
+    counts = count_by_generator(found.samples)
+    for count in counts:
+        table.add_row(printable(count.generator), str(count.real or ""), str(count.generated or ""))
+    table.add_section()
+    table.add_row("all", str(sum(c.real for c in counts)), str(sum(c.generated for c in counts)))
+    terminal.messages().print(table)
+    if left_out := str(found.ignored):
+        terminal.say(f"left out: {left_out}")
+
+
+_CAUTION = {
+    "validation": "generators that were trained on: unseen ones will be lower",
+    "out of fold": "each image scored by a model that did not learn from it",
+}
+
+
+def _summarise(card: ModelCard, out: Path) -> None:
+    (which, metrics), *_ = card.metrics.items()
+    terminal.say(
+        f"{'held-out' if which == 'validation' else 'out-of-fold'} images: ROC AUC {_told(metrics['auc'])}, "
+        f"average precision {_told(metrics['average_precision'])}, "
+        f"true-positive rate {_told(metrics['tpr_at_fpr_5'])} at 5 % false positives "
+        f"({_CAUTION[which]})"
+    )
+    sys.stdout.write(f"{out}\n")
+
+
+def _told(figure: float | None, digits: int = 3) -> str:
+    return "not defined" if figure is None else f"{figure:.{digits}f}"
+
+
+@contextmanager
+def _progress(unread: list[str]) -> Iterator[Watch]:
+    """Progress of a run: a bar on a terminal, one line per stage and epoch elsewhere.
+
+    What is said of images that cannot be read is added to ``unread``.
+    """
+    from aigdetect.training.watching import Epoch, Step, Watch
+
+    with terminal.progress("starting") as bar:
+        (task,) = bar.task_ids
+        losses: list[tuple[float, float]] = []  # and balances, of the epoch under way
+
+        def stage(name: str, total: int) -> None:
+            losses.clear()
+            bar.reset(task, description=name, total=total or None, speed="")
+            if not name.startswith("epoch"):
+                terminal.say(f"{name}: {total}")
+
+        def step(done: Step) -> None:
+            losses.append((done.loss, done.balance))
+            rate = bar.tasks[0].speed
+            told = [f"loss {done.loss:.4f}", f"balance {done.balance:.2f}", f"lr {done.lr:.1e}"]
+            bar.update(task, speed=", ".join(told + ([f"{rate:.1f} images/s"] if rate else [])))
+
+        def epoch(done: Epoch) -> None:
+            line = (
+                f"{f'epoch {done.epoch}' if done.epoch else 'head fitted'}: "
+                f"held-out AUC {_told(done.metrics['auc'], 4)}, "
+                f"average precision {_told(done.metrics['average_precision'], 4)}"
+            )
+            if losses:
+                loss, balance = (sum(values) / len(losses) for values in zip(*losses, strict=True))
+                line += f"; in training, mean loss {loss:.4f}, balance {balance:.2f}"
+            terminal.say(line)
+
+        def left_out(text: str) -> None:
+            unread.append(text)
+            terminal.warn(text)
+
+        yield Watch(
+            stage=stage,
+            advance=lambda count: bar.advance(task, count),
+            step=step,
+            epoch=epoch,
+            unread=left_out,
+            warn=terminal.warn,
+        )

@@ -1,0 +1,239 @@
+"""Checkpoints on disk: two generations, each whole or not there, that a run can go on from bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from aigdetect.data.layouts import Sample
+from aigdetect.errors import UsageError
+from aigdetect.files import write_atomically, writing
+from aigdetect.parsing import STRICT_KEYS, parse
+from aigdetect.training.state import Best, State
+from aigdetect.training.watching import Epoch
+
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What a run trains on, and how: a checkpoint of another run is not taken up.
+
+    Attributes:
+        recipe: all settings.
+        backbone: digest of the backbone's weights.
+        images: digest of the images' names, classes and order; see :func:`digest_images`.
+        command: command line that began the run.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
+    recipe: Mapping[str, Any]
+    backbone: str
+    images: str
+    command: str = ""
+
+    def require_same(self, other: RunIdentity, place: str) -> None:
+        """Refuse to go on with what another run left.
+
+        Raises:
+            UsageError: naming the first setting that differs.
+        """
+        mine, theirs = (json.loads(json.dumps(dict(run.recipe))) for run in (self, other))
+        for name in sorted(mine.keys() | theirs.keys()):
+            if mine.get(name) != theirs.get(name):
+                raise UsageError(
+                    f"{name}: {mine.get(name)} is not the {theirs.get(name)} of {place}; resume with the "
+                    "recipe it began with, or start anew with --force"
+                )
+        for what, same in (
+            ("backbone's weights", self.backbone == other.backbone),
+            ("images", self.images == other.images),
+        ):
+            if not same:
+                raise UsageError(
+                    f"{place}: was begun on other {what} than those given now; resume with the same, or "
+                    "start anew with --force"
+                )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run, where it stands, and how much of its log belongs to that."""
+
+    run: RunIdentity
+    state: State
+    log_bytes: int
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of a model folder.
+
+    Attributes:
+        folder: the folder.
+        stem: beginning of the files' names; a folder may hold those of several runs.
+    """
+
+    folder: Path
+    stem: str = "checkpoint"
+
+    @property
+    def newest(self) -> Path:
+        """The file that is there while a run goes on."""
+        return self.folder / f"{self.stem}.safetensors"
+
+    @property
+    def _next(self) -> Path:
+        return self.folder / f"{self.stem}-next.safetensors"
+
+    @property
+    def _previous(self) -> Path:
+        return self.folder / f"{self.stem}-previous.safetensors"
+
+    def present(self) -> list[Path]:
+        """The files that are there, the newest first."""
+        return [path for path in (self._next, self.newest, self._previous) if path.exists()]
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint; the one before stays beside it.
+
+        Raises:
+            UsageError: if it cannot be written; those before it are still there.
+        """
+        write_atomically(self._next, to_bytes(checkpoint))
+        with writing(self.newest):
+            if self.newest.exists():
+                self.newest.replace(self._previous)
+            self._next.replace(self.newest)
+
+    def read(self) -> bytes:
+        """The newest checkpoint that is not damaged; empty if none was ever written.
+
+        Raises:
+            UsageError: if all that are there are damaged.
+        """
+        present = self.present()
+        for path in present:
+            data = path.read_bytes()
+            try:
+                from_bytes(data)
+            except ValueError:
+                continue
+            return data
+        if present:
+            raise UsageError(f"{present[0]}: damaged, and so is every older one; start anew with --force")
+        return b""
+
+    def drop_older(self) -> None:
+        """Remove all but the newest: they belong to another run."""
+        self._previous.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove all of them, the oldest first: what is left is always the newest."""
+        for path in reversed(self.present()):
+            path.unlink()
+
+
+def digest_images(*groups: Iterable[Sample]) -> str:
+    """Digest of lists of images: their names within the data sets, classes, generators and order."""
+    digest = hashlib.sha256()
+    for group in groups:
+        for sample in group:
+            text = f"{sample.label}\0{sample.generator}\0{sample.key}\0\0"
+            digest.update(text.encode("utf-8", "surrogatepass"))
+        digest.update(b"\0\0\0")
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The part of a checkpoint that is no tensor."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
+    version: int
+    run: RunIdentity
+    epoch: int
+    batches: int
+    step: int
+    log_bytes: int
+    best_epoch: int | None = None
+    best_average_precision: float | None = None
+    # names of the parameters that AdamW has a state of
+    moments: tuple[str, ...] = field(default=())
+    out_of_fold: Epoch | None = None
+
+
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint as a safetensors file, with the digest of all that it holds."""
+    state, best = checkpoint.state, checkpoint.state.best
+    header = _Header(
+        version=VERSION,
+        run=checkpoint.run,
+        epoch=state.epoch,
+        batches=state.batches,
+        step=state.step,
+        log_bytes=checkpoint.log_bytes,
+        best_epoch=None if best is None else best.epoch,
+        best_average_precision=None if best is None else best.average_precision,
+        moments=tuple(state.moments),
+        out_of_fold=state.out_of_fold,
+    )
+    groups: dict[str, Mapping[str, Tensor]] = {"adapter": state.adapter, "random": state.random}
+    if best is not None:
+        groups["best"] = best.adapter
+    groups |= {f"moments/{name}": of_parameter for name, of_parameter in state.moments.items()}
+    tensors = {
+        f"{group}/{name}": tensor.contiguous() for group, of in groups.items() for name, tensor in of.items()
+    }
+    text = json.dumps(asdict(header))
+    return save(tensors, {"checkpoint": text, "sha256": _digest(text, tensors)})
+
+
+def from_bytes(data: bytes) -> Checkpoint:
+    """What :func:`to_bytes` made.
+
+    Raises:
+        ValueError: if it is damaged, or of another version.
+    """
+    try:
+        tensors = load(data)
+        told = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        text = told["checkpoint"]
+        if told["sha256"] != _digest(text, tensors):
+            raise ValueError("damaged")
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError("not a checkpoint") from error
+    header = parse(_Header, json.loads(text))
+    if header.version != VERSION:
+        raise ValueError(f"version {header.version} is not {VERSION}")
+    best = None
+    if header.best_epoch is not None and header.best_average_precision is not None:
+        best = Best(header.best_epoch, header.best_average_precision, _group(tensors, "best"))
+    state = State(
+        epoch=header.epoch,
+        batches=header.batches,
+        step=header.step,
+        best=best,
+        adapter=_group(tensors, "adapter"),
+        moments={name: _group(tensors, f"moments/{name}") for name in header.moments},
+        random=_group(tensors, "random"),
+        out_of_fold=header.out_of_fold,
+    )
+    return Checkpoint(header.run, state, header.log_bytes)
+
+
+def _group(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}/"
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+
+
+def _digest(text: str, tensors: dict[str, Tensor]) -> str:
+    return hashlib.sha256(text.encode() + save(dict(sorted(tensors.items())))).hexdigest()

@@ -1,0 +1,121 @@
+"""The head's start: fitted to convergence on what the untrained tower says of the training images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aigdetect.model.network import MoleNetwork
+from aigdetect.training.distributed import Group
+from aigdetect.training.fit import fit_head
+from aigdetect.training.sampler import batch_sizes
+from aigdetect.training.source import TRUNK_BATCH, Source
+
+#: the head is fitted on no more bytes of features than this
+FIT_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the head reads of training views while nothing has been trained; empty but in the first process.
+
+    Attributes:
+        rows: ``(n, F)`` float32.
+        images: ``(n,)`` int64, the index of each row's image.
+    """
+
+    rows: Tensor
+    images: Tensor
+
+
+def read_features(
+    network: MoleNetwork,
+    source: Source,
+    *,
+    copies: int,
+    batch_size: int,
+    group: Group,
+    stage: Callable[[str, int], None],
+    advance: Callable[[int], None],
+) -> Features:
+    """Features of the copies of every image, or of as many as :data:`FIT_BYTES` hold.
+
+    Where not even one copy of each fits, every second image is taken, or every third, and so on. The
+    processes of a group compute the features of their parts.
+
+    Args:
+        network: not trained yet.
+        source: outputs of the frozen trunk.
+        copies: copies that there are of each image.
+        batch_size: images at a time.
+        group: the processes.
+        stage: told that so many views are being used.
+        advance: told of views that were.
+    """
+    fitting = FIT_BYTES // (4 * network.head.in_features)
+    images = source.indices[:: math.ceil(len(source.indices) / fitting)]
+    copies = min(copies, max(1, fitting // len(images)))
+    stage("head on the frozen tower", len(images) * copies)
+    batches = torch.split(images, batch_sizes(len(images), batch_size))
+    network.eval()
+    features, places = [], []
+    for copy in range(copies):
+        for trunk, indices in source.batches(batches, copy):
+            if indices:
+                with torch.inference_mode():
+                    read = torch.cat([network.read(part) for part in torch.split(trunk, TRUNK_BATCH)])
+                    features.append(network.head.features(read))
+                places += [(copy, index) for index in indices]
+            advance(len(indices))
+    device = network.head.weight.device
+    table = torch.cat(features) if features else torch.empty(0, network.head.in_features, device=device)
+    rows = group.rows_to_first(table)
+    order = group.rows_to_first(torch.tensor(places, dtype=torch.int64).view(-1, 2))
+    if group.first and not group.alone:  # back into the order of one process alone
+        sorted_rows = torch.argsort(order[:, 0] * (int(images.max()) + 1) + order[:, 1])
+        rows, order = rows[sorted_rows.to(rows.device)], order[sorted_rows]
+    return Features(rows, order[:, 1])
+
+
+def start_head(
+    network: MoleNetwork,
+    features: Features,
+    chosen: Tensor,
+    targets: Tensor,
+    sources: Tensor,
+    *,
+    penalty: float,
+    source_penalty: float,
+    group: Group,
+) -> None:
+    """Fit the head; the first process of a group does, and the others take its head.
+
+    Args:
+        network: its head is changed in place.
+        features: of these images and perhaps others.
+        chosen: indices of the images to fit it on, int64.
+        targets: ``(2, N)`` float32, labels and weights of all samples.
+        sources: ``(N,)`` int64, number of each sample's source or generator.
+        penalty: see :func:`aigdetect.training.fit.fit_head`.
+        source_penalty: see there.
+        group: the processes.
+    """
+    if group.first:
+        here = torch.isin(features.images, chosen)
+        images = features.images[here]
+        labels, weights = targets[:, images.to(targets.device)]
+        fit_head(
+            network.head,
+            features.rows[here.to(features.rows.device)],
+            labels,
+            weights,
+            penalty=penalty,
+            sources=sources[images].to(features.rows.device),
+            source_penalty=source_penalty,
+        )
+    for parameter in network.head.parameters():
+        group.copy_from_first(parameter.data)

@@ -1,0 +1,130 @@
+"""What ``aigdetect train`` says of data, recipes and disks that are no good."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_forks import Done, Forks
+from PIL import Image
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for kind in ("real", "fake"):
+        folder = tmp_path / "data" / kind
+        folder.mkdir(parents=True)
+        for index in range(12):
+            pixels = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    return tmp_path
+
+
+def train(forks: Forks, work: Path, weights: Path, *more: object, limit: int | None = None) -> Done:
+    arguments = ["--data", "data", "--out", "m", "--backbone", "timm/test_vit", "--weights", weights]
+    device = ["--device", "cpu", "--epochs", "1", "--blocks", "1", "-q"]
+    return forks.run("train", *arguments, *device, *more, cwd=work, largest_file=limit)
+
+
+def refused(done: Done) -> str:
+    """The one line that is said when nothing can be done."""
+    assert done.status == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+def test_an_empty_folder(forks: Forks, work: Path, tiny_weights: Path) -> None:
+    shutil.rmtree(work / "data")
+    (work / "data").mkdir()
+    assert "no images" in refused(train(forks, work, tiny_weights))
+    assert not (work / "m").exists()
+
+
+def test_one_class_only(forks: Forks, work: Path, tiny_weights: Path) -> None:
+    shutil.rmtree(work / "data" / "fake")
+    assert "only real images" in refused(train(forks, work, tiny_weights))
+
+
+def test_a_folder_of_text_files(forks: Forks, work: Path, tiny_weights: Path) -> None:
+    for path in (work / "data").rglob("*.png"):
+        path.with_suffix(".txt").write_text("no image")
+        path.unlink()
+    assert "no images" in refused(train(forks, work, tiny_weights))
+
+
+def test_a_corrupt_image_among_good_ones_is_named(forks: Forks, work: Path, tiny_weights: Path) -> None:
+    broken = work / "data" / "real" / "7.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    for cache in ("memory", "none"):
+        done = train(forks, work, tiny_weights, "--cache", cache, "--out", cache, "--epochs", "3")
+        assert (done.status, done.stdout) == (1, f"{cache}\n")
+        assert (work / cache / "model.yaml").exists()
+    loud = forks.run(
+        *("train", "--data", "data", "--out", "loud", "--blocks", "1", "--epochs", "2", "--cache", "none"),
+        *("--backbone", "timm/test_vit", "--weights", tiny_weights, "--device", "cpu"),
+        cwd=work,
+    )
+    assert loud.status == 1
+    assert loud.stderr.count("7.png") == 1
+    assert "images that could not be read and were left out: 1" in loud.stderr
+
+
+def test_too_many_corrupt_images(forks: Forks, work: Path, tiny_weights: Path) -> None:
+    for index in range(4):
+        (work / "data" / "real" / f"{index}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    said = refused(train(forks, work, tiny_weights))
+    assert "more than 5% of" in said
+    assert ".png" in said
+
+
+@pytest.mark.parametrize(
+    ("limit", "more", "named"),
+    [
+        (2_000, [], "m/checkpoint-next.safetensors: cannot be written (File too large)"),
+        (200_000, ["--cache", "disk"], "do not fit into m (File too large); use fewer copies"),
+        (30_000, ["--shared-rank", "1", "--expert-ranks", "none"], "curves.png: cannot be written"),
+    ],
+)
+def test_a_full_disk(
+    forks: Forks, work: Path, tiny_weights: Path, limit: int, more: list[str], named: str
+) -> None:
+    assert named in refused(train(forks, work, tiny_weights, *more, limit=limit))
+    assert not list((work / "m").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        ("a: [", "recipe.yaml: not valid YAML"),
+        ("- 1", "recipe.yaml: not a mapping of settings to values"),
+        ("epoch: 3", "epoch: unknown setting"),
+        ("lr: -0.1", "lr: -0.1 is not a number above 0"),
+        ("lr: .inf", "lr: inf is not a number above 0"),
+        ("expert_ranks: [4, 0]", "expert_ranks: [4, 0] holds a rank below 1"),
+        ("keep: first", "keep: 'first' is none of last, best"),
+        ("accumulate: 33", "accumulate: 33 is more than the 32 images of a step"),
+        ("samples_per_class: 100", "samples_per_class: 100 is more than the 10 real training images"),
+        ("{cache: disk, cache_budget: 1000}", "cache_budget: 0.0 GiB are fewer than"),
+    ],
+)
+def test_a_wrong_recipe(forks: Forks, work: Path, tiny_weights: Path, recipe: str, named: str) -> None:
+    (work / "recipe.yaml").write_text(recipe)
+    assert named in refused(train(forks, work, tiny_weights, "--config", "recipe.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["--blocks", "99"], "blocks: 99 is more than the"),
+        (["--cache-budget", "much"], "--cache-budget: 'much' is not a size"),
+        (["--lr", "1e30", "--epochs", "9"], "the run has diverged"),
+    ],
+)
+def test_options_that_cannot_be(
+    forks: Forks, work: Path, tiny_weights: Path, more: list[str], named: str
+) -> None:
+    assert named in refused(train(forks, work, tiny_weights, *more))

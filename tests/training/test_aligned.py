@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aigdetect.data.dataset import Reading, Unreadable
+from aigdetect.data.layouts import Sample
+from aigdetect.errors import DataError
+from aigdetect.training import autoencoder
+from aigdetect.training.aligned import list_aligned, make_aligned
+from aigdetect.training.recipe import UPSAMPLINGS
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoder, "_STEPS", 4)
+
+
+def photographs(folder: Path, count: int, side: int = 160) -> list[Sample]:
+    folder.mkdir()
+    made = []
+    for index in range(count):
+        noise = np.random.default_rng(index).normal(size=(side // 8, side // 8, 3))
+        pixels = np.uint8(255 * (noise - noise.min()) / np.ptp(noise))
+        path = folder / f"{index}.png"
+        Image.fromarray(pixels).resize((side + 20, side), Image.Resampling.BICUBIC).save(path)
+        made.append(Sample(str(path), int(index % 3 == 2), "source", root=str(folder)))
+    return made
+
+
+def make(samples: list[Sample], folder: Path, seed: int = 0, count: int = 3) -> list[tuple[str, bytes]]:
+    reading = Reading("real", Unreadable(100), 1, lambda text: None)
+    make_aligned(samples, folder, UPSAMPLINGS, count=count, seed=seed, reading=reading)
+    aligned = list_aligned(samples, folder, UPSAMPLINGS, count=count, seed=seed)
+    return [(each.parent.path, Path(each.sample.path).read_bytes()) for each in aligned]
+
+
+@pytest.mark.usefixtures("short")
+def test_real_images_come_back_as_generated_ones_of_their_size(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 9)
+    folder = tmp_path / "out"
+    first = make(samples, folder)
+    aligned = list_aligned(samples, folder, UPSAMPLINGS, count=3, seed=0)
+    assert [each.sample.generator for each in aligned] == ["autoencoder_transposed"] * 3 + [
+        "autoencoder_shuffle"
+    ] * 3
+    for each in aligned:
+        assert each.sample.label == 1
+        assert each.parent.label == 0
+        with Image.open(each.sample.path) as image:
+            assert image.size == (160, 160)
+    assert make(samples, tmp_path / "again") == first
+    assert make(samples, tmp_path / "other", seed=1) != first
+
+
+@pytest.mark.usefixtures("short")
+def test_what_is_finished_is_not_made_again(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 9)
+    make(samples, tmp_path / "out")
+    changed = next((tmp_path / "out").glob("*.png"))
+    changed.write_bytes(b"as it was")
+    assert b"as it was" in [data for _, data in make(samples, tmp_path / "out")]
+
+
+@pytest.mark.usefixtures("short")
+def test_an_unreadable_image_is_left_out(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 9)
+    Path(samples[0].path).write_bytes(b"no image")
+    parents = [parent for parent, _ in make(samples, tmp_path / "out", count=9)]
+    assert len(parents) == 2 * 5
+    assert samples[0].path not in parents
+
+
+def test_images_too_small_to_learn_from_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no real training image has sides of 128 pixels"):
+        make(photographs(tmp_path / "in", 3, side=64), tmp_path / "out")
+
+
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+def test_an_autoencoder_learns_to_give_an_image_back(
+    upsampling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencoder, "_STEPS", 60)
+    ramp = np.linspace(0, 255, 128)
+    crops = np.stack([np.broadcast_to(ramp[:, None, None], (128, 128, 3))] * 2).astype(np.uint8)
+    used: list[int] = []
+    network = autoencoder.fit_autoencoder(crops, upsampling, seed=0, advance=used.append)
+    untrained = autoencoder.Autoencoder(upsampling)
+    errors = [
+        np.abs(each.reconstruct(crops[0]).astype(float) - crops[0]).mean() for each in (network, untrained)
+    ]
+    assert errors[0] < 0.5 * errors[1]
+    assert sum(used) == autoencoder.crops_used() == 480

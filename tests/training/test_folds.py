@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aigdetect.data.layouts import Sample
+from aigdetect.errors import DataError
+from aigdetect.training.folds import make_folds
+
+
+def samples(real: dict[str, int], generated: dict[str, int]) -> list[Sample]:
+    return [
+        Sample(f"{label}/{name}/{index}.png", label, name)
+        for label, groups in enumerate((real, generated))
+        for name, count in groups.items()
+        for index in range(count)
+    ]
+
+
+counts = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(4, 9), min_size=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(real=counts, generated=counts, folds=st.integers(2, 4), seed=st.integers(0, 3))
+def test_every_image_is_left_out_once_and_never_learnt_from_there(
+    real: dict[str, int], generated: dict[str, int], folds: int, seed: int
+) -> None:
+    images = samples(real, generated)
+    made = make_folds(images, [None] * len(images), folds, seed=seed)
+    assert torch.cat([fold.left_out for fold in made]).sort().values.tolist() == list(range(len(images)))
+    for fold in made:
+        assert sorted([*fold.kept.tolist(), *fold.left_out.tolist()]) == list(range(len(images)))
+        assert {images[index].label for index in fold.kept.tolist()} == {0, 1}
+
+
+def test_a_generator_is_left_out_whole_and_real_sources_in_shares() -> None:
+    images = samples({"coco": 9, "faces": 6}, {"gan": 5, "ldm": 4, "sd": 3, "dalle": 2})
+    folds = make_folds(images, [None] * len(images), 3, seed=0)
+    for fold in folds:
+        out = [images[index] for index in fold.left_out.tolist()]
+        for name, count in (("coco", 3), ("faces", 2)):
+            assert sum(sample.generator == name and not sample.label for sample in out) == count
+        for name, count in (("gan", 5), ("ldm", 4), ("sd", 3), ("dalle", 2)):
+            assert sum(sample.generator == name for sample in out) in (0, count)
+    sizes = [sum(images[index].label for index in fold.left_out.tolist()) for fold in folds]
+    assert sorted(sizes) == [4, 5, 5]
+
+
+def test_fewer_generators_than_folds_are_shared_out() -> None:
+    images = samples({"coco": 8}, {"progan": 8})
+    for fold in make_folds(images, [None] * len(images), 4, seed=1):
+        assert sum(images[index].label for index in fold.left_out.tolist()) == 2
+
+
+def test_what_was_made_of_an_image_goes_with_it_and_is_never_scored() -> None:
+    images = [*samples({"coco": 6}, {"gan": 4, "ldm": 4}), *samples({}, {"autoencoder": 3})]
+    parents = [None] * 14 + [0, 3, 5]
+    seen = []
+    for fold in make_folds(images, parents, 2, seed=0):
+        kept, left_out = set(fold.kept.tolist()), set(fold.left_out.tolist())
+        assert not left_out & {14, 15, 16}
+        for child, parent in ((14, 0), (15, 3), (16, 5)):
+            assert (child in kept) == (parent in kept)
+        seen += sorted(left_out)
+    assert sorted(seen) == list(range(14))
+
+
+def test_a_fold_without_a_class_to_learn_from_is_refused() -> None:
+    images = samples({"coco": 4}, {"gan": 1})
+    with pytest.raises(DataError, match="2 folds leave no image of one class"):
+        make_folds(images, [None] * len(images), 2, seed=0)
