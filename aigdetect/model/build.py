@@ -6,12 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from aigdetect.errors import WeightsError
 from aigdetect.model.backbones import BackboneSpec, parse_backbone
-from aigdetect.model.tower import ImageTower, wrap_tower
+from aigdetect.model.tower import ImageTower
+from aigdetect.model.vit import PlainVit
 from aigdetect.model.weights import Weights, find_weights, load_tower_state
+from aigdetect.model.wrap import wrap_tower
+
+# what OpenAI trained with, RGB, for pixels in 0..1
+_OPENAI_STATISTICS = {
+    "mean": (0.48145466, 0.4578275, 0.40821073),
+    "std": (0.26862954, 0.26130258, 0.27577711),
+}
 
 
 def load_tower(
@@ -32,14 +41,15 @@ def load_tower(
         say: called with one line per step of the search.
 
     Returns:
-        the tower, float32 on the CPU, and where its weights came from.
+        the tower, float32 on the CPU, and where its weights came from. Its parameters may lie in the file
+        itself, mapped into memory and read as they are used.
 
     Raises:
         WeightsError: if the name is unknown, or the weights cannot be found or do not fit.
     """
     spec = parse_backbone(name)
     found = find_weights(spec, file=file, digest=digest, offline=offline, say=say)
-    base, statistics = build_base(spec)
+    base, statistics = _build_without_values(spec)
     state = load_tower_state(found.path)
     own = base.state_dict()
     odd = sorted(own.keys() ^ state.keys()) or [key for key in own if own[key].shape != state[key].shape]
@@ -48,16 +58,27 @@ def load_tower(
             f"{found.path}: does not hold the image tower {spec.name} ({len(odd)} tensors differ, the first "
             f"{odd[0]}); give the right file, or run aigdetect models pull {spec.name}"
         )
-    base.load_state_dict(state)
+    # the tensors themselves, not copies: a second one of them all would take longer than the first score
+    base.load_state_dict(state, assign=True)
     return wrap_tower(base, name=spec.name, **statistics), found
 
 
+def _build_without_values(spec: BackboneSpec) -> tuple[nn.Module, dict[str, Any]]:
+    if spec.shape is None:
+        return build_base(spec)
+    # random numbers that are replaced at once take longer than the whole of the rest
+    with torch.device("meta"):
+        return build_base(spec)
+
+
 def build_base(spec: BackboneSpec) -> tuple[nn.Module, dict[str, Any]]:
-    """Build a library's image tower with random weights.
+    """Build an image tower, our own or a library's, with weights that mean nothing.
 
     Returns:
         the module, and ``mean`` and ``std`` of the normalisation that its weights expect.
     """
+    if spec.shape is not None:
+        return PlainVit(spec.shape), dict(_OPENAI_STATISTICS)
     return _build_timm(spec) if spec.library == "timm" else _build_open_clip(spec)
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from aigdetect.errors import ImageError, ModelError, UsageError
 from aigdetect.images.decode import decode, from_image, require_scorable
 from aigdetect.images.views import Pixels, take_views
+from aigdetect.model.arithmetic import PRECISIONS, choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import Thresholds, Verdict
 from aigdetect.model.card import (
@@ -29,13 +30,25 @@ from aigdetect.model.card import (
 )
 from aigdetect.model.mole import MixtureConfig
 from aigdetect.model.network import MoleNetwork
+from aigdetect.model.passes import Batches, OneByOne, Passes
 from aigdetect.model.tower import AdaptedModule, AdapterConfig
+
+__all__ = [
+    "BATCH_SIZES",
+    "PRECISIONS",
+    "Detector",
+    "ImageLike",
+    "Score",
+    "adapter_config",
+    "choose_device",
+    "choose_precision",
+    "load_detector",
+]
 
 #: what :meth:`Detector.score` takes for an image
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | Pixels"
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# small batches keep the activations of a block inside a CPU's cache
+#: images handed over at once, by device; on the CPU enough that no processor waits long for the last one
 BATCH_SIZES = {"cpu": 8, "mps": 16, "cuda": 64}
 
 _log = logging.getLogger(__name__)
@@ -61,14 +74,13 @@ class Score:
 class Detector:
     """A trained model, ready to score.
 
-    The same view gives the same logit bit for bit whatever its neighbours in the batch: every batch is filled
-    up to ``batch_size``.
+    The same view gives the same logit bit for bit whatever its neighbours: on the CPU every view is scored by
+    itself, elsewhere every batch is filled up to ``batch_size``.
 
     Attributes:
         card: the model's card.
         device: where it runs.
         precision: ``"float32"`` or ``"bfloat16"``.
-        batch_size: views per forward pass; halved when a GPU runs out of memory.
         thresholds: logits between which the verdict is uncertain.
     """
 
@@ -82,13 +94,22 @@ class Detector:
         batch_size: int,
         thresholds: Thresholds,
     ) -> None:
-        network.tower.set_precision(PRECISIONS[precision])
+        prepare_tower(network.tower, precision, device)
         self.network = network.to(device).eval()
         self.card = card
         self.device = device
         self.precision = precision
-        self.batch_size = batch_size
         self.thresholds = thresholds
+        self._passes: Passes = (
+            OneByOne(self._forward, batch_size)
+            if device.type == "cpu"
+            else Batches(self._forward, device, batch_size)
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Images that it is best to hand over at once; halved when a GPU runs out of memory."""
+        return self._passes.batch_size
 
     def score(self, images: Sequence[ImageLike]) -> list[Score]:
         """Score images.
@@ -117,30 +138,12 @@ class Detector:
 
         The logit of an image is the mean over its views.
         """
-        of_views = self._of_single_views([view for image in views for view in image])
+        of_views = self._passes.logits([view for image in views for view in image])
         count = len(self.card.preprocess.views)
         return [sum(of_views[at : at + count]) / count for at in range(0, len(of_views), count)]
 
-    def _of_single_views(self, views: Sequence[Pixels]) -> list[float]:
-        logits: list[float] = []
-        while len(logits) < len(views):
-            batch = views[len(logits) : len(logits) + self.batch_size]
-            try:
-                logits += self._forward(batch)
-            except torch.OutOfMemoryError:
-                if self.batch_size == 1:
-                    raise
-                self.batch_size //= 2
-                torch.cuda.empty_cache()
-        return logits
-
-    def _forward(self, batch: Sequence[Pixels]) -> list[float]:
-        size = self.card.preprocess.size
-        filled = np.zeros((self.batch_size, size, size, 3), dtype=np.uint8)
-        filled[: len(batch)] = np.stack(batch)
-        with torch.inference_mode():
-            logits = self.network(torch.from_numpy(filled).to(self.device))
-        return [float(logit) for logit in logits[: len(batch)].cpu()]
+    def _forward(self, views: torch.Tensor) -> torch.Tensor:
+        return self.network(views)  # type: ignore[no-any-return]
 
     def _score(self, logit: float) -> Score:
         calibration = self.card.calibration
@@ -170,7 +173,7 @@ def load_detector(
         name_or_folder: a shipped model by name, or a model folder.
         device: ``"auto"`` takes CUDA, then MPS, then the CPU; or any name that torch knows.
         precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware multiplies in it.
-        batch_size: views per forward pass; None for the device's default.
+        batch_size: images handed over at once, on a GPU views per pass, too; None for the device's default.
         fpr: share of held-out real images that the verdict ``ai`` may flag; None for the card's (0.01).
         weights: file with the backbone's weights; None searches for them.
         offline: look for weights on this machine only.
@@ -214,7 +217,7 @@ def load_detector(
         thresholds=thresholds,
     )
     _log.info(
-        "%s (adapter %s) on %s, on %s in %s, %d views a batch, %d threads; ai above a logit of %.2f, "
+        "%s (adapter %s) on %s, on %s in %s, %d images at once, %d threads; ai above a logit of %.2f, "
         "real below %.2f",
         *(card.name, card.adapter_sha256[:12], found.path, chosen_device, chosen_precision),
         *(detector.batch_size, torch.get_num_threads(), thresholds.ai, thresholds.real),
@@ -251,29 +254,6 @@ def choose_device(name: str) -> torch.device:
     if (device.type == "cuda" and not cuda) or (device.type == "mps" and not mps):
         raise UsageError(f"device {name!r}: not on this machine; use auto or cpu")
     return device
-
-
-def choose_precision(name: str, device: torch.device) -> str:
-    """Precision by name; ``"auto"`` takes bfloat16 on CUDA and on CPUs that multiply in it, else float32.
-
-    Raises:
-        UsageError: if the name is unknown.
-    """
-    if name in PRECISIONS:
-        return name
-    if name != "auto":
-        raise UsageError(f"precision {name!r}: unknown; use auto, float32 or bfloat16")
-    if device.type == "cuda":
-        return "bfloat16"
-    return "bfloat16" if device.type == "cpu" and _cpu_multiplies_bfloat16() else "float32"
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    # private names of torch, absent on some platforms: without them the safe answer is no
-    checks = (
-        getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    )
-    return any(check is not None and check() for check in checks)
 
 
 def _thresholds(card: ModelCard, fpr: float | None, warn: Callable[[str], None]) -> Thresholds:

@@ -80,36 +80,6 @@ def test_neighbours_order_and_place_in_the_batch_do_not_change_a_bit(
     assert detector.logits(views[3:]) == together[3:]
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(
-    tiny_model: Any, views: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = load(tiny_model, precision="float32", batch_size=2).logits(views)
-    detector = load(tiny_model, precision="float32", batch_size=8)
-    forward = detector.network.forward
-
-    def cramped(batch: torch.Tensor) -> torch.Tensor:
-        if len(batch) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(batch)
-
-    monkeypatch.setattr(detector.network, "forward", cramped)
-    assert detector.logits(views) == expected
-    assert detector.batch_size == 2
-
-
-def test_out_of_memory_with_a_single_image_is_raised(
-    tiny_model: Any, views: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    detector = load(tiny_model, batch_size=2)
-
-    def hopeless(_: torch.Tensor) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(detector.network, "forward", hopeless)
-    with pytest.raises(torch.OutOfMemoryError):
-        detector.logits(views)
-
-
 def test_the_package_offers_it(tiny_model: Any) -> None:
     assert aigdetect.load_detector is load_detector
     with pytest.raises(AttributeError):

@@ -7,19 +7,19 @@ import torch
 from tiny import MEAN, STD, clip_base, clip_tower, timm_tower
 
 from aigdetect.errors import UsageError, WeightsError
+from aigdetect.model.attention import SelfAttention
 from aigdetect.model.backbones import parse_backbone
 from aigdetect.model.build import build_base
+from aigdetect.model.cliptower import fold_quick_gelu
 from aigdetect.model.mole import MixtureConfig, collect_routing
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import (
     ADAPTED_MODULES,
     AdapterConfig,
     ImageTower,
-    SelfAttention,
     adapt,
-    fold_quick_gelu,
-    wrap_tower,
 )
+from aigdetect.model.wrap import wrap_tower
 
 # the paper's table of adapted blocks: percentage of trainable parameters by backbone and number of blocks
 PAPER = {
@@ -75,13 +75,28 @@ def test_folding_quick_gelu_changes_no_value() -> None:
 
 
 def test_attention_in_bfloat16_is_attention() -> None:
+    torch.manual_seed(0)
     base = torch.nn.MultiheadAttention(32, 4, batch_first=True)
-    torch.nn.init.normal_(base.in_proj_weight, std=0.5)
+    torch.nn.init.normal_(base.in_proj_weight, std=0.2)
     x = torch.randn(3, 17, 32)
-    expected = base(x[:, :5], x, x, need_weights=False)[0]
+    expected = base(x, x, x, need_weights=False)[0]
     tokens = x.bfloat16()
-    near, _ = SelfAttention(base.bfloat16())(tokens[:, :5], tokens, tokens)
-    torch.testing.assert_close(near.float(), expected, rtol=0.05, atol=0.05)
+    attention = SelfAttention(base.bfloat16())
+    near, _ = attention(tokens, tokens, tokens)
+    torch.testing.assert_close(near.float(), expected, rtol=0.05, atol=0.02)
+    few, _ = attention(tokens, tokens, tokens, leading=5)
+    torch.testing.assert_close(few.float(), expected[:, :5], rtol=0.05, atol=0.02)
+
+
+def test_attention_takes_masks_and_refuses_what_it_is_not_made_for() -> None:
+    base = torch.nn.MultiheadAttention(32, 4, batch_first=True)
+    x, mask = torch.randn(2, 6, 32), torch.randn(6, 6)
+    expected = base(x, x, x, need_weights=False, attn_mask=mask)[0]
+    attention = SelfAttention(base)
+    torch.testing.assert_close(attention(x, x, x, attn_mask=mask)[0], expected)
+    for arguments in ((x, x.clone(), x), (x, x, x.clone()), (x, x, x, True)):
+        with pytest.raises(ValueError, match="only self-attention"):
+            attention(*arguments)
 
 
 def test_blocks_can_be_run_in_two_parts() -> None:
@@ -155,12 +170,12 @@ def test_attention_bypasses_act_on_their_own_projection() -> None:
     config = AdapterConfig(blocks=1, modules=("attention",), mixture=MixtureConfig(expert_ranks=()))
     tower, changed = clip_tower(), clip_tower()
     bypasses = adapt(tower, config)
-    attention = changed.blocks[-1].attn.base  # type: ignore[union-attr]
+    attention = changed.blocks[-1].attn  # type: ignore[union-attr]
     with torch.no_grad():
         for index, name in enumerate(("query", "key", "value")):
             bypass = bypasses[f"block3_attention_{name}"]
             bypass.up.normal_(std=0.1)  # type: ignore[operator, union-attr]
-            attention.in_proj_weight[32 * index : 32 * (index + 1)] += bypass.up @ bypass.down  # type: ignore
+            attention.in_proj.weight[32 * index : 32 * (index + 1)] += bypass.up @ bypass.down  # type: ignore
         bypass = bypasses["block3_attention_out"]
         bypass.up.normal_(std=0.1)  # type: ignore[operator, union-attr]
         attention.out_proj.weight += bypass.up @ bypass.down  # type: ignore[operator]

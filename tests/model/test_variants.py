@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from tiny import clip_tower, timm_tower
 from torch import Tensor, nn
 
+from aigdetect.model.attention import SelfAttention
 from aigdetect.model.card import AdapterCard
 from aigdetect.model.detector import adapter_config
 from aigdetect.model.mole import MixtureConfig
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig, ImageTower, SelfAttention, adapt
+from aigdetect.model.tower import AdapterConfig, ImageTower, adapt
 
 peft = pytest.importorskip("peft", reason="NOT COMPARED WITH PEFT: it is not installed")
 
@@ -66,8 +67,10 @@ def with_peft(
     for block in list(tower.blocks)[first:]:
         attention: Any = block.attn
         if isinstance(attention, SelfAttention):
-            base = attention.base
-            block.attn = PlainAttention(base.in_proj_weight, base.in_proj_bias, base.out_proj, base.num_heads)
+            projections: Any = attention.in_proj
+            block.attn = PlainAttention(
+                projections.weight, projections.bias, attention.out_proj, attention.heads
+            )
         else:
             block.attn = PlainAttention(
                 attention.qkv.weight, attention.qkv.bias, attention.proj, attention.num_heads

@@ -1,11 +1,14 @@
-"""Tiny towers for tests: open_clip's and timm's own classes, a few thousand random weights."""
+"""Tiny towers for tests: open_clip's and timm's own classes, and ours; a few thousand random weights."""
 
 from __future__ import annotations
 
 import torch
 from open_clip.transformer import QuickGELU, VisionTransformer
 
-from aigdetect.model.tower import ImageTower, wrap_tower
+from aigdetect.model.backbones import VitShape
+from aigdetect.model.tower import ImageTower
+from aigdetect.model.vit import PlainVit
+from aigdetect.model.wrap import wrap_tower
 
 MEAN = (0.48, 0.46, 0.41)
 STD = (0.27, 0.26, 0.28)
@@ -24,6 +27,18 @@ def clip_base(*, layers: int = 4, width: int = 32, size: int = 32, seed: int = 0
         act_layer=QuickGELU,
     )
     return base.eval()
+
+
+def plain_base(*, layers: int = 4, width: int = 32, size: int = 32, seed: int = 0) -> PlainVit:
+    """Ours, with the shape and the weights of :func:`clip_base`."""
+    shape = VitShape(size, patch_size=8, width=width, layers=layers, heads=4, hidden=2 * width, embed_dim=16)
+    base = PlainVit(shape)
+    base.load_state_dict(clip_base(layers=layers, width=width, size=size, seed=seed).state_dict())
+    return base.eval()
+
+
+def plain_tower(**shape: int) -> ImageTower:
+    return wrap_tower(plain_base(**shape), mean=MEAN, std=STD, name="tiny")
 
 
 def clip_tower(**shape: int) -> ImageTower:

@@ -1,0 +1,65 @@
+"""Precisions that a tower may calculate in: their names, which machine has them, how a tower gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from aigdetect.errors import UsageError
+from aigdetect.model.linear import PackedLinear, can_pack
+from aigdetect.model.tower import ImageTower
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Precision by name; ``"auto"`` takes bfloat16 on CUDA and on CPUs that multiply in it, else float32.
+
+    Raises:
+        UsageError: if the name is unknown.
+    """
+    if name in PRECISIONS:
+        return name
+    if name != "auto":
+        raise UsageError(f"precision {name!r}: unknown; use auto, float32 or bfloat16")
+    if device.type == "cuda":
+        return "bfloat16"
+    return "bfloat16" if device.type == "cpu" and _cpu_multiplies_bfloat16() else "float32"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    # private names of torch, absent on some platforms: without them the safe answer is no
+    checks = (
+        getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
+    return any(check is not None and check() for check in checks)
+
+
+def prepare_tower(tower: ImageTower, precision: str, device: torch.device) -> None:
+    """Make a tower ready to score, and only to score; on a CPU its matrices are packed.
+
+    As with :meth:`ImageTower.set_precision`, only the frozen layers inside attention and MLP are touched:
+    tokens between blocks, norms, bypasses and head stay in float32.
+
+    Args:
+        tower: changed in place; it cannot be turned back, trained or moved to another device afterwards.
+        precision: what :func:`choose_precision` gave.
+        device: where it will run.
+    """
+    if device.type == "cpu" and can_pack():
+        tower.fold()
+        for layer in (*tower.attentions, *tower.mlps):
+            _replace(layer, lambda linear: PackedLinear(linear, PRECISIONS[precision]))
+    else:
+        tower.set_precision(PRECISIONS[precision])
+
+
+def _replace(module: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> None:
+    """Put something else into the place of every linear layer inside a module, but not of its bypasses."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            setattr(module, name, make(child))
+        elif name != "bypasses":
+            _replace(child, make)

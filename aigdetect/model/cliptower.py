@@ -1,0 +1,114 @@
+"""CLIP's towers behind the interface of :class:`aigdetect.model.tower.ImageTower`."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aigdetect.errors import UsageError
+from aigdetect.model.attention import SelfAttention
+from aigdetect.model.mole import LowRankMixture
+from aigdetect.model.tower import ImageTower
+from aigdetect.model.vit import PlainVit
+
+_QUICK_GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
+
+
+class ClipTower(ImageTower):
+    """A :class:`PlainVit`, or open_clip's ``VisionTransformer``, whose names are the same.
+
+    Its attention is changed in place to :class:`SelfAttention`.
+    """
+
+    def __init__(self, base: nn.Module, **facts: Any) -> None:
+        for block in cast(Any, base).transformer.resblocks:
+            # open_clip's blocks with extras bring an attention of their own, which is left alone
+            if isinstance(block.attn, nn.MultiheadAttention):
+                block.attn = SelfAttention(block.attn)
+        super().__init__(base, **facts)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """Transformer blocks, in order."""
+        return cast(Any, self.base).transformer.resblocks  # type: ignore[no-any-return]
+
+    def fold(self) -> None:
+        """See :meth:`ImageTower.fold`; QuickGELU becomes one fast function.
+
+        ``x * sigmoid(1.702 x)`` is ``silu(1.702 x) / 1.702``, and both factors fit into the matrices beside
+        it: one pass over the widest activations of the tower in the place of three.
+        """
+        for mlp in self.mlps:
+            fold_quick_gelu(mlp)
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """See :meth:`ImageTower.set_precision`; outside float32, layers are folded first."""
+        if dtype != torch.float32:
+            self.fold()
+        super().set_precision(dtype)
+
+    def stem(self, images: Tensor) -> Tensor:
+        """See :meth:`ImageTower.stem`."""
+        if isinstance(self.base, PlainVit):
+            return self.base.stem(images)
+        return cast(Tensor, cast(Any, self.base)._embeds(images))
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """See :meth:`ImageTower.embed`."""
+        if isinstance(self.base, PlainVit):
+            return self.base.embed(tokens)
+        base = cast(Any, self.base)
+        pooled, _ = base._pool(tokens)
+        return cast(Tensor, pooled if base.proj is None else pooled @ base.proj)
+
+    @property
+    def has_class_token(self) -> bool:
+        """See :attr:`ImageTower.has_class_token`: these towers always do."""
+        return True
+
+    def last_block(self, tokens: Tensor) -> Tensor:
+        """See :meth:`ImageTower.last_block`: only the class token is wanted."""
+        last = cast(Any, self.blocks[-1])
+        if not self._reads_class_token or not isinstance(last.attn, SelfAttention):
+            return super().last_block(tokens)
+        normed = last.ln_1(tokens)
+        leading = tokens[:, :1] + last.ls_1(last.attn(normed, normed, normed, leading=1)[0])
+        return cast(Tensor, leading + last.ls_2(last.mlp(last.ln_2(leading))))
+
+    @property
+    def _reads_class_token(self) -> bool:
+        base = cast(Any, self.base)
+        return isinstance(base, PlainVit) or (base.attn_pool is None and base.pool_type == "tok")
+
+    def adapt_attention(self, block: nn.Module, bypasses: dict[str, LowRankMixture]) -> None:
+        """See :meth:`ImageTower.adapt_attention`."""
+        attention = cast(Any, block).attn
+        if not isinstance(attention, SelfAttention):
+            raise UsageError(f"modules: attention of the kind {type(attention).__name__} cannot be adapted")
+        attention.bypasses.update(bypasses)
+
+
+class _SiLU(nn.SiLU):
+    """SiLU, in place where no gradient needs its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
+def fold_quick_gelu(mlp: Any) -> None:
+    """Turn QuickGELU between the two layers of a CLIP MLP into SiLU; nothing happens with another."""
+    # ours and open_clip's, which must not be imported for this
+    if type(mlp.gelu).__name__ != "QuickGELU":
+        return
+    with torch.no_grad():
+        for parameter, factor in (
+            (mlp.c_fc.weight, _QUICK_GELU),
+            (mlp.c_fc.bias, _QUICK_GELU),
+            (mlp.c_proj.weight, 1 / _QUICK_GELU),
+        ):
+            # not in place: the values may lie in a file
+            parameter.data = parameter.data * factor
+    mlp.gelu = _SiLU()

@@ -1,0 +1,67 @@
+"""Packed layers beside ``nn.Linear``, and towers made of them."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from tiny import clip_tower, plain_tower, timm_tower
+from torch import nn
+
+from aigdetect.model.arithmetic import prepare_tower
+from aigdetect.model.linear import PackedLinear, can_pack
+from aigdetect.model.network import MoleNetwork
+from aigdetect.model.tower import AdapterConfig
+
+CPU = torch.device("cpu")
+needs_packing = pytest.mark.skipif(not can_pack(), reason="PACKED LAYERS NOT TESTED: torch lacks oneDNN here")
+
+
+def layer(inputs: int = 48, outputs: int = 96, *, bias: bool = True) -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(inputs, outputs, bias=bias)
+
+
+@needs_packing
+@pytest.mark.parametrize("shape", [(48,), (1, 48), (3, 7, 48), (2, 197, 48)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_packing_changes_nothing(shape: tuple[int, ...], bias: bool) -> None:
+    base = layer(bias=bias)
+    x = torch.randn(shape)
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedLinear(base, torch.float32)(x), base(x), rtol=1e-5, atol=1e-5)
+        near = PackedLinear(base, torch.bfloat16)(x)
+        exact = copy.deepcopy(base).bfloat16()(x.bfloat16())
+    assert near.dtype == torch.bfloat16
+    torch.testing.assert_close(near.float(), exact.float(), rtol=0.02, atol=0.02)
+
+
+@needs_packing
+@pytest.mark.parametrize("make", [plain_tower, clip_tower, timm_tower])
+@pytest.mark.parametrize("modules", [("mlp",), ("attention", "mlp")])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.1)])
+def test_a_prepared_tower_gives_the_same_logits(make, modules, precision: str, tolerance: float) -> None:
+    network = MoleNetwork(make(), AdapterConfig(blocks=2, modules=modules)).eval()
+    for bypass in network.bypasses.values():
+        nn.init.normal_(bypass.up, std=0.1)  # type: ignore[arg-type]
+    trainable = {name: value.clone() for name, value in network.trainable().items()}
+    size = network.tower.image_size
+    views = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        exact = network(views)
+        prepare_tower(network.tower, precision, CPU)
+        near = network(views)
+    assert near.dtype == torch.float32
+    assert float((near - exact).abs().max()) < tolerance
+    layers = [layer for part in (*network.tower.attentions, *network.tower.mlps) for layer in part.modules()]
+    assert not any(isinstance(layer, nn.Linear) for layer in layers)
+    assert sum(isinstance(layer, PackedLinear) for layer in layers) == 4 * len(network.tower.blocks)
+    assert all(torch.equal(value, trainable[name]) for name, value in network.trainable().items())
+
+
+def test_where_nothing_can_be_packed_the_tower_is_cast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aigdetect.model.arithmetic.can_pack", lambda: False)
+    tower = plain_tower()
+    prepare_tower(tower, "bfloat16", CPU)
+    assert {p.dtype for mlp in tower.mlps for p in mlp.parameters()} == {torch.bfloat16}
