@@ -1,15 +1,22 @@
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all, and how a file is recognised."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO
 
 from aigdetect.errors import UsageError
 
 _PARTIAL = ".aigdetect-{}.part"
+FINGERPRINT_DIGITS = 24
+"""Length of a :func:`fingerprint`."""
+
+_NUMBERS = itertools.count()  # one process may write several files at a time
 
 
 @contextlib.contextmanager
@@ -35,22 +42,50 @@ def remove_partial(folder: Path) -> None:
         path.unlink()
 
 
+@contextlib.contextmanager
+def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of ``path`` once all of it is there and on disk.
+
+    A crash at any moment, and any exception inside the block, leaves what was there before.
+
+    Raises:
+        UsageError: if it cannot be opened, closed or put in its place; nothing is left behind. What is
+            written inside the block needs a :func:`writing` of its own.
+    """
+    # a name of fixed length: the target's own may fill what the file system allows
+    temporary = path.parent / _PARTIAL.format(f"{os.getpid()}-{next(_NUMBERS)}")
+    try:
+        with writing(path):
+            file = temporary.open("wb")
+        with contextlib.closing(file):
+            yield file
+            with writing(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with writing(path):
+            temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError, ValueError):
+            temporary.unlink()
+        raise
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file in such a way that a crash at any moment leaves what was there before, or all of the new.
 
     Raises:
         UsageError: if it cannot be written; nothing is left behind.
     """
-    # a name of fixed length: the target's own may fill what the file system allows
-    temporary = path.parent / _PARTIAL.format(os.getpid())
-    with writing(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except (OSError, ValueError):
-            with contextlib.suppress(OSError, ValueError):
-                temporary.unlink()
-            raise
+    with writing_atomically(path) as file, writing(path):
+        file.write(data)
+
+
+def fingerprint(path: str) -> str:
+    """Fingerprint of a file by absolute path, size and time of change; of the path alone if it is gone."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - many small files: pathlib costs more than the call itself
+        state = f"{status.st_size} {status.st_mtime_ns}"
+    except (OSError, ValueError):
+        state = "gone"
+    place = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - links are not followed
+    return blake2b(place + b"\0" + state.encode(), digest_size=FINGERPRINT_DIGITS // 2).hexdigest()

@@ -7,9 +7,9 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -38,10 +38,12 @@ class Terminal:
     Attributes:
         quiet: only errors are said.
         debug: errors come with their traceback.
+        listeners: are told every line that is said, also those that ``quiet`` suppresses.
     """
 
     quiet: bool = False
     debug: bool = False
+    listeners: list[Callable[[str], None]] = field(default_factory=list)
 
     def results(self) -> Console:
         """Console of results, on standard output."""
@@ -58,13 +60,17 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Say one line on standard error, unless quiet."""
+        self._tell(text)
+        self.show(text)
+
+    def show(self, text: str) -> None:
+        """As :meth:`say`, of what listeners know from elsewhere."""
         if not self.quiet:
             self._write(text)
 
     def warn(self, text: str) -> None:
         """Say a warning on standard error, unless quiet."""
-        if not self.quiet:
-            self._write(f"warning: {text}")
+        self.say(f"warning: {text}")
 
     def show_log(self, level: int) -> None:
         """Say what the program logs from ``level`` on.
@@ -83,6 +89,7 @@ class Terminal:
             for line in "".join(traceback.format_exception(error)).splitlines():
                 self._write(line)
         text = str(error) if isinstance(error, AigdetectError) else f"{type(error).__name__}: {error}"
+        self._tell(f"error: {text}")
         self._write(f"error: {text}")
 
     @contextmanager
@@ -108,6 +115,10 @@ class Terminal:
         with bar:
             yield bar
 
+    def _tell(self, text: str) -> None:
+        for listener in self.listeners:
+            listener(printable(text))
+
     @staticmethod
     def _write(text: str) -> None:
         sys.stderr.write(printable(text) + "\n")
@@ -123,7 +134,7 @@ class _ToTerminal(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for line in self.format(record).splitlines():
-            self._terminal.say(line)
+            self._terminal.show(line)
 
 
 def run(program: object, terminal: Terminal) -> int:

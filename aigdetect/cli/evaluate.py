@@ -166,7 +166,7 @@ def evaluate(
     """
     from aigdetect.evaluation.plan import Request, make_plan
     from aigdetect.model.card import DEFAULT_MODEL
-    from aigdetect.scanning.pipeline import default_workers
+    from aigdetect.scanning.engines import default_workers
 
     workers = workers or default_workers()
     # all that can be wrong with the command is said before anything slow begins

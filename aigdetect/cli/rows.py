@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aigdetect.scanning.record import Record
-from aigdetect.text import printable
+from aigdetect.text import log10_lr_text, printable, score_text
 
 MAX_ROWS = 50
 """A table of more rows is of no use on a terminal."""
@@ -39,7 +39,13 @@ class Lines:
 
     def write(self, record: Record) -> None:
         """Print one record."""
-        cells = (record.path, _verdict(record), _score(record), _log10_lr(record), _remarks(record))
+        cells = (
+            record.path,
+            _verdict(record),
+            score_text(record.score),
+            log10_lr_text(record.log10_lr),
+            _remarks(record),
+        )
         sys.stdout.write("\t".join(map(printable, cells)) + "\n")
         sys.stdout.flush()
 
@@ -104,8 +110,8 @@ class Highlights:
             table.add_row(
                 Text(shorten(printable(record.path), room)),
                 Text(verdict, style=_STYLES[verdict]),
-                _score(record),
-                _log10_lr(record),
+                score_text(record.score),
+                log10_lr_text(record.log10_lr),
                 Text(printable(_remarks(record))),
             )
         return table
@@ -125,15 +131,6 @@ def shorten(text: str, width: int) -> str:
 
 def _verdict(record: Record) -> str:
     return record.verdict or record.status
-
-
-def _score(record: Record) -> str:
-    """Score with four decimals, never 0 or 1: no model is that sure."""
-    return "" if record.score is None else f"{min(max(record.score, 0.0001), 0.9999):.4f}"
-
-
-def _log10_lr(record: Record) -> str:
-    return "" if record.log10_lr is None else f"{record.log10_lr:+.2f}"
 
 
 def _remarks(record: Record) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from enum import Enum
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aigdetect.cli.console import Exit, drop_output
+from aigdetect.cli.console import Exit
 from aigdetect.cli.options import (
     Debug,
     Device,
@@ -27,14 +26,17 @@ from aigdetect.cli.options import (
     WeightsFile,
     terminal,
 )
-from aigdetect.errors import ImageError, UsageError
+from aigdetect.cli.outputs import STDIO, Outputs, hand_out, name_error
+from aigdetect.errors import UsageError
 
 if TYPE_CHECKING:
     from aigdetect.images.find import Found
-    from aigdetect.scanning.pipeline import Tally
-    from aigdetect.scanning.record import Record
-
-STDIO = "-"
+    from aigdetect.model.detector import Detector
+    from aigdetect.scanning.engines import Engine
+    from aigdetect.scanning.heat import HeatMaps
+    from aigdetect.scanning.ledger import Ledger
+    from aigdetect.scanning.pipeline import Result, Tally
+    from aigdetect.scanning.preparation import Preparation
 
 _MAX_ERRORS_FIRST = 1000  # unreadable paths in a row after which the model is loaded all the same
 
@@ -43,10 +45,6 @@ class FailOn(str, Enum):
     """What makes a scan end with a status of its own."""
 
     AI = "ai"
-
-
-class _Sink(Protocol):
-    def write(self, record: Record) -> None: ...
 
 
 def scan(
@@ -63,6 +61,40 @@ def scan(
         str | None, typer.Option("--jsonl", metavar="FILE", help="Write JSON Lines to a file; - as above.")
     ] = None,
     json: Json = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write one self-contained page with pictures."),
+    ] = None,
+    case: Annotated[
+        Path | None,
+        typer.Option(
+            "--case", metavar="FOLDER", help="Write all of it into a folder, with a log and a manifest."
+        ),
+    ] = None,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(
+            "--heatmap",
+            metavar="FOLDER",
+            help="Write a PNG for each scored image that shows where the evidence lies (slow without a GPU).",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the files or the case of an earlier scan, as called then."),
+    ] = False,
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability", help="Score again after mild changes; a verdict that flips becomes uncertain."
+        ),
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", metavar="I/N", help="Scan part I of N only; aigdetect merge joins the parts."
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="NAME|FOLDER", help="Model (default: the one that is shipped)."),
@@ -82,8 +114,17 @@ def scan(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, max=256, help="Threads that read and decode."),
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=0,
+            max=256,
+            help="Processes that read and decode; 0 does it in threads of the program itself.",
+        ),
     ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", min=1, help="Seconds that decoding one file may take.")
+    ] = 60,
     weights: WeightsFile = None,
     offline: Offline = False,
     fail_on: Annotated[
@@ -116,35 +157,79 @@ def scan(
     """
     from aigdetect.images.find import find_files
     from aigdetect.images.opening import MAX_PIXELS
+    from aigdetect.images.views import take_views
     from aigdetect.model.card import DEFAULT_MODEL, find_model_folder, read_card
-    from aigdetect.scanning.pipeline import Tally, scan_found
+    from aigdetect.scanning.case import CaseFolder
+    from aigdetect.scanning.ledger import Ledger
+    from aigdetect.scanning.pipeline import Tally, scan_with
+    from aigdetect.scanning.preparation import Preparation
+    from aigdetect.scanning.report import Report
+    from aigdetect.scanning.settings import Settings
+    from aigdetect.scanning.shard import Shard
 
     # all that can be wrong with the command is said before anything slow begins
-    outputs = _Outputs(csv=csv, jsonl=jsonl, json=json, force=force)
-    outputs.check()
+    outputs = Outputs(
+        csv=csv,
+        jsonl=jsonl,
+        json=json,
+        html=html,
+        heatmaps=heatmap,
+        case=CaseFolder(case) if case else None,
+        force=force,
+        resume=resume,
+    )
+    outputs.check([path for path in paths if path != STDIO])
     if fpr is not None and not 0 <= fpr < 1:
         raise UsageError(f"--fpr: {fpr} is not in 0..1")
-    read_card(find_model_folder(model or DEFAULT_MODEL))
-    tally = Tally()
-    found = find_files(_listed(paths, null=null), follow_symlinks=follow_symlinks)
-    items = _from_first_image(tally.without_others(found), tally)
+    part = Shard.parse(shard) if shard else Shard(1, 1)
+    seen = read_card(find_model_folder(model or DEFAULT_MODEL)).preprocess
+    prepare = Preparation(
+        partial(take_views, names=seen.views, size=seen.size),
+        max_pixels or MAX_PIXELS,
+        stability=stability,
+        pictures=outputs.page is not None,
+    )
+    engine = _engine(prepare, workers, timeout)
+    ledger = Ledger(outputs.targets(paths), resume=resume, force=force)
+    if ledger.lost:
+        terminal.warn(f"{ledger.lost} rows are in the journal, but not in all files: they are made again")
+    tally = Tally.of_outcomes(ledger.held)
+    found = find_files(_listed(paths, null=null, case=case), follow_symlinks=follow_symlinks)
+    fresh = ledger.fresh(part.take(enumerate(tally.without_others(found))))
+    items = _from_first_image(fresh, tally)
 
     from aigdetect.model.detector import load_detector
 
-    detector = load_detector(
-        model or DEFAULT_MODEL,
-        device=device.value,
-        precision=precision.value,
-        batch_size=batch_size,
-        fpr=fpr,
-        weights=weights,
-        offline=offline,
-        say=terminal.say,
-        warn=terminal.warn,
-    )
-    records = scan_found(items, detector, workers=workers, max_pixels=max_pixels or MAX_PIXELS)
-    with closing(records):
-        _deliver(records, outputs, tally, _total(paths))
+    with outputs.run_log():
+        detector = load_detector(
+            model or DEFAULT_MODEL,
+            device=device.value,
+            precision=precision.value,
+            batch_size=batch_size,
+            fpr=fpr,
+            weights=weights,
+            offline=offline,
+            say=terminal.say,
+            warn=terminal.warn,
+        )
+        settings = Settings.of_detector(
+            detector, fpr=fpr, max_pixels=prepare.max_pixels, stability=stability, shard=shard or ""
+        )
+        with ledger.open(settings, pictures=prepare.pictures), closing(engine):
+            report = Report(
+                ledger,
+                detector,
+                settings,
+                page=outputs.page,
+                case=outputs.case,
+                command=["aigdetect", *sys.argv[1:]],
+            )
+            heat_maps = _heat_maps(outputs, detector, engine)
+            with closing(scan_with(engine, items, detector, known=ledger)) as results:
+                _deliver(results, ledger, outputs, tally, heat_maps, _total(paths))
+            report.write(tally)
+    if outputs.case:
+        terminal.say(f"manifest: SHA-256 {report.write_manifest(tally)}")
     if fail_on is FailOn.AI and tally.ai:
         return Exit.FLAGGED
     return Exit.SOME_FAILED if tally.errors else Exit.DONE
@@ -153,30 +238,55 @@ def scan(
 # -- what goes in ------------------------------------------------------------------------------------------
 
 
-def _listed(paths: list[str], *, null: bool) -> Iterator[str]:
-    """The paths given, with the list on standard input in the place of ``-``."""
+def _engine(prepare: Preparation, workers: int | None, timeout: float) -> Engine:
+    """Worker processes, whose start goes on in the background; threads if asked for or if there is no way."""
+    from aigdetect.scanning.engines import Threads, default_workers
+    from aigdetect.scanning.workers import Processes, start_server
+
+    if workers == 0:
+        return Threads(prepare, default_workers())
+    try:
+        start_server(pictures=prepare.pictures)
+    except OSError as error:
+        terminal.warn(f"no worker processes ({error.strerror}): a broken file can end the scan")
+        return Threads(prepare, workers or default_workers())
+    return Processes(prepare, workers or default_workers(), timeout=timeout)
+
+
+def _listed(paths: list[str], *, null: bool, case: Path | None) -> Iterator[str]:
+    """The paths given, with the list on standard input in the place of ``-``.
+
+    Raises:
+        UsageError: if the case folder lies in one of those listed.
+    """
     from aigdetect.images.find import read_list
+    from aigdetect.scanning.case import refuse_inside
 
     for path in paths:
-        if path == STDIO:
-            yield from read_list(sys.stdin.buffer, null=null)
-        else:
+        if path != STDIO:
             yield path
+            continue
+        for listed in read_list(sys.stdin.buffer, null=null):
+            if case is not None:
+                refuse_inside(case, listed)
+            yield listed
 
 
 def _from_first_image(items: Iterator[Found], tally: Tally) -> Iterator[Found]:
-    """All items, once there is an image among them.
+    """All items, once there is an image among them, or if there are rows already.
 
     Raises:
-        UsageError: if there is none; what could not be read has been named.
+        UsageError: if there is neither; what could not be read has been named.
     """
     held: list[Found] = []
     for item in items:
         held.append(item)
         if item.kind == "image" or len(held) >= _MAX_ERRORS_FIRST:
             return chain(held, items)
+    if tally.scored or tally.errors:
+        return iter(held)
     for item in held:
-        _name_error(item.path, item.reason)
+        name_error(item.path, item.reason)
     raise UsageError(f"no image to scan: {len(held)} unreadable, {_other_files(tally)}")
 
 
@@ -189,125 +299,59 @@ def _total(paths: list[str]) -> int | None:
 # -- what comes out ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """Where the rows go: the files named, and standard output in one form.
+def _heat_maps(outputs: Outputs, detector: Detector, engine: Engine) -> HeatMaps | None:
+    """What draws heat maps: of all scored images if asked for, of those flagged in a case."""
+    from aigdetect.scanning.heat import ALL, FLAGGED, HeatMaps
 
-    Attributes:
-        csv: file for CSV, if any; ``-`` for standard output.
-        jsonl: file for JSON Lines, likewise.
-        json: JSON Lines on standard output.
-        force: overwrite existing files.
-    """
-
-    csv: str | None
-    jsonl: str | None
-    json: bool
-    force: bool
-
-    @property
-    def targets(self) -> list[str]:
-        """Files to write, standard output among them."""
-        jsonl = dict.fromkeys([self.jsonl, STDIO if self.json else None])
-        return [target for target in (self.csv, *jsonl) if target is not None]
-
-    @property
-    def rows_on_terminal(self) -> bool:
-        """Whether rows for machines appear on a terminal as they are made."""
-        return STDIO in self.targets and sys.stdout.isatty()
-
-    def check(self) -> None:
-        """Refuse what cannot be written or must not be overwritten.
-
-        Raises:
-            UsageError: with what to do.
-        """
-        from aigdetect.scanning.writers import check_output
-
-        for target in self.targets:
-            check_output(target, force=self.force)
-        if len(self.targets) > len({_real(target) for target in self.targets}):
-            raise UsageError(
-                "CSV and JSON Lines need a file each; only one of them can be - (standard output)"
-            )
-
-    @contextmanager
-    def open(self) -> Iterator[list[_Sink]]:
-        """Create the files and hand out what takes in the records."""
-        from aigdetect.scanning.writers import CsvWriter, JsonlWriter, RecordWriter
-
-        writers: list[RecordWriter] = []
-        if self.csv is not None:
-            writers.append(CsvWriter(self.csv, force=self.force))
-        writers += [JsonlWriter(target, force=self.force) for target in self.targets[len(writers) :]]
-        with ExitStack() as stack:
-            sinks: list[_Sink] = [stack.enter_context(sink) for sink in self._for_people()]
-            yield sinks + [stack.enter_context(writer) for writer in writers]
-
-    def _for_people(self) -> list[AbstractContextManager[_Sink]]:
-        from aigdetect.cli.rows import Highlights, Lines
-
-        if STDIO in self.targets:
-            return []
-        if sys.stdout.isatty():
-            return [Highlights(terminal.results())]
-        return [] if self.targets else [Lines()]
+    if outputs.heatmap_folder is None:
+        return None
+    return HeatMaps(outputs.heatmap_folder, detector, engine, FLAGGED if outputs.case else ALL)
 
 
-def _deliver(records: Iterator[Record], outputs: _Outputs, tally: Tally, total: int | None) -> None:
-    """Write the records as they come, and sum up however it ends."""
+def _deliver(
+    results: Iterable[Result],
+    ledger: Ledger,
+    outputs: Outputs,
+    tally: Tally,
+    heat_maps: HeatMaps | None,
+    total: int | None,
+) -> None:
+    """Write the rows as they come, and sum up however it ends."""
     start = time.monotonic()
+    before = tally.scored + tally.errors
+    files = bool(outputs.written)
+
+    def rate() -> float:
+        return (tally.scored + tally.errors - before) / max(time.monotonic() - start, 1e-9)
+
     try:
         with (
-            outputs.open() as sinks,
+            outputs.sinks() as sinks,
             terminal.progress("scanning", total, hidden=outputs.rows_on_terminal) as bar,
         ):
-            for record in records:
-                tally.count(record)
-                _hand_out(record, sinks)
-                bar.update(bar.task_ids[0], advance=1, speed=f"{_rate(tally, start):.1f}/s")
+            for result in results:
+                pictures = heat_maps.draw(result) if heat_maps else result.prepared.pictures
+                ledger.write(result.record, pictures)
+                tally.count(result.record)
+                hand_out(result.record, sinks, files=files)
+                bar.update(bar.task_ids[0], advance=1, speed=f"{rate():.1f}/s")
     finally:
-        _summarise(tally, start, outputs)
-
-
-def _real(target: str) -> str:
-    return target if target == STDIO else os.path.realpath(target)
-
-
-def _hand_out(record: Record, sinks: list[_Sink]) -> None:
-    """Give a record to every sink; files are written even when the reader of standard output has gone."""
-    if record.error:
-        _name_error(record.path, record.error)
-    for sink in tuple(sinks):
-        try:
-            sink.write(record)
-        except BrokenPipeError:
-            sinks.remove(sink)
-            if not sinks:
-                raise
-            drop_output()
-
-
-def _name_error(path: str, reason: str) -> None:
-    terminal.error(ImageError(f"{path}: {reason}"))
+        _summarise(tally, before, f"{time.monotonic() - start:.1f} s, {rate():.1f} images/s", outputs)
 
 
 def _other_files(tally: Tally) -> str:
     return f"{tally.others} other file{'' if tally.others == 1 else 's'}"
 
 
-def _rate(tally: Tally, start: float) -> float:
-    return (tally.scored + tally.errors) / max(time.monotonic() - start, 1e-9)
-
-
-def _summarise(tally: Tally, start: float, outputs: _Outputs) -> None:
-    rate, seconds = _rate(tally, start), time.monotonic() - start
+def _summarise(tally: Tally, before: int, speed: str, outputs: Outputs) -> None:
     parts = [f"{tally.scored} scored: {tally.ai} ai, {tally.uncertain} uncertain, {tally.real} real"]
     if tally.errors:
         parts.append(f"{tally.errors} could not be scored")
     if tally.others:
         parts.append(f"{_other_files(tally)} passed over")
-    terminal.say("; ".join(parts) + f" ({seconds:.1f} s, {rate:.1f} images/s)")
-    if files := [target for target in outputs.targets if target != STDIO]:
-        terminal.say("written to " + ", ".join(files))
+    if before:
+        parts.append(f"{before} of these rows from before")
+    terminal.say("; ".join(parts) + f" ({speed})")
+    if outputs.written:
+        terminal.say("written to " + ", ".join(outputs.written))
     terminal.say("absence of detection is no proof of authenticity")

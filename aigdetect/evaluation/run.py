@@ -26,8 +26,8 @@ from aigdetect.evaluation.robustness import LevelSummary, Operation, summarise
 from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_samples
 from aigdetect.evaluation.store import ScoreStore
 from aigdetect.model.card import ModelCard
-from aigdetect.scanning.pipeline import Scorer
 from aigdetect.scanning.record import Record
+from aigdetect.scanning.scoring import Scorer
 
 
 def open_store(model: Model, protocol: Protocol, folder: Path | None) -> ScoreStore:

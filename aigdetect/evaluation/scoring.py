@@ -12,8 +12,9 @@ from aigdetect.evaluation.protocols import Protocol
 from aigdetect.evaluation.robustness import CLEAN, Operation
 from aigdetect.images.find import Found
 from aigdetect.images.views import Pixels
-from aigdetect.scanning.pipeline import Scorer, scan_found
+from aigdetect.scanning.pipeline import scan_found
 from aigdetect.scanning.record import Record, Scored
+from aigdetect.scanning.scoring import Scorer
 
 AS_THEY_ARE = Operation(CLEAN, 0, lambda pixels: pixels)
 """The operation that does nothing."""

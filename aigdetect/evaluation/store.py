@@ -9,10 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, cast
@@ -20,15 +18,13 @@ from typing import BinaryIO, cast
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.results import ImageScore
-from aigdetect.files import write_atomically, writing
+from aigdetect.files import FINGERPRINT_DIGITS, fingerprint, write_atomically, writing
 from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.writers import csv_line
 
 STORE_VERSION = 1
 """Written beside the scores; another one is refused."""
-
-_DIGEST = 12  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +60,6 @@ class StoredScore:
 
 COLUMNS = tuple(field.name for field in fields(StoredScore))
 """Names of the columns, in order."""
-
-
-def fingerprint(path: str) -> str:
-    """Fingerprint of a file by absolute path, size and time of change; of the path alone if it is gone."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - many small files: pathlib costs more than the call itself
-        state = f"{status.st_size} {status.st_mtime_ns}"
-    except (OSError, ValueError):
-        state = "gone"
-    place = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - links are not followed
-    return blake2b(place + b"\0" + state.encode(), digest_size=_DIGEST).hexdigest()
 
 
 class ScoreStore:
@@ -204,7 +189,7 @@ def _whole_rows(text: str) -> Iterator[dict[str, str]]:
     """Rows of a store; a last one that was cut short is left out."""
     for row in csv.DictReader(io.StringIO(text, newline="")):
         # the fingerprint comes last: with all its digits the row is whole
-        if len(row.get("image") or "") == 2 * _DIGEST:
+        if len(row.get("image") or "") == FINGERPRINT_DIGITS:
             yield row
 
 

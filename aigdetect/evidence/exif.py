@@ -1,28 +1,25 @@
-"""Camera facts from EXIF: what the file says of the camera, the lens, the software and the time."""
+"""EXIF: what the file says of the camera, the lens, the software and the times, and the comments in it."""
 
 from __future__ import annotations
 
 import logging
-import re
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from itertools import islice
 from typing import Any
 
 import exifread
 
-MAX_TEXT = 200
-"""Longest text kept of one field, in characters."""
+from aigdetect.evidence.containers import find_blocks
+from aigdetect.evidence.findings import clip, decoded
+from aigdetect.evidence.text import Text
+from aigdetect.evidence.tiff import read_values
 
-_MAX_READS = 200_000  # a damaged or hostile directory can point at itself for ever
-_MAX_BYTES = 8 << 20
-_MAX_CHUNKS = 1 << 16
-_EXIF_ITEM = re.compile(rb"Exif\0\0(II\*\0|MM\0\*)")
+_MAX_READS = 20_000  # a damaged or hostile directory can name others without end
+_MAX_BYTES = 1 << 20
 
-# exifread reports odd files on its logger; with no handler at all they would reach standard error
-logging.getLogger("exifread").addHandler(logging.NullHandler())
+# exifread warns of every odd entry; with no handler its warnings would reach standard error
+logging.getLogger("exifread").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,9 @@ class ExifFacts:
         lens: model of the lens.
         software: program or firmware that wrote the file.
         taken: when the picture was taken, as written: ``"2024:05:06 07:08:09"``.
+        digitized: when it was turned into numbers.
+        modified: when the file was last changed.
+        gps_date: the day by the satellites' clock.
     """
 
     make: str = ""
@@ -42,25 +42,61 @@ class ExifFacts:
     lens: str = ""
     software: str = ""
     taken: str = ""
+    digitized: str = ""
+    modified: str = ""
+    gps_date: str = ""
 
     def as_dict(self) -> dict[str, str]:
         """The fields that say something."""
         return {name: text for name, text in asdict(self).items() if text}
 
+    @property
+    def camera(self) -> str:
+        """Maker and model, the maker named once; empty if it is no camera's but a program's own text."""
+        if "{" in self.make + self.model:  # ComfyUI keeps its graph there
+            return ""
+        return (self.model if self.model.startswith(self.make) else f"{self.make} {self.model}").strip()
+
     def summary(self) -> str:
         """One short line of text."""
-        camera = self.model if self.model.startswith(self.make) else f"{self.make} {self.model}"
-        parts = {"": camera.strip(), "lens ": self.lens, "software ": self.software, "taken ": self.taken}
+        parts = {"": self.camera, "lens ": self.lens, "software ": self.software, "taken ": self.taken}
         return ", ".join(label + " ".join(text.split()) for label, text in parts.items() if text)
 
 
-_TAGS = {
-    "make": "Image Make",
-    "model": "Image Model",
-    "lens": "EXIF LensModel",
-    "software": "Image Software",
-    "taken": "EXIF DateTimeOriginal",
+@dataclass(frozen=True)
+class Exif:
+    """What EXIF holds.
+
+    Attributes:
+        facts: camera, software and times; None if it says nothing of them.
+        texts: the comments, and the other fields in which programs are known to keep how they made an image.
+    """
+
+    facts: ExifFacts | None = None
+    texts: tuple[Text, ...] = ()
+
+
+# name by exifread, and number
+_FACTS = {
+    "make": ("Image Make", 0x010F),
+    "model": ("Image Model", 0x0110),
+    "lens": ("EXIF LensModel", 0xA434),
+    "software": ("Image Software", 0x0131),
+    "taken": ("EXIF DateTimeOriginal", 0x9003),
+    "digitized": ("EXIF DateTimeDigitized", 0x9004),
+    "modified": ("Image DateTime", 0x0132),
+    "gps_date": ("GPS GPSDate", 0x001D),
 }
+_TEXTS = {
+    "ImageDescription": ("Image ImageDescription", 0x010E),
+    "Make": _FACTS["make"],
+    "Model": _FACTS["model"],
+}
+_WIDE_TEXTS = {"XPTitle": 0x9C9B, "XPComment": 0x9C9C}
+_USER_COMMENT = 0x9286
+_EVERY_TAG = frozenset(
+    {_USER_COMMENT, *_WIDE_TEXTS.values(), *(tag for _, tag in (*_FACTS.values(), *_TEXTS.values()))}
+)
 
 
 def read_exif(data: bytes) -> ExifFacts | None:
@@ -72,18 +108,41 @@ def read_exif(data: bytes) -> ExifFacts | None:
     Returns:
         the facts, or None if there are none or they cannot be read; never raises.
     """
+    return read_exif_block(find_blocks(data).exif).facts
+
+
+def read_exif_block(block: bytes) -> Exif:
+    """Read EXIF, in bounded time and memory, however damaged it is.
+
+    Args:
+        block: a TIFF structure, as ``find_blocks`` finds it; of a TIFF it is the whole file.
+    """
+    parsed, raw = _parsed(block), read_values(block, _EVERY_TAG)
+    facts = ExifFacts(**{field: clip(_text(parsed, raw, *names)) for field, names in _FACTS.items()})
+    texts = {"UserComment": user_comment(raw.get(_USER_COMMENT, b""))}
+    texts |= {key: _text(parsed, raw, *names) for key, names in _TEXTS.items()}
+    texts |= {key: raw.get(tag, b"").decode("utf-16-le", "replace") for key, tag in _WIDE_TEXTS.items()}
+    return Exif(
+        facts=facts if facts.as_dict() else None,
+        texts=tuple(Text(key, text.strip("\0 "), "EXIF") for key, text in texts.items() if text.strip("\0 ")),
+    )
+
+
+def _parsed(block: bytes) -> Mapping[str, Any]:
+    """What exifread finds; nothing if one entry is so damaged that it fails, or if it reads too much."""
+    if not block.startswith((b"II", b"MM")):  # it would look for a file of another kind
+        return {}
     try:
         tags: Mapping[str, Any] = exifread.process_file(
-            _BoundedFile(_exif_block(data)), details=False, extract_thumbnail=False
+            _BoundedFile(block), details=False, extract_thumbnail=False
         )
-        facts = ExifFacts(**{name: _text(tags.get(tag)) for name, tag in _TAGS.items()})
-    except Exception:  # noqa: BLE001 - the bytes may be anything, and the parser was not made for that
-        return None
-    return facts if facts.as_dict() else None
+    except Exception:  # noqa: BLE001 - it raises whatever the damage leads to
+        return {}
+    return tags
 
 
 class _BoundedFile(BytesIO):
-    """A file in memory that gives up when it has been read too often or too much."""
+    """A file in memory that fails when it has been read too often or too much."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -91,63 +150,29 @@ class _BoundedFile(BytesIO):
         self._bytes_left = _MAX_BYTES
 
     def read(self, size: int | None = -1, /) -> bytes:
+        most = self._bytes_left + 1
+        data = super().read(most if size is None or size < 0 else min(size, most))
         self._reads_left -= 1
-        if self._reads_left < 0 or self._bytes_left <= 0:
-            raise ValueError("too much EXIF")
-        data = super().read(self._bytes_left if size is None or size < 0 else min(size, self._bytes_left))
         self._bytes_left -= len(data)
+        if self._reads_left < 0 or self._bytes_left < 0:
+            raise ValueError("too much EXIF")
         return data
 
 
-def _text(tag: Any) -> str:
-    """Text of a tag as far as it is text, clipped; what is not UTF-8 comes out as escapes."""
-    values = getattr(tag, "values", "")
-    if isinstance(values, bytes):
-        values = values[:MAX_TEXT].decode("utf-8", "backslashreplace")
-    return values[:MAX_TEXT].strip(" \0\t\r\n") if isinstance(values, str) else ""
+def _text(parsed: Mapping[str, Any], raw: Mapping[int, bytes], name: str, tag: int) -> str:
+    """A text by exifread; where that gives none, up to the first zero byte of the raw value."""
+    found = getattr(parsed.get(name), "values", "")
+    if isinstance(found, str) and found:
+        return found
+    value = found if isinstance(found, bytes) and found else raw.get(tag, b"")  # bytes are not UTF-8
+    return decoded(value.split(b"\0", 1)[0])
 
 
-def _exif_block(data: bytes) -> bytes:
-    """The TIFF structure that holds EXIF, or the whole file where the parser itself knows where to look."""
-    if data.startswith(b"\xff\xd8"):
-        return next((body[6:] for body in _jpeg_app1(data) if body.startswith(b"Exif\0\0")), b"")
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _first_chunk(data, b"eXIf", start=8, form=">I4s", trailer=4, align=1)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return _first_chunk(data, b"EXIF", start=12, form="<4sI", trailer=0, align=2).removeprefix(
-            b"Exif\0\0"
-        )
-    if data[4:8] == b"ftyp" and (match := _EXIF_ITEM.search(data)):  # the parser overlooks base offsets
-        return data[match.start(1) : match.start(1) + _MAX_BYTES]
-    return data
-
-
-def _jpeg_app1(data: bytes) -> Iterator[bytes]:
-    """Bodies of the APP1 segments before the pixels of a JPEG."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker in (0xD9, 0xDA):  # end of image, start of scan
-            return
-        (size,) = struct.unpack_from(">H", data, at + 2)
-        if marker == 0xE1:
-            yield data[at + 4 : at + 2 + size]
-        at += 2 + size
-
-
-def _first_chunk(data: bytes, wanted: bytes, *, start: int, form: str, trailer: int, align: int) -> bytes:
-    """Body of the first chunk of a kind in a file made of chunks, empty if there is none."""
-    chunks = islice(_chunks(data, start, form, trailer, align), _MAX_CHUNKS)
-    return next((data[begin:end] for kind, begin, end in chunks if kind == wanted), b"")
-
-
-def _chunks(data: bytes, at: int, form: str, trailer: int, align: int) -> Iterator[tuple[bytes, int, int]]:
-    while at + 8 <= len(data):
-        first, second = struct.unpack_from(form, data, at)
-        kind, size = (first, second) if isinstance(first, bytes) else (second, first)
-        begin = at + 8
-        yield kind, begin, begin + size
-        at = begin + size + size % align + trailer
+def user_comment(value: bytes) -> str:
+    """The text of a UserComment: eight bytes that name the coding, if the program kept to the standard."""
+    code, text = value[:8], value[8:]
+    if code.startswith(b"UNICODE"):
+        even, odd = text[0:200:2].count(0), text[1:200:2].count(0)  # many write the order they please
+        order = "utf-16-be" if text.startswith(b"\xfe\xff") or even > odd else "utf-16-le"
+        return text.decode(order, "replace").lstrip("\ufeff")
+    return decoded(text if code in (b"ASCII\0\0\0", bytes(8)) else value)

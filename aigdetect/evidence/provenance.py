@@ -2,29 +2,88 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from aigdetect.evidence.exif import ExifFacts, read_exif
+from aigdetect.evidence import claims
+from aigdetect.evidence.c2pa import Credentials, read_credentials
+from aigdetect.evidence.containers import Blocks, find_blocks
+from aigdetect.evidence.contradictions import contradictions
+from aigdetect.evidence.exif import Exif, ExifFacts, read_exif_block
+from aigdetect.evidence.findings import Finding, Kind, Says
+from aigdetect.evidence.generators.generation import Generation
+from aigdetect.evidence.generators.read import read_generations
+from aigdetect.evidence.iptc import IptcFacts, read_iptc
+from aigdetect.evidence.labels import read_labels
+from aigdetect.evidence.stealth import read_stealth
+from aigdetect.evidence.xmp import Xmp, XmpFacts, read_xmp
+from aigdetect.text import one_line
+
+MAX_SUMMARY = 400
+"""Longest summary, in characters."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
+_AI = (Says.GENERATED, Says.EDITED)
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What each kind of metadata claims; None where a kind is missing. All of it can be forged.
+    """What each kind of metadata claims; None or empty where a kind is missing.
+
+    All of it can be forged or removed, save what is signed, which can only be removed.
 
     Attributes:
         exif: camera facts.
+        xmp: source type, credit, programs and history.
+        iptc: credit and programs.
+        c2pa: content credentials.
+        generation: generation parameters, one set for each place in the file.
+        findings: what all of these claim.
+        contradictions: where these claims cannot all be true, in words.
     """
 
     exif: ExifFacts | None = None
+    xmp: XmpFacts | None = None
+    iptc: IptcFacts | None = None
+    c2pa: Credentials | None = None
+    generation: tuple[Generation, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """An object for JSON, one key per kind of metadata that was found."""
-        return {"exif": self.exif.as_dict()} if self.exif else {}
+        found: dict[str, Any] = {
+            "exif": self.exif and self.exif.as_dict(),
+            "xmp": self.xmp and self.xmp.as_dict(),
+            "iptc": self.iptc and self.iptc.as_dict(),
+            "c2pa": self.c2pa and self.c2pa.as_dict(),
+            "generation": [each.as_dict() for each in self.generation],
+            "findings": [each.as_dict() for each in self.findings],
+            "contradictions": list(self.contradictions),
+        }
+        return {name: value for name, value in found.items() if value}
 
     def summary(self) -> str:
-        """One short line of text, empty if nothing was found."""
-        return f"EXIF: {self.exif.summary()}" if self.exif else ""
+        """One short line of text, empty if nothing was found: claims of AI first, the strongest ahead."""
+        ai = sorted(
+            (each for each in self.findings if each.says in _AI),
+            key=lambda each: (each.strength.rank, _AI.index(each.says)),
+        )
+        parts = [f"{each.says.value}: {each.where}, {each.claim} ({each.strength.value})" for each in ai[:3]]
+        parts += [f"contradiction: {each}" for each in self.contradictions[:1]]
+        parts += [f"EXIF: {self.exif.summary()}"] if self.exif and self.exif.summary() else []
+        parts += [
+            f"{each.where}: {each.kind.value} {each.claim}"
+            + (f" ({each.strength.value})" if each.kind is Kind.CREDENTIAL else "")
+            for each in self.findings
+            if each.says not in _AI and each.where != "EXIF"
+        ]
+        return one_line("; ".join(parts), MAX_SUMMARY)
 
 
 def read_provenance(data: bytes) -> Provenance:
@@ -33,4 +92,43 @@ def read_provenance(data: bytes) -> Provenance:
     Args:
         data: the whole file; its pixels need not be decodable.
     """
-    return Provenance(exif=read_exif(data))
+    blocks = _attempt(find_blocks, data) or Blocks()
+    exif = _attempt(read_exif_block, blocks.exif) or Exif()
+    xmp = _attempt(read_xmp, blocks.xmp) or Xmp()
+    texts = (
+        *blocks.texts,
+        *exif.texts,
+        *xmp.texts,
+        *(_attempt(read_stealth, data) or ()),
+    )
+    found = Provenance(
+        exif=exif.facts,
+        xmp=xmp.facts,
+        iptc=_attempt(read_iptc, blocks.iptc),
+        c2pa=_attempt(read_credentials, data) if blocks.credentials else None,
+        generation=_attempt(read_generations, texts) or (),
+    )
+    findings = (*_claims(found), *claims.text_claims(texts), *(_attempt(read_labels, texts) or ()))
+    return replace(found, findings=findings, contradictions=contradictions(findings))
+
+
+def _attempt(read: Callable[[T], R], block: T) -> R | None:
+    """What a reader finds; None if it fails: the bytes may be anything, and must not stop a scan."""
+    try:
+        return read(block)
+    except Exception:  # noqa: BLE001 - the others go on
+        _log.debug("%s", read.__name__, exc_info=True)
+        return None
+
+
+def _claims(found: Provenance) -> Iterator[Finding]:
+    if found.c2pa:
+        yield from claims.credential_claims(found.c2pa)
+    for each in found.generation:
+        yield claims.generation_claims(each)
+    if found.xmp:
+        yield from claims.xmp_claims(found.xmp)
+    if found.iptc:
+        yield from claims.iptc_claims(found.iptc)
+    if found.exif:
+        yield from claims.exif_claims(found.exif)

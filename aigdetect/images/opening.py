@@ -146,7 +146,7 @@ def _reason(error: BaseException, name: str) -> str:
     said = re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "file", str(error))
     text = one_line(said.partition(". ")[0], 120)  # what follows is advice to programmers
     if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
+        return "out of memory while decoding it"
     if isinstance(error, Image.DecompressionBombError):
         return "too large: it holds a picture of more pixels than allowed"
     if isinstance(error, (EOFError, struct.error)) or _CUT_SHORT.search(text):

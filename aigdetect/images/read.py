@@ -12,10 +12,10 @@ MAX_BYTES = 1 << 30
 
 
 def read_bytes(path: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """Read a regular file once, as long as it was when opened.
+    """Read a regular file once.
 
     Raises:
-        ImageError: if it is too large, or not a regular file.
+        ImageError: if it is too large, not a regular file, or was written to meanwhile.
         OSError: if it cannot be read.
     """
     with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
@@ -28,6 +28,9 @@ def read_bytes(path: str, max_bytes: int = MAX_BYTES) -> bytes:
         while left and (part := file.read(left)):  # one call may give less than all
             parts.append(part)
             left -= len(part)
+        after = os.fstat(file.fileno())
+        if left or (after.st_size, after.st_mtime_ns) != (info.st_size, info.st_mtime_ns):
+            raise ImageError("changed while it was read")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -39,7 +42,7 @@ def open_without_waiting(path: str, flags: int) -> int:
 def why_failed(error: BaseException) -> str:
     """Why a file failed, in one line."""
     if isinstance(error, MemoryError):
-        return "not enough memory"
+        return "out of memory"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
     text = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -183,6 +184,12 @@ def check_adapter(folder: Path, card: ModelCard) -> Path:
             "restore the model folder"
         )
     return path
+
+
+def card_digest(card: ModelCard) -> str:
+    """SHA-256 of all that a card says, as hexadecimal digits."""
+    text = json.dumps(card.as_dict(), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

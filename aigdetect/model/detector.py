@@ -82,6 +82,7 @@ class Detector:
         device: where it runs.
         precision: ``"float32"`` or ``"bfloat16"``.
         thresholds: logits between which the verdict is uncertain.
+        weights_digest: digest of the backbone's weights in use; None if that is not known.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Detector:
         precision: str,
         batch_size: int,
         thresholds: Thresholds,
+        weights_digest: str | None = None,
     ) -> None:
         prepare_tower(network.tower, precision, device)
         self.network = network.to(device).eval()
@@ -100,6 +102,7 @@ class Detector:
         self.device = device
         self.precision = precision
         self.thresholds = thresholds
+        self.weights_digest = weights_digest
         self._passes: Passes = (
             OneByOne(self._forward, batch_size)
             if device.type == "cpu"
@@ -215,6 +218,7 @@ def load_detector(
         precision=chosen_precision,
         batch_size=batch_size or BATCH_SIZES.get(chosen_device.type, BATCH_SIZES["cpu"]),
         thresholds=thresholds,
+        weights_digest=found.digest,
     )
     _log.info(
         "%s (adapter %s) on %s, on %s in %s, %d images at once, %d threads; ai above a logit of %.2f, "

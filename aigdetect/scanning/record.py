@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from aigdetect.evidence.provenance import Provenance
 from aigdetect.model.calibration import Verdict
+from aigdetect.scanning.stability import Stability
 
 Status = Literal["scored", "error"]
 
@@ -53,6 +54,7 @@ class Record:
         error: why the image was not scored.
         model: name of the model that scored it.
         precision: precision in which it was scored.
+        stability: what the model says of the image after mild changes, if that was asked for.
     """
 
     path: str
@@ -70,6 +72,7 @@ class Record:
     error: str | None = "not scored"
     model: str | None = None
     precision: str | None = None
+    stability: Stability | None = None
 
     def scored(self, score: Scored, *, model: str, precision: str) -> Record:
         """The record with the score that a model gave it."""
@@ -89,11 +92,24 @@ class Record:
         """The record with the reason why it has no score."""
         return replace(self, status="error", error=error)
 
+    def steadied(self, stability: Stability) -> Record:
+        """A scored record with what the model says after mild changes; a verdict that flips is uncertain."""
+        if self.verdict is None:
+            return self
+        flips = stability.against(self.verdict)
+        return replace(
+            self,
+            verdict="uncertain" if flips else self.verdict,
+            notes=(*self.notes, *((f"verdict not stable: {', '.join(flips)}",) if flips else ())),
+            stability=stability,
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """An object for JSON, its keys in the order of the columns."""
         row: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
         row["notes"] = list(self.notes)
         row["provenance"] = self.provenance and self.provenance.as_dict()
+        row["stability"] = self.stability and self.stability.as_dict()
         return row
 
 

@@ -51,6 +51,7 @@ def csv_row(record: Record) -> str:
     row = record.as_dict()
     row["notes"] = "; ".join(record.notes)
     row["provenance"] = record.provenance.summary() if record.provenance else None
+    row["stability"] = record.stability.summary() if record.stability else None
     return csv_line(tuple(row.values()))
 
 
@@ -103,25 +104,39 @@ def check_output(target: str, *, force: bool = False) -> None:
 class RecordWriter:
     """Appends records to a file; a context manager that creates the file on entry and not before.
 
-    Args:
+    A regular file holds whole rows only, also when the disk is full or a row was interrupted.
+
+    Attributes:
         target: file name, or ``"-"`` for standard output.
+        end: bytes written so far.
+
+    Args:
+        target: see the attributes.
         force: overwrite an existing file.
+        keep: go on behind so many bytes of an existing file, and drop what comes after; None begins anew.
     """
 
-    def __init__(self, target: str, *, force: bool = False) -> None:
+    def __init__(self, target: str, *, force: bool = False, keep: int | None = None) -> None:
         self.target = target
-        self.force = force
-        self._file: BinaryIO | None = None
+        self.end = 0
+        self._force = force
+        self._keep = keep
+        self._file: io.FileIO | BinaryIO | None = None
+        self._regular = False
 
     def __enter__(self) -> RecordWriter:
-        """Create the file and write its header.
+        """Create the file and write its header, or go to the end of what is kept.
 
         Raises:
             UsageError: if the file exists and must not be overwritten, or cannot be written.
         """
         with _named(self.target):
             self._file = self._open()
-            self._append(self.header())
+            self._regular = self.target != STDOUT and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+            if self._keep is None:
+                self._append(self.header())
+            else:
+                self.cut_back(self._keep)
         return self
 
     def __exit__(
@@ -140,8 +155,21 @@ class RecordWriter:
             UsageError: if the file cannot be written.
             BrokenPipeError: if the reader of a pipe has gone.
         """
-        with _named(self.target):
-            self._append(self.row(record))
+        before = self.end
+        try:
+            with _named(self.target):
+                self._append(self.row(record))
+        except BaseException:
+            self.cut_back(before)
+            raise
+
+    def cut_back(self, end: int) -> None:
+        """Drop what comes after ``end`` bytes of a regular file; what went into a pipe has gone."""
+        if self._regular and self._file is not None:
+            with _named(self.target):
+                self._file.truncate(end)
+                self._file.seek(end)
+            self.end = end
 
     def header(self) -> str:
         """What comes before the rows."""
@@ -151,17 +179,24 @@ class RecordWriter:
         """One record as text, with its line end."""
         raise NotImplementedError
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> io.FileIO | BinaryIO:
         if self.target == STDOUT:
             return sys.stdout.buffer
+        if self._keep is not None:
+            return Path(self.target).open("r+b", buffering=0)
         mode = _mode(self.target)
-        overwrite = self.force or (mode is not None and not stat.S_ISREG(mode))
-        return Path(self.target).open("wb" if overwrite else "xb")
+        overwrite = self._force or (mode is not None and not stat.S_ISREG(mode))
+        # without a buffer: after an error nothing may be left that is written later
+        return Path(self.target).open("wb" if overwrite else "xb", buffering=0)
 
     def _append(self, text: str) -> None:
         if self._file is None:
             raise RuntimeError("the writer is not open: use it in a with statement")
-        self._file.write(text.encode("utf-8"))
+        rest = memoryview(text.encode("utf-8"))
+        while rest:
+            written = self._file.write(rest) or 0
+            self.end += written
+            rest = rest[written:]
         self._file.flush()
 
 

@@ -41,7 +41,9 @@ CAVEAT = (
     "consistent with is no proof of it, and no peak is no proof of a camera."
 )
 
-_LIMITS = (-12.0, 30.0)  # of one image's spectrum in dB: fixed, so that panels can be compared
+IMAGE_LIMITS = (-12.0, 30.0)
+"""Of one image's spectrum in dB: fixed, so that pictures can be compared."""
+
 _LISTED = 12  # peaks that a panel lists, as far as they need no more than
 _LINES = 26
 _SHOWN = 640  # pixels at most on a side of the image as a panel shows it
@@ -73,7 +75,7 @@ def draw_panel(
     )
     for column, (power, trace, name) in enumerate(spectra):
         axes = figure.add_subplot(grid[1, column])
-        shown = _draw_spectrum(axes, decibels(power, float(np.median(power))), _LIMITS)
+        shown = _draw_spectrum(axes, decibels(power, float(np.median(power))), IMAGE_LIMITS)
         axes.set_title(name, fontsize=11)
         numbered = [(n, peak) for n, peak in enumerate(analysis.peaks, start=1) if peak.trace == trace]
         _mark_peaks(axes, numbered)
@@ -115,7 +117,7 @@ def draw_sheet(
     """
     if len(sets) > MAX_SETS:
         raise UsageError(f"{len(sets)} folders do not fit on a sheet, {MAX_SETS} do; join some with --depth")
-    levels = [_coarse(decibels(one.power(), float(np.median(one.power())))) for one in sets]
+    levels = [coarse(decibels(one.power(), float(np.median(one.power())))) for one in sets]
     limits = _common_limits(levels)
     differences = [_coarse_signed(one.difference) for one in comparisons]
     bound = _common_bound(differences)
@@ -331,9 +333,9 @@ def _comparison_line(compared: Comparison) -> str:
     )
 
 
-def _coarse(levels: Power) -> Power:
-    """Highest level of the bins behind each point, at :data:`_CELL` points a side at most."""
-    factor = max(1, len(levels) // _CELL)
+def coarse(levels: Power, points: int = _CELL) -> Power:
+    """Highest level of the bins behind each point, at ``points`` a side at most; both are powers of two."""
+    factor = max(1, len(levels) // points)
     side = len(levels) // factor
     highest: Power = levels.reshape(side, factor, side, factor).max(axis=(1, 3))
     return highest
@@ -341,7 +343,7 @@ def _coarse(levels: Power) -> Power:
 
 def _coarse_signed(levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """The level that is furthest from zero, likewise."""
-    highest, lowest = _coarse(levels), -_coarse(-levels)
+    highest, lowest = coarse(levels), -coarse(-levels)
     return np.where(highest >= -lowest, highest, lowest)
 
 

@@ -11,9 +11,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+
+from aigdetect.model.calibration import Calibration, Thresholds
+from aigdetect.model.card import AdapterCard, ModelCard, Preprocess
 
 
 @dataclass(frozen=True)
@@ -24,17 +28,28 @@ class Score:
     verdict: str
 
 
-class Detector:
-    card = SimpleNamespace(name="fake")
-    precision = "float32"
-    batch_size = 2
+CARD = ModelCard(
+    name="fake",
+    backbone="none",
+    backbone_digest="b" * 64,
+    preprocess=Preprocess(8, (0.5,) * 3, (0.5,) * 3, ("center_crop",)),
+    adapter=AdapterCard(0, (), 0, (), None, 0),
+    adapter_sha256="a" * 64,
+    calibration=Calibration(1.0, 0.0, 100, 100, (-1.0,), (1.0,)),
+)
 
-    def view(self, pixels: np.ndarray) -> np.ndarray:
-        return pixels[:8, :8]
+
+class Detector:
+    card = CARD
+    device = "cpu"
+    precision = os.environ.get("FAKE_PRECISION", "float32")
+    batch_size = 2
+    weights_digest = "b" * 64
+    thresholds = Thresholds(ai=5.0, real=-5.0)
 
     def score_views(self, views: Sequence[np.ndarray]) -> list[Score]:
         time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
-        return [_score(int(view[0, 0, 0])) for view in views]
+        return [_score(int(view[0, 0, 0, 0])) for view in views]
 
 
 def _score(red: int) -> Score:
@@ -49,7 +64,8 @@ def main() -> None:
 
     from aigdetect.model import card
 
-    card.find_model_folder = card.read_card = lambda folder: folder  # type: ignore[assignment]
+    card.find_model_folder = lambda name: Path(name)
+    card.read_card = lambda folder: CARD
 
     from aigdetect.cli.app import main as program
 

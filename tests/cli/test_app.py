@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = [
     [],
     ["scan"],
+    ["merge"],
     ["train"],
     ["calibrate"],
     ["eval"],

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ ODD_NAMES = [
     b"quote\"and'comma,;.png",
     b"[bold red]markup[nope] :smile:.png",
     b"%s{0}\\n.png",
+    b"n" * 251 + b".png",
 ]
 
 Result = subprocess.CompletedProcess[bytes]
@@ -231,6 +233,32 @@ def test_a_file_given_twice_is_scanned_once(folder: Path) -> None:
     assert len(rows(scan(folder, folder / "a.png", folder, "--json").stdout)) == 3
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_file_is_passed_over(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.png")
+    os.mknod(folder / "socket.png", stat.S_IFSOCK | 0o600)
+    (folder / "loop").mkdir()
+    (folder / "loop" / "back").symlink_to(folder)
+    (folder / "loop" / "self.png").symlink_to("self.png")
+    (folder / "loop" / "nowhere.png").symlink_to("nothing")
+    for options in ([], ["--follow-symlinks"]):
+        result = scan(folder, "--json", *options)
+        assert result.returncode == 0
+        assert [Path(row["path"]).name for row in rows(result.stdout)] == ["a.png", "b.png", "c.png"]
+    result = scan(folder / "pipe.png", folder / "socket.png", folder / "loop" / "self.png", "--json")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_a_row(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0)
+    result = scan(folder, "--json")
+    assert result.returncode == 1
+    assert [row["error"] for row in rows(result.stdout) if row["status"] == "error"] == ["permission denied"]
+
+
 # --- exit status -------------------------------------------------------------------------------------------
 
 
@@ -261,7 +289,16 @@ def test_nothing_to_scan(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [[], ["x", "--fail-on", "real"], ["x", "--batch-size", "0"], ["x", "--fpr", "2"], ["x", "--nope"]]
+    "args",
+    [
+        [],
+        ["x", "--fail-on", "real"],
+        ["x", "--batch-size", "0"],
+        ["x", "--fpr", "2"],
+        ["x", "--nope"],
+        ["x", "--shard", "3/2"],
+        ["x", "--timeout", "0"],
+    ],
 )
 def test_bad_usage(args: list[str]) -> None:
     result = scan(*args)

@@ -6,17 +6,32 @@ import io
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+import exifread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from aigdetect.evidence import exif
-from aigdetect.evidence.exif import MAX_TEXT, ExifFacts, read_exif
-from aigdetect.evidence.provenance import Provenance, read_provenance
+from aigdetect.evidence.exif import ExifFacts, read_exif, read_exif_block, user_comment
+from aigdetect.evidence.findings import MAX_TEXT
 
-FACTS = ExifFacts("Canon", "Canon EOS R5", "RF50mm F1.2 L USM", "Darktable 4.6", "2024:05:06 07:08:09")
+FACTS = ExifFacts(
+    make="Canon",
+    model="Canon EOS R5",
+    lens="RF50mm F1.2 L USM",
+    software="Darktable 4.6",
+    taken="2024:05:06 07:08:09",
+    digitized="2024:05:06 07:08:10",
+    modified="2024:06:07 08:09:10",
+    gps_date="2024:05:05",
+)
+
+
+def tiff(made: Image.Exif) -> bytes:
+    """EXIF as a TIFF structure."""
+    return made.tobytes().removeprefix(b"Exif\0\0")
 
 
 def tags(**changes: str) -> Image.Exif:
@@ -24,7 +39,9 @@ def tags(**changes: str) -> Image.Exif:
     made[0x010F] = changes.get("make", FACTS.make)
     made[0x0110] = changes.get("model", FACTS.model)
     made[0x0131] = changes.get("software", FACTS.software)
-    made.get_ifd(0x8769).update({0xA434: FACTS.lens, 0x9003: FACTS.taken})
+    made[0x0132] = FACTS.modified
+    made.get_ifd(0x8769).update({0xA434: FACTS.lens, 0x9003: FACTS.taken, 0x9004: FACTS.digitized})
+    made.get_ifd(0x8825)[0x001D] = FACTS.gps_date
     return made
 
 
@@ -44,7 +61,7 @@ def test_facts_from_every_container(kind: str) -> None:
 
 
 def test_facts_from_tiff() -> None:
-    assert read_exif(tags().tobytes().removeprefix(b"Exif\0\0")) == FACTS
+    assert read_exif(tiff(tags())) == FACTS
 
 
 def test_facts_from_heic() -> None:
@@ -54,9 +71,26 @@ def test_facts_from_heic() -> None:
     assert read_exif(saved("HEIF", exif=tags().tobytes())) == FACTS
 
 
+def test_facts_from_heic_without_the_name_before_them() -> None:
+    data = saved("AVIF", exif=tags())
+    assert data.count(b"Exif\0\0MM") == 1
+    assert read_exif(data.replace(b"Exif\0\0MM", b"\0\0\0\0\0\0MM")) == FACTS
+
+
+def test_facts_from_a_box_of_jpeg_xl() -> None:
+    import pillow_jxl  # noqa: F401 - registers itself
+
+    block = b"\0\0\0\0" + tiff(tags())
+    data = saved("JXL", use_container=True) + struct.pack(">I4s", len(block) + 8, b"Exif") + block
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+    assert data.startswith(b"\0\0\0\x0cJXL ")
+    assert read_exif(data) == FACTS
+
+
 def test_facts_of_a_webp_with_an_odd_chunk_before_and_no_prefix() -> None:
     data = saved("WEBP", exif=tags())
-    block = tags().tobytes().removeprefix(b"Exif\0\0")
+    block = tiff(tags())
     body = b"WEBP" + data[12:30] + b"ODD \x03\0\0\0abc\0" + b"EXIF" + struct.pack("<I", len(block)) + block
     assert read_exif(b"RIFF" + struct.pack("<I", len(body)) + body) == FACTS
 
@@ -77,8 +111,18 @@ def test_nothing_from_a_file_without_exif(kind: str) -> None:
     assert read_exif(saved(kind)) is None
 
 
+def test_the_same_as_pillow_reads() -> None:
+    with Image.open(io.BytesIO(jpeg())) as image:
+        theirs = image.getexif()
+    deeper, place = theirs.get_ifd(0x8769), theirs.get_ifd(0x8825)
+    assert read_exif(jpeg()) == ExifFacts(
+        *(theirs[0x010F], theirs[0x0110], deeper[0xA434], theirs[0x0131]),
+        *(deeper[0x9003], deeper[0x9004], theirs[0x0132], place[0x001D]),
+    )
+
+
 def test_text_is_clipped_and_need_not_be_utf8() -> None:
-    assert read_exif(jpeg(make="x" * 5000)) == ExifFacts("x" * MAX_TEXT, *list(FACTS.as_dict().values())[1:])
+    assert read_exif(jpeg(make="x" * 5000)) == replace(FACTS, make="x" * MAX_TEXT)
     data = jpeg(software="ABCDEFGH").replace(b"ABCDEFGH", b"AB\xff\xfeEFGH")
     facts = read_exif(data)
     assert facts is not None
@@ -137,37 +181,86 @@ def endless_boxes() -> bytes:
 )
 def test_hostile_files_cost_little_time(make: Callable[[], bytes]) -> None:
     data = make()
-    start = time.perf_counter()
+    start = time.process_time()
     read_exif(data)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
-def test_the_parser_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    for data in (b"", b"II*\0", saved("BMP"), jpeg()[:60], jpeg()):
+def test_the_parser_says_nothing(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    cut = b"II*\0\x08\0\0\0\x01"  # exifread warns of it
+    for data in (b"", b"II*\0", cut, saved("BMP"), jpeg()[:60], jpeg()):
         read_exif(data)
     assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
 
 
-def test_a_failing_parser_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RecursionError
-
-    monkeypatch.setattr(exif.exifread, "process_file", fail)
-    assert read_exif(jpeg()) is None
+def directory(*entries: bytes) -> bytes:
+    """A TIFF structure of one directory, its last 4 bytes the place of the next."""
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
 
 
-def test_provenance_as_object_and_as_text() -> None:
-    found = read_provenance(jpeg())
-    assert found == Provenance(exif=FACTS)
-    assert found.as_dict() == {"exif": FACTS.as_dict()}
-    assert found.summary() == (
-        "EXIF: Canon EOS R5, lens RF50mm F1.2 L USM, software Darktable 4.6, taken 2024:05:06 07:08:09"
-    )
+MAKE = struct.pack("<HHI4s", 0x010F, 2, 4, b"Abc\0")
 
 
-def test_no_provenance_is_an_empty_object_and_no_text() -> None:
-    found = read_provenance(saved("PNG"))
-    assert (found.as_dict(), found.summary()) == ({}, "")
+def test_a_text_is_read_as_far_as_it_is_there() -> None:
+    model = struct.pack("<HHII", 0x0110, 2, 100, 8 + 2 + 2 * 12 + 4)
+    assert read_exif(directory(MAKE, model) + b"EOS R5") == ExifFacts(make="Abc", model="EOS R5")
+
+
+@pytest.mark.parametrize("entries", [(), (struct.pack("<HHII", 0x9999, 12, 1, 0xFFFFFF),)])
+def test_a_text_ends_at_its_first_zero_byte_damage_or_not(entries: tuple[bytes, ...]) -> None:
+    model = struct.pack("<HHII", 0x0110, 2, 13, 8 + 2 + 12 * (2 + len(entries)) + 4)
+    data = directory(MAKE, model, *entries) + b"EOS R5\0waste\0"
+    assert read_exif(data) == ExifFacts(make="Abc", model="EOS R5")
+
+
+def test_one_damaged_entry_does_not_hide_the_others() -> None:
+    data = directory(MAKE, struct.pack("<HHII", 0x9999, 12, 1, 0xFFFFFF))
+    with pytest.raises(IndexError):
+        exifread.process_file(io.BytesIO(data), details=False)
+    assert read_exif(data) == ExifFacts(make="Abc")
+
+
+def test_more_directories_than_are_read_do_not_hide_the_first() -> None:
+    data = directory(MAKE)[:-4]
+    places = (len(data) + 4 + 6 * i for i in range(30_000))
+    data += b"\0\0".join(struct.pack("<I", place) for place in places) + bytes(6)
+    tags = exifread.process_file(io.BytesIO(data), details=False, extract_thumbnail=False)
+    assert str(tags["Image Make"]) == "Abc"
+    assert read_exif(data) == ExifFacts(make="Abc")
+
+
+def test_a_long_text_of_the_wrong_type_is_read() -> None:
+    model = struct.pack("<HHII", 0x0110, 7, 3000, 8 + 2 + 12 + 4)
+    facts = read_exif(directory(model) + b"x" * 3000)
+    assert facts == ExifFacts(model="x" * MAX_TEXT)
+
+
+@pytest.mark.parametrize("order", ["utf-16-be", "utf-16-le", "utf-16"])
+def test_a_comment_in_unicode_of_either_order(order: str) -> None:
+    assert user_comment(b"UNICODE\0" + "Steps: 5, süß 漢".encode(order)) == "Steps: 5, süß 漢"
+
+
+def test_a_comment_in_other_codings() -> None:
+    assert user_comment(b"ASCII\0\0\0plain") == "plain"
+    assert user_comment(bytes(8) + "süß".encode()) == "süß"
+    assert user_comment(b'{"prompt": 1}') == '{"prompt": 1}'
+    assert user_comment(b"") == ""
+
+
+def test_texts_as_they_were_written() -> None:
+    made = tags()
+    made[0x010E] = "a caption"
+    made[0x9C9C] = "Ein Wort".encode("utf-16-le") + b"\0\0"
+    made.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a comment".encode("utf-16-be")
+    texts = read_exif_block(tiff(made)).texts
+    assert {text.key: text.value for text in texts} == {
+        "UserComment": "a comment",
+        "ImageDescription": "a caption",
+        "XPComment": "Ein Wort",
+        "Make": FACTS.make,
+        "Model": FACTS.model,
+    }
 
 
 @pytest.mark.parametrize(
@@ -177,6 +270,7 @@ def test_no_provenance_is_an_empty_object_and_no_text() -> None:
         (ExifFacts(make="Apple"), "Apple"),
         (ExifFacts(model="X\n100"), "X 100"),
         (ExifFacts(software="GIMP"), "software GIMP"),
+        (ExifFacts(make='prompt:{"3": {}}', model="x"), ""),
     ],
 )
 def test_summary_is_one_line(facts: ExifFacts, text: str) -> None:

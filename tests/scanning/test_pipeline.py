@@ -22,9 +22,10 @@ from PIL import Image
 from aigdetect.images import read
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Pixels
-from aigdetect.scanning import pipeline
+from aigdetect.scanning import preparation
 from aigdetect.scanning.pipeline import Tally, scan_found
 from aigdetect.scanning.record import Record
+from aigdetect.scanning.stability import Change
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ def test_a_scored_record_knows_everything(tmp_path: Path) -> None:
         "error": None,
         "model": "fake",
         "precision": "float32",
+        "stability": None,
     }
     assert any("low resolution" in note for note in record.notes)
 
@@ -241,7 +243,7 @@ class Panic(BaseException):
 @pytest.mark.parametrize(
     ("raised", "error"),
     [
-        (MemoryError(), "not enough memory"),
+        (MemoryError(), "out of memory"),
         (RecursionError("deep"), "RecursionError: deep"),
         (Panic("at the\ndisco"), "Panic: at the disco"),
         (SystemExit(3), "SystemExit: 3"),
@@ -250,14 +252,14 @@ class Panic(BaseException):
 def test_whatever_a_decoder_raises(
     folder: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, error: str
 ) -> None:
-    real = pipeline.decode
+    real = preparation.decode
 
     def decode(data: bytes, *, max_pixels: int) -> object:
         if data == png(1):
             raise raised
         return real(data, max_pixels=max_pixels)
 
-    monkeypatch.setattr(pipeline, "decode", decode)
+    monkeypatch.setattr(preparation, "decode", decode)
     records = scan(*(folder / f"0{index}.png" for index in range(3)))
     assert [record.error for record in records] == [None, error, None]
     assert records[1].sha256 == hashlib.sha256(png(1)).hexdigest()
@@ -334,9 +336,55 @@ def test_tally(folder: Path) -> None:
     tally = Tally()
     for record in scan_found(tally.without_others(find_files([folder])), FakeDetector()):
         tally.count(record)
-    assert tally == Tally(scored=30, ai=30, errors=1, others=1)
+    assert tally == Tally(scored=30, ai=30, errors=1, others=1, met=31)
 
 
 def test_torch_is_not_imported() -> None:
     code = "import sys, aigdetect.scanning.pipeline as p; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png())
+    real = read.open_without_waiting
+
+    def opened(name: str, flags: int) -> int:
+        file = real(name, flags)
+        fstat = os.fstat
+
+        def grown(number: int) -> os.stat_result:
+            info = fstat(number)
+            if number == file:
+                path.write_bytes(png() + b"more")
+            return info
+
+        monkeypatch.setattr(os, "fstat", grown)
+        return file
+
+    monkeypatch.setattr(read, "open_without_waiting", opened)
+    (record,) = scan(path)
+    assert record.error == "changed while it was read"
+    assert record.sha256 is None
+
+
+def test_stability_is_part_of_the_preparation(folder: Path) -> None:
+    prepared = preparation.Preparation(lambda pixels: pixels[:8, :8], stability=True)(
+        Found(str(folder / "09.png"), "image")
+    )
+    assert [variant.shape for variant in prepared.variants] == [(8, 8, 3)] * 3
+    assert all(abs(int(variant[0, 0, 0]) - 9) <= 1 for variant in prepared.variants)
+
+
+def test_no_memory_for_the_changes_costs_the_stability_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Pixels) -> Pixels:
+        raise MemoryError
+
+    monkeypatch.setattr(preparation, "MILD", (Change("none", full),))
+    prepared = preparation.Preparation(lambda pixels: pixels[:8, :8], stability=True)(
+        Found(str(folder / "09.png"), "image")
+    )
+    assert prepared.view is not None
+    assert prepared.record.notes[-1] == "stability not measured: out of memory"

@@ -1,0 +1,236 @@
+"""Where the rows of a scan go: files with their journal, a page, a case folder, and standard output."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from aigdetect.cli.console import drop_output
+from aigdetect.cli.options import terminal
+from aigdetect.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from aigdetect.scanning.case import CaseFolder
+    from aigdetect.scanning.ledger import Targets
+    from aigdetect.scanning.record import Record
+
+STDIO = "-"
+
+
+class Sink(Protocol):
+    """Takes in rows as they are made."""
+
+    def write(self, record: Record) -> None:
+        """Take in one row."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the rows go, as asked for.
+
+    Attributes:
+        csv: file for CSV, if any; ``-`` for standard output.
+        jsonl: file for JSON Lines, likewise.
+        json: JSON Lines on standard output.
+        html: file for a page.
+        heatmaps: folder for heat maps.
+        case: folder for all of it.
+        force: overwrite existing files.
+        resume: go on with existing files.
+    """
+
+    csv: str | None
+    jsonl: str | None
+    json: bool
+    html: Path | None
+    heatmaps: Path | None
+    case: CaseFolder | None
+    force: bool
+    resume: bool
+
+    @property
+    def page(self) -> Path | None:
+        """The page to write, if any."""
+        return self.case.page if self.case else self.html
+
+    @property
+    def heatmap_folder(self) -> Path | None:
+        """The folder of heat maps, if any."""
+        return self.case.heatmaps if self.case else self.heatmaps
+
+    @property
+    def named(self) -> list[str]:
+        """Files of rows to write, standard output among them."""
+        jsonl = dict.fromkeys([self.jsonl, STDIO if self.json else None])
+        return [target for target in (self.csv, *jsonl) if target is not None]
+
+    @property
+    def written(self) -> list[str]:
+        """What to name at the end."""
+        if self.case:
+            return [str(self.case.path)]
+        files = [target for target in self.named if target != STDIO]
+        return [*files, *map(str, filter(None, (self.html, self.heatmaps)))]
+
+    @property
+    def rows_on_terminal(self) -> bool:
+        """Whether rows for machines appear on a terminal as they are made."""
+        return STDIO in self.named and sys.stdout.isatty()
+
+    def check(self, evidence: Sequence[str]) -> None:
+        """Refuse what cannot be written or must not be overwritten.
+
+        Args:
+            evidence: what is scanned, as far as it is named.
+
+        Raises:
+            UsageError: with what to do.
+        """
+        from aigdetect.scanning.case import refuse_inside
+        from aigdetect.scanning.writers import check_output
+
+        if self.force and self.resume:
+            raise UsageError("--resume and --force: one goes on, the other begins anew; choose one")
+        for target in (*self.named, *([str(self.html)] if self.html else [])):
+            check_output(target, force=self.force or self.resume)
+        if len(self.named) > len({_real(target) for target in self.named}):
+            raise UsageError(
+                "CSV and JSON Lines need a file each; only one of them can be - (standard output)"
+            )
+        if self.case and (self.html or self.heatmaps or any(target != STDIO for target in self.named)):
+            raise UsageError("--case: holds its own files; leave out --csv, --jsonl, --html and --heatmap")
+        if self.case:
+            for path in evidence:
+                refuse_inside(self.case.path, path)
+            self.case.check(resume=self.resume, force=self.force)
+        elif self.resume and not self.targets([]).files() and self.html is None:
+            raise UsageError(
+                "--resume: there is nothing to go on with; name --csv, --jsonl, --html or --case"
+            )
+
+    def targets(self, evidence: Sequence[str]) -> Targets:
+        """The files that the rows are kept in, with their journal.
+
+        Args:
+            evidence: what is scanned; no journal is kept there.
+        """
+        from aigdetect.scanning.case import lies_in
+        from aigdetect.scanning.ledger import Targets, journal_beside
+
+        if self.case:
+            return self.case.targets
+        jsonl, csv = (
+            Path(target) if target and _holds_rows(target) else None for target in (self.jsonl, self.csv)
+        )
+        journal = journal_beside(jsonl or csv or self.html)
+        if journal and any(lies_in(journal.parent, path) for path in evidence if Path(path).is_dir()):
+            journal = None
+        return Targets(jsonl, csv, journal)
+
+    @contextmanager
+    def run_log(self) -> Iterator[None]:
+        """Keep a log of the run, in a case folder, which is made.
+
+        Raises:
+            UsageError: if it cannot be written.
+        """
+        if self.case is None:
+            yield
+            return
+        from aigdetect.files import writing
+
+        with writing(self.case.log):
+            self.case.path.mkdir(parents=True, exist_ok=True)
+            handler = logging.FileHandler(self.case.log, encoding="ascii", errors="backslashreplace")
+        formatter = logging.Formatter("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+        log = logging.getLogger("aigdetect")
+        level = log.level
+        log.addHandler(handler)
+        log.setLevel(min(logging.INFO, level or logging.INFO))
+
+        def listener(text: str) -> None:
+            handler.handle(logging.LogRecord("aigdetect", logging.INFO, "", 0, text, None, None))
+
+        terminal.listeners.append(listener)
+        try:
+            yield
+        finally:
+            terminal.listeners.remove(listener)
+            log.removeHandler(handler)
+            log.setLevel(level)
+            handler.close()
+
+    @contextmanager
+    def sinks(self) -> Iterator[list[Sink]]:
+        """What takes in the rows besides the files that hold them."""
+        from aigdetect.scanning.writers import CsvWriter, JsonlWriter, RecordWriter
+
+        writers: list[RecordWriter] = []
+        if self.csv is not None and not _holds_rows(self.csv):
+            writers.append(CsvWriter(self.csv))
+        others = dict.fromkeys([self.jsonl, STDIO if self.json else None])
+        writers += [JsonlWriter(target) for target in others if target and not _holds_rows(target)]
+        with ExitStack() as stack:
+            sinks: list[Sink] = [stack.enter_context(sink) for sink in self._for_people()]
+            yield sinks + [stack.enter_context(writer) for writer in writers]
+
+    def _for_people(self) -> list[AbstractContextManager[Sink]]:
+        from aigdetect.cli.rows import Highlights, Lines
+
+        if STDIO in self.named:
+            return []
+        if sys.stdout.isatty():
+            return [Highlights(terminal.results())]
+        return [] if self.named or self.page else [Lines()]
+
+
+def hand_out(record: Record, sinks: list[Sink], *, files: bool) -> None:
+    """Give a row to every sink; the rest goes on when the reader of standard output has gone.
+
+    Args:
+        record: the row.
+        sinks: those that are left; one whose reader has gone is taken out.
+        files: whether the row is also in a file.
+
+    Raises:
+        BrokenPipeError: if nothing takes in rows any more.
+    """
+    if record.error:
+        name_error(record.path, record.error)
+    for sink in tuple(sinks):
+        try:
+            sink.write(record)
+        except BrokenPipeError:
+            sinks.remove(sink)
+            if not sinks and not files:
+                raise
+            drop_output()
+
+
+def name_error(path: str, reason: str) -> None:
+    """Say why a file has no score."""
+    terminal.error(ImageError(f"{path}: {reason}"))
+
+
+def _holds_rows(target: str) -> bool:
+    """Whether a target is, or will be, a regular file, and not a pipe, a device or standard output."""
+    if target == STDIO:
+        return False
+    try:
+        return stat.S_ISREG(Path(target).stat().st_mode)
+    except OSError:
+        return True
+
+
+def _real(target: str) -> str:
+    return target if target == STDIO else os.path.realpath(target)

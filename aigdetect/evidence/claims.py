@@ -1,0 +1,95 @@
+"""What the facts of each kind of metadata claim, as findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aigdetect.evidence.c2pa import Credentials
+from aigdetect.evidence.exif import ExifFacts
+from aigdetect.evidence.findings import MAX_TEXT, Finding, Kind, Says, Strength, clip
+from aigdetect.evidence.generators.generation import Generation
+from aigdetect.evidence.iptc import IptcFacts
+from aigdetect.evidence.manifests import Manifest, Role
+from aigdetect.evidence.text import Text
+from aigdetect.evidence.tools import credit_says, tool_says
+from aigdetect.evidence.vocabulary import source_type
+from aigdetect.evidence.xmp import XmpFacts
+
+_WITHOUT_MANIFESTS = {"unreadable": "cannot be read", "not checked": "present, not checked"}
+
+
+def exif_claims(facts: ExifFacts) -> Iterator[Finding]:
+    """The camera, unless what stands in its place is a program; and the software."""
+    if facts.camera:
+        says = max(tool_says(facts.make), tool_says(facts.model), key=lambda each: each is not Says.NOTHING)
+        claim = clip(facts.camera)
+        yield Finding(Kind.CAMERA, "EXIF", claim, Says.CAPTURED if says is Says.NOTHING else says)
+    if facts.software:
+        yield Finding(Kind.SOFTWARE, "EXIF", facts.software, tool_says(facts.software))
+
+
+def text_claims(texts: Iterable[Text]) -> Iterator[Finding]:
+    """The software that a text of a PNG names."""
+    for text in texts:
+        if text.key == "Software" and clip(text.value):
+            yield Finding(Kind.SOFTWARE, text.where, clip(text.value), tool_says(text.value[:MAX_TEXT]))
+            return
+
+
+def xmp_claims(facts: XmpFacts) -> Iterator[Finding]:
+    """Source type, use of generative AI, credit, and programs."""
+    where = "XMP"
+    if facts.source_type:
+        name, says = source_type(facts.source_type)
+        yield Finding(Kind.SOURCE_TYPE, where, name, says)
+    if facts.ai_prompt:
+        yield Finding(Kind.LABEL, where, clip(f"AI prompt: {facts.ai_prompt}"), Says.GENERATED)
+    if facts.ai_system:
+        yield Finding(Kind.LABEL, where, clip(f"AI system used: {facts.ai_system}"), Says.EDITED)
+    if facts.credit:
+        yield Finding(Kind.CREDIT, where, facts.credit, credit_says(facts.credit))
+    for program in dict.fromkeys(each for each in (facts.creator_tool, facts.software) if each):
+        yield Finding(Kind.SOFTWARE, where, program, tool_says(program))
+    for program in facts.history:
+        if tool_says(program) is not Says.NOTHING:
+            yield Finding(Kind.SOFTWARE, f"{where} history", program, Says.EDITED)
+    if facts.remote_manifest.startswith(("http://", "https://")):
+        claim = clip(f"kept at {facts.remote_manifest}, not fetched")
+        yield Finding(Kind.CREDENTIAL, where, claim)
+
+
+def iptc_claims(facts: IptcFacts) -> Iterator[Finding]:
+    """Credit and program."""
+    if facts.credit:
+        yield Finding(Kind.CREDIT, "IPTC", facts.credit, credit_says(facts.credit))
+    if facts.program:
+        yield Finding(Kind.SOFTWARE, "IPTC", facts.program, tool_says(facts.program))
+
+
+def credential_claims(found: Credentials) -> Iterator[Finding]:
+    """What the manifest of the file claims, and those of its ingredients that say how it came to be."""
+    if not found.manifests:
+        claim = clip("; ".join((_WITHOUT_MANIFESTS.get(found.state, "says nothing"), *found.reasons)))
+        yield Finding(Kind.CREDENTIAL, "C2PA", claim, strength=found.strength)
+    for manifest in found.manifests:
+        if manifest.role is Role.FILE or manifest.says is not Says.NOTHING:
+            where = "C2PA" if manifest.role is Role.FILE else f"C2PA {manifest.role.value}"
+            claim = _credential(manifest)
+            if manifest.strength is Strength.BROKEN:
+                claim = clip(", ".join((claim, *found.failures)))
+            yield Finding(Kind.CREDENTIAL, where, claim, manifest.says, manifest.strength)
+
+
+def _credential(manifest: Manifest) -> str:
+    types = [action.source_type for action in manifest.actions if action.source_type]
+    telling = [*types, *manifest.source_types]
+    names = dict.fromkeys(source_type(value)[0] for value in telling)
+    parts = [manifest.tool, *names, f"signed by {manifest.issuer or 'nobody named'}"]
+    return clip(", ".join(part for part in parts if part))
+
+
+def generation_claims(found: Generation) -> Finding:
+    """The tool. Without a word of how it was used, the image may only have passed through it."""
+    used = found.as_dict().keys() - {"tool", "where"}
+    says = Says.GENERATED if used else Says.NOTHING
+    return Finding(Kind.GENERATION, found.where, clip(found.summary()), says, Strength.TEXT)

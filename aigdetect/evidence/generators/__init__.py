@@ -1,0 +1,1 @@
+"""Generation parameters: what programs that generate images write down about how they did it."""

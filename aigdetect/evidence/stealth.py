@@ -1,0 +1,129 @@
+"""Generation parameters hidden in the lowest bits of the pixels, which survive when metadata is stripped.
+
+The bits run down the columns from the left: 15 letters that name the coding, the length of what follows,
+as 32 bits, the highest first, and the text itself, as it is or compressed by gzip. NovelAI and extensions of
+Stable Diffusion web UIs write it (https://github.com/NovelAI/novelai-image-metadata).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aigdetect.evidence.generators.packed import json_object
+from aigdetect.evidence.png import SIGNATURE, chunks, inflate
+from aigdetect.evidence.text import Text
+
+_MAX_PIXELS = 40_000_000
+_MAX_TEXT = 1 << 20
+_GZIP = 31
+_NAMES = {b"stealth_pnginfo": 1, b"stealth_pngcomp": 1, b"stealth_rgbinfo": 3, b"stealth_rgbcomp": 3}
+_FIRST_LETTER = (0, 1, 1, 1, 0, 0, 1, 1)
+_WHERE = {1: "alpha channel", 3: "lowest bits of the colours"}
+
+
+def read_stealth(data: bytes) -> tuple[Text, ...]:
+    """Read the texts hidden in the pixels of a PNG, or of a lossless WebP with alpha.
+
+    The pixels are only decoded if the first of them begin as they must; those of a WebP have to be.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        the texts by the names that they would have in a PNG; empty if there are none; never raises.
+    """
+    try:
+        if data.startswith(SIGNATURE):
+            channels = _png_channels(data)
+            return next((texts for each in channels if (texts := _texts(data, each))), ())
+        return _texts(data, 1) if _is_lossless_with_alpha(data) else ()
+    except Exception:  # noqa: BLE001 - the pixels may be damaged in any way
+        return ()
+
+
+def _png_channels(data: bytes) -> Iterator[int]:
+    """The codings, by bits per pixel, that the first rows of a PNG allow."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    bytes_per_pixel = {(8, 2): 3, (8, 6): 4}.get((depth, colour), 0)
+    if not bytes_per_pixel or interlaced or not 0 < width * height <= _MAX_PIXELS:
+        return
+    length = 1 + width * bytes_per_pixel
+    rows = inflate(_pixel_data(data, 4096 + 8 * length), 8 * length)
+    column = _first_column([rows[i * length : i * length + 5] for i in range(min(height, 8))])
+    for channels in (1, 3):
+        bits = [bit for pixel in column for bit in (pixel[3:4] if channels == 1 else pixel[:3])]
+        if (channels == 3 or bytes_per_pixel == 4) and tuple(bit & 1 for bit in bits[:8]) == _FIRST_LETTER[
+            : len(bits)
+        ]:
+            yield channels
+
+
+def _pixel_data(data: bytes, most: int) -> bytes:
+    """The compressed pixels of a PNG, up to a length."""
+    parts: list[bytes] = []
+    for kind, begin, end in chunks(data):
+        if kind == b"IDAT" and most > 0:
+            parts.append(data[begin : min(end, begin + most)])
+            most -= len(parts[-1])
+    return b"".join(parts)
+
+
+def _first_column(rows: list[bytes]) -> list[bytes]:
+    """The first pixel of each row. Nothing is to its left, so that filters only know the pixel above."""
+    above = bytes(4)
+    column = []
+    for row in rows:
+        if len(row) < 2:
+            break
+        factor = {2: 2, 3: 1, 4: 2}.get(row[0], 0)  # Up and Paeth add the pixel above, Average half of it
+        above = bytes((value + up * factor // 2) & 0xFF for value, up in zip(row[1:], above, strict=False))
+        column.append(above)
+    return column
+
+
+def _is_lossless_with_alpha(data: bytes) -> bool:
+    """Whether this is a WebP of one lossless picture that says that it uses its alpha channel."""
+    if not data.startswith(b"RIFF") or data[8:12] != b"WEBP":
+        return False
+    at = data.find(b"VP8L", 12, 4 << 10)
+    if at < 0 or data[at + 8 : at + 9] != b"\x2f" or b"ANMF" in data[12 : 4 << 10]:
+        return False
+    (bits,) = struct.unpack_from("<I", data, at + 9)
+    pixels = (1 + (bits & 0x3FFF)) * (1 + (bits >> 14 & 0x3FFF))
+    return bool(bits >> 28 & 1) and pixels <= _MAX_PIXELS
+
+
+def _texts(data: bytes, channels: int) -> tuple[Text, ...]:
+    """The texts in one coding."""
+    from PIL import Image
+
+    with Image.open(BytesIO(data)) as image:
+        if image.width * image.height > _MAX_PIXELS:
+            return ()
+        pixels = np.asarray(image.convert("RGBA"))
+    text = _hidden(pixels[..., 3:] if channels == 1 else pixels[..., :3])
+    # NovelAI hides all its PNG texts as one object, others hide the text of a web UI
+    values = json_object(text) or ({"parameters": text} if text else {})
+    where = _WHERE[channels]
+    return tuple(Text(key, value, where) for key, value in values.items() if isinstance(value, str))
+
+
+def _hidden(channels: NDArray[np.uint8]) -> str:
+    """The text in the lowest bits of channels ``(H, W, C)``, empty if there is none."""
+    header = np.packbits(channels.transpose(1, 0, 2).reshape(-1)[: 19 * 8] & 1).tobytes()
+    name = header[:15]
+    if _NAMES.get(name) != channels.shape[2]:
+        return ""
+    (length,) = struct.unpack(">I", header[15:])
+    if length > 8 * _MAX_TEXT:
+        return ""
+    body = channels.transpose(1, 0, 2).reshape(-1)[19 * 8 : 19 * 8 + length] & 1
+    text = np.packbits(body).tobytes()
+    if name.endswith(b"comp"):
+        text = inflate(text, _MAX_TEXT, bits=_GZIP)
+    return text.decode("utf-8", "replace")

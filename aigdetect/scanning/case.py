@@ -1,0 +1,198 @@
+"""A case folder: all that a scan gives, with digests of every input and every output in its manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aigdetect.errors import UsageError
+from aigdetect.files import writing, writing_atomically
+from aigdetect.model.card import file_sha256
+from aigdetect.scanning.ledger import JOURNAL, Targets
+
+MANIFEST_VERSION = 1
+"""Written into each manifest."""
+
+
+@dataclass(frozen=True)
+class CaseFolder:
+    """Where the files of a case lie.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def jsonl(self) -> Path:
+        """The rows, exactly."""
+        return self.path / "results.jsonl"
+
+    @property
+    def csv(self) -> Path:
+        """The rows for people."""
+        return self.path / "results.csv"
+
+    @property
+    def page(self) -> Path:
+        """The rows with pictures."""
+        return self.path / "report.html"
+
+    @property
+    def heatmaps(self) -> Path:
+        """Folder of heat maps."""
+        return self.path / "heatmaps"
+
+    @property
+    def log(self) -> Path:
+        """What was said while it ran."""
+        return self.path / "run.log"
+
+    @property
+    def manifest(self) -> Path:
+        """What was done with what, and the digests of all of it."""
+        return self.path / "manifest.json"
+
+    @property
+    def targets(self) -> Targets:
+        """Files of rows and their journal."""
+        return Targets(self.jsonl, self.csv, self.path / f"results{JOURNAL}")
+
+    def check(self, *, resume: bool, force: bool) -> None:
+        """Refuse a folder that holds something that is not to be overwritten.
+
+        Raises:
+            UsageError: with what to do.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path}: is no folder; name another --case")
+        if not (resume or force) and self.path.is_dir() and set(self.path.iterdir()) - {self.log}:
+            raise UsageError(f"{self.path}: is not empty; --resume goes on, or name another --case")
+
+
+def refuse_inside(folder: Path, evidence: str) -> None:
+    """Refuse to write into what is scanned.
+
+    Args:
+        folder: where files are to be written.
+        evidence: a file or folder that is scanned.
+
+    Raises:
+        UsageError: if the folder is, or lies in, the one scanned, or is that of the file scanned.
+    """
+    if lies_in(folder, evidence):
+        raise UsageError(f"{folder}: lies among the images of {evidence}; name a folder elsewhere")
+
+
+def lies_in(folder: Path, evidence: str) -> bool:
+    """Whether a folder is, or lies in, a folder that is scanned, or is that of a file that is scanned."""
+    inner, outer = Path(os.path.realpath(folder)), Path(os.path.realpath(evidence))
+    return inner.is_relative_to(outer) if outer.is_dir() else inner == outer.parent
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says, without the files.
+
+    Attributes:
+        settings: what the rows depend on.
+        backbone: name of the backbone.
+        backbone_trained_on: digest of the weights that the model was trained on.
+        sessions: when the program ran, and how it was called.
+        counts: of rows, by verdict and ``error``, and of other files passed over.
+    """
+
+    settings: Mapping[str, Any]
+    backbone: str
+    backbone_trained_on: str
+    sessions: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, int]
+
+
+def write_manifest(case: CaseFolder, manifest: Manifest) -> str:
+    """Write the manifest, whole or not at all, and return its SHA-256.
+
+    Inputs are those of the case's rows; outputs are all other files in the folder.
+
+    Raises:
+        UsageError: if it cannot be written, or an output cannot be read.
+    """
+    with writing_atomically(case.manifest) as file, writing(case.manifest):
+        _write(file, [*_head(manifest).items(), ("inputs", _inputs(case)), ("outputs", _outputs(case))])
+    return file_sha256(case.manifest)
+
+
+def _head(manifest: Manifest) -> dict[str, Any]:
+    settings = manifest.settings
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "program": settings["program"],
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": _libraries(),
+        "model": {
+            "name": settings["model"],
+            "card_sha256": settings["card_sha256"],
+            "adapter_sha256": settings["adapter_sha256"],
+            "backbone": manifest.backbone,
+            "backbone_digest": settings["weights_digest"],
+            "backbone_digest_trained_on": manifest.backbone_trained_on,
+        },
+        "settings": dict(settings),
+        "started": manifest.sessions[0]["started"],
+        "ended": manifest.sessions[-1]["ended"],
+        "sessions": list(manifest.sessions),
+        "counts": dict(manifest.counts),
+    }
+
+
+def _libraries() -> dict[str, str]:
+    """Versions of the distributions out of which this process has loaded something."""
+    loaded = {name.partition(".")[0] for name in tuple(sys.modules)}
+    names = {
+        distribution
+        for package, distributions in metadata.packages_distributions().items()
+        if package in loaded
+        for distribution in distributions
+    }
+    return {name: metadata.version(name) for name in sorted(names, key=str.lower)}
+
+
+def _inputs(case: CaseFolder) -> Iterator[dict[str, Any]]:
+    with case.jsonl.open("rb") as lines:
+        for line in lines:
+            row = json.loads(line)
+            yield {"path": row["path"], "sha256": row["sha256"]}
+
+
+def _outputs(case: CaseFolder) -> Iterator[dict[str, Any]]:
+    for path in sorted(case.path.rglob("*")):
+        # hidden: the manifest itself in the making
+        if path.is_file() and path != case.manifest and not path.name.startswith("."):
+            name = path.relative_to(case.path).as_posix()
+            yield {"path": name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def _write(file: BinaryIO, members: Iterable[tuple[str, Any]]) -> None:
+    """A JSON object, its iterators as lists with one item a line, one item in memory at a time."""
+    comma = "{\n"
+    for name, value in members:
+        file.write(f"{comma}{json.dumps(name)}: ".encode())
+        if isinstance(value, Iterator):
+            between = "[\n"
+            for item in value:
+                file.write(f"{between}  {json.dumps(item)}".encode())
+                between = ",\n"
+            file.write(b"[]" if between == "[\n" else b"\n]")
+        else:
+            file.write(json.dumps(value, indent=1).encode())
+        comma = ",\n"
+    file.write(b"\n}\n")

@@ -1,0 +1,236 @@
+"""The files of a scan and their journal as one: a row is in all of them or in none, and in none twice."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aigdetect.errors import UsageError
+from aigdetect.files import fingerprint
+from aigdetect.images.find import Found
+from aigdetect.scanning.journal import Journal, Line
+from aigdetect.scanning.page.row import PageRow
+from aigdetect.scanning.pictures import Pictures
+from aigdetect.scanning.record import Record
+from aigdetect.scanning.settings import Settings, difference
+from aigdetect.scanning.writers import CsvWriter, JsonlWriter, RecordWriter
+
+JOURNAL = ".journal"
+"""What the name of a journal beside a file of rows ends with."""
+
+KINDS: Mapping[str, type[RecordWriter]] = {"jsonl": JsonlWriter, "csv": CsvWriter}
+"""Forms of files of rows; the journal lies beside the first one that there is."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The files of a scan.
+
+    Attributes:
+        jsonl: file of JSON Lines, if there is to be one.
+        csv: file of CSV, likewise.
+        journal: the journal; None for one that is gone after the scan, which then cannot be resumed.
+    """
+
+    jsonl: Path | None = None
+    csv: Path | None = None
+    journal: Path | None = None
+
+    def files(self) -> dict[str, Path]:
+        """The files of rows by form, in the journal's order."""
+        return {kind: path for kind in KINDS if (path := getattr(self, kind)) is not None}
+
+
+def journal_beside(path: Path | None) -> Path | None:
+    """The journal of a file of rows."""
+    return path and path.with_name(path.name + JOURNAL)
+
+
+class Ledger:
+    """Rows on disk, each exactly once; use :meth:`fresh`, then :meth:`open` around :meth:`write`.
+
+    Attributes:
+        lost: rows that an earlier scan wrote and a power failure took; they are made again.
+
+    Args:
+        targets: the files.
+        resume: go on with what an earlier scan left.
+        force: overwrite existing files.
+
+    Raises:
+        UsageError: if there is nothing that can be resumed although there are files, or the journal cannot
+            be read.
+    """
+
+    def __init__(self, targets: Targets, *, resume: bool = False, force: bool = False) -> None:
+        self._targets = targets
+        self._force = force
+        self._waiting: deque[tuple[str, int, str]] = deque()
+        self._writers: list[RecordWriter] = []
+        self._ends: tuple[int | None, ...] = (None,) * len(KINDS)
+        self.lost = 0
+        self._journal = self._resumed() if resume else None
+        if self._journal is not None:
+            # before anyone asks which files have a row
+            self._ends, self.lost = self._last_common(self._journal)
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """How many rows of an earlier scan say what: verdicts, and ``error``."""
+        return {} if self._journal is None else self._journal.outcomes()
+
+    def fresh(self, numbered: Iterable[tuple[int, Found]]) -> Iterator[Found]:
+        """Those files that have no row yet.
+
+        Args:
+            numbered: files with their places among all that are met.
+        """
+        for place, item in numbered:
+            mark = fingerprint(item.path)
+            if self._journal is None or not self._journal.holds(mark):
+                self._waiting.append((item.path, place, mark))
+                yield item
+
+    @contextmanager
+    def open(self, settings: Settings, *, pictures: bool = False) -> Generator[None, None, None]:
+        """Create the files, or go on behind their last common row.
+
+        Args:
+            settings: what the rows depend on.
+            pictures: whether pictures are kept with the rows.
+
+        Raises:
+            UsageError: if they cannot be written, or hold rows made with other settings.
+        """
+        with ExitStack() as stack:
+            resumed = self._journal is not None
+            if self._journal is None:
+                self._journal = stack.enter_context(self._begun(settings, pictures))
+            else:
+                stack.enter_context(self._journal)
+                self._require(self._journal, settings, pictures)
+            for (kind, path), end in zip(self._targets.files().items(), self._ends, strict=False):
+                writer = KINDS[kind](str(path), force=self._force or resumed, keep=end)
+                self._writers.append(stack.enter_context(writer))
+            yield
+
+    def write(self, record: Record, pictures: Pictures | None = None) -> None:
+        """Append the row of the next file that :meth:`fresh` gave.
+
+        Args:
+            record: the row.
+            pictures: kept with the row for a page; None keeps nothing for a page.
+
+        Raises:
+            UsageError: if it cannot be written; then it is in none of the files.
+        """
+        path, place, mark = self._waiting.popleft()
+        if record.path != path:
+            raise RuntimeError(f"the row of {record.path!r} came in the place of that of {path!r}")
+        journal = self._opened()
+        before = [writer.end for writer in self._writers]
+        try:
+            for writer in self._writers:
+                writer.write(record)
+            ends = [writer.end for writer in self._writers]
+            journal.add(record, fingerprint=mark, place=place, ends=ends, pictures=pictures)
+        except BaseException:
+            # an interrupt may have come after the journal took the row in
+            if not journal.holds(mark):
+                for writer, end in zip(self._writers, before, strict=True):
+                    writer.cut_back(end)
+            raise
+
+    def find(self, sha256: str, /) -> Record | None:
+        """See :class:`aigdetect.scanning.scoring.Known`."""
+        return self._opened().find(sha256)
+
+    def note(self, name: str, value: Any) -> None:
+        """Write down a fact about the whole scan."""
+        self._opened().note(name, value)
+
+    def fact(self, name: str) -> Any:
+        """A fact about the whole scan; None if there is none."""
+        return self._opened().fact(name)
+
+    def page_rows(self) -> Iterator[PageRow]:
+        """All rows with the pictures kept for them, in order."""
+        return self._opened().page_rows()
+
+    # -- opening -------------------------------------------------------------------------------------------
+
+    def _resumed(self) -> Journal | None:
+        """The journal of the earlier scan; None if that left nothing at all."""
+        path = self._targets.journal
+        if path is not None and path.exists():
+            journal = Journal(path)
+            if journal.fact("files") != self._names():
+                files = ", ".join(journal.fact("files").values()) or "a page alone"
+                raise UsageError(f"{journal.path}: was kept for {files}; resume with the same files")
+            return journal
+        for file in self._targets.files().values():
+            if file.exists():
+                beside = f"no journal {path} beside it" if path else "it lies among the images"
+                raise UsageError(f"{file}: cannot be resumed ({beside}); --force begins anew")
+        return None
+
+    def _begun(self, settings: Settings, pictures: bool) -> Journal:
+        for path in self._targets.files().values():
+            if path.exists() and not self._force:
+                raise UsageError(f"{path}: exists; use --force or another name")
+        facts = {"settings": settings.as_dict(), "files": self._names(), "pictures": pictures}
+        return Journal.begin(self._targets.journal, facts)
+
+    def _require(self, journal: Journal, settings: Settings, pictures: bool) -> None:
+        if unlike := difference(journal.fact("settings") or {}, settings.as_dict()):
+            raise UsageError(
+                f"{journal.path}: rows were made with {unlike}; "
+                "resume with the same options, or begin anew with --force"
+            )
+        if journal.fact("pictures") != pictures:
+            raise UsageError(
+                f"{journal.path}: rows were made {'without' if pictures else 'with'} a page; "
+                "resume with the same options"
+            )
+        journal.note("finished", False)
+
+    def _names(self) -> dict[str, str]:
+        """The files as the journal names them: from its own folder, so that all can move together."""
+        folder = (self._targets.journal or Path()).parent
+        return {kind: os.path.relpath(path, folder) for kind, path in self._targets.files().items()}
+
+    def _last_common(self, journal: Journal) -> tuple[tuple[int | None, ...], int]:
+        """Where the files are to be cut, and how many rows of the journal are lost.
+
+        A power failure can take the last rows of a file with it, though the journal has them.
+        """
+        paths = tuple(self._targets.files().values())
+        sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
+        first: Line | None = None
+        for line in journal.lines(backwards=True):
+            if all(end <= size for end, size in zip(line.ends, sizes, strict=True)):
+                for path, end in zip(paths, line.ends, strict=True):
+                    if not _is_line_end(path, end):
+                        raise UsageError(f"{path}: was changed since; --force begins anew")
+                return line.ends, journal.forget_after(line.number)
+            first = line
+        if first is None:
+            return (None,) * len(paths), 0
+        gone = next(path for path, end, size in zip(paths, first.ends, sizes, strict=True) if end > size)
+        raise UsageError(f"{gone}: has lost its rows, which {journal.path} knows; --force begins anew")
+
+    def _opened(self) -> Journal:
+        if self._journal is None:
+            raise RuntimeError("the ledger is not open: use it in a with statement")
+        return self._journal
+
+
+def _is_line_end(path: Path, end: int) -> bool:
+    with path.open("rb") as file:
+        file.seek(end - 1)
+        return file.read(1) == b"\n"

@@ -1,0 +1,140 @@
+"""From a file to what a model sees of it: all that touches hostile bytes, and nothing that needs torch."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aigdetect.errors import ImageError
+from aigdetect.evidence.provenance import read_provenance
+from aigdetect.images.decode import decode, require_scorable
+from aigdetect.images.find import Found
+from aigdetect.images.opening import MAX_PIXELS
+from aigdetect.images.read import MAX_BYTES, read_bytes, why_failed
+from aigdetect.images.views import Pixels
+from aigdetect.scanning.record import Record
+from aigdetect.scanning.stability import MILD
+
+if TYPE_CHECKING:
+    from aigdetect.scanning.pictures import Pictures
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is known of a file before it is scored.
+
+    Attributes:
+        record: the row without its score.
+        view: what the model sees, uint8; None if the file cannot be scored.
+        variants: the same after each of :data:`aigdetect.scanning.stability.MILD`, if asked for.
+        pictures: for a page of results, if asked for.
+        trace: traceback of an unforeseen error, for those who look for its cause.
+    """
+
+    record: Record
+    view: Pixels | None = None
+    variants: tuple[Pixels, ...] = ()
+    pictures: Pictures | None = None
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Reads and decodes files, one call for each; never raises.
+
+    It can be sent to another process if ``take_view`` can.
+
+    Attributes:
+        take_view: pixels ``(H, W, 3)`` uint8 to what the model sees of them; may be called in several threads
+            at once.
+        max_pixels: images of more pixels are not decoded.
+        max_bytes: files of more bytes are not read.
+        stability: also prepare the image after mild changes.
+        pictures: also draw pictures for a page of results.
+        decode: False reads digest and metadata only.
+    """
+
+    take_view: Callable[[Pixels], Pixels]
+    max_pixels: int = MAX_PIXELS
+    max_bytes: int = MAX_BYTES
+    stability: bool = False
+    pictures: bool = False
+    decode: bool = True
+
+    def __call__(self, item: Found) -> Prepared:
+        """Read and decode one file."""
+        record = Record(item.path)
+        if item.kind == "error":
+            return Prepared(record.failed(item.reason))
+        try:
+            data = read_bytes(item.path, self.max_bytes)
+            record = replace(
+                record, sha256=hashlib.sha256(data).hexdigest(), provenance=read_provenance(data)
+            )
+            if not self.decode:
+                return Prepared(record)
+            image = decode(data, max_pixels=self.max_pixels)
+            record = replace(
+                record, format=image.format, width=image.width, height=image.height, notes=image.notes
+            )
+            require_scorable(image)
+            variants, remarks = self._variants(image.pixels)
+            return Prepared(
+                replace(record, notes=(*record.notes, *remarks)),
+                self._view(image.pixels),
+                variants,
+                self._drawn(image.pixels),
+            )
+        except ImageError as error:
+            return Prepared(_with_facts(record, error).failed(why_failed(error)))
+        except BaseException as error:  # noqa: BLE001 - a panic in a decoder written in Rust is no Exception
+            return Prepared(record.failed(why_failed(error)), trace=traceback.format_exc())
+
+    def without_pixels(self) -> Preparation:
+        """The same for digest and metadata only."""
+        return replace(self, decode=False)
+
+    def pixels(self, path: str, sha256: str) -> Pixels | None:
+        """All pixels of a file that was prepared before; None if it has changed or cannot be decoded now."""
+        try:
+            data = read_bytes(path, self.max_bytes)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                return None
+            return decode(data, max_pixels=self.max_pixels).pixels
+        except (ImageError, OSError, MemoryError):
+            return None
+
+    def _view(self, pixels: Pixels) -> Pixels:
+        # a copy: a slice would keep all the pixels of its image in memory
+        return np.array(self.take_view(pixels))
+
+    def _drawn(self, pixels: Pixels) -> Pictures | None:
+        if not self.pictures:
+            return None
+        from aigdetect.scanning.pictures import draw  # spectra take a while to import
+
+        return draw(pixels)
+
+    def _variants(self, pixels: Pixels) -> tuple[tuple[Pixels, ...], tuple[str, ...]]:
+        """What the model sees after each mild change, and what to note if it cannot be had."""
+        if not self.stability:
+            return (), ()
+        try:
+            return tuple(self._view(change.apply(pixels)) for change in MILD), ()
+        except MemoryError:  # an image that only just fits is scored all the same
+            return (), ("stability not measured: out of memory",)
+
+
+def _with_facts(record: Record, error: ImageError) -> Record:
+    """What the header told before decoding failed."""
+    return replace(
+        record,
+        format=record.format or error.format or None,
+        width=error.width if record.width is None else record.width,
+        height=error.height if record.height is None else record.height,
+    )

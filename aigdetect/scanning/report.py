@@ -1,0 +1,101 @@
+"""What a scan writes once all rows are there: the page, and the manifest of a case."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aigdetect.scanning.case import CaseFolder, Manifest, write_manifest
+from aigdetect.scanning.ledger import Ledger
+from aigdetect.scanning.page import PageHeader, write_page
+from aigdetect.scanning.pipeline import Tally
+from aigdetect.scanning.settings import Settings
+
+if TYPE_CHECKING:  # it imports torch
+    from aigdetect.model.detector import Detector
+
+
+class Report:
+    """Knows when a scan began and how it was called, also after it was resumed.
+
+    Args:
+        ledger: an open one, which remembers earlier sessions.
+        detector: the model.
+        settings: what the rows depend on.
+        page: the page to write, if any.
+        case: the case folder, if there is one.
+        command: the command line, as a list of its words.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        detector: Detector,
+        settings: Settings,
+        *,
+        page: Path | None,
+        case: CaseFolder | None,
+        command: Sequence[str],
+    ) -> None:
+        self._ledger = ledger
+        self._detector = detector
+        self._settings = settings
+        self._page = page
+        self._case = case
+        self._command = command
+        self._sessions = [*(ledger.fact("sessions") or []), {"started": _now(), "command": list(command)}]
+        ledger.note("sessions", self._sessions)
+
+    def write(self, tally: Tally) -> None:
+        """Write the page, and into the journal that all rows are there.
+
+        Raises:
+            UsageError: if it cannot be written.
+        """
+        self._sessions[-1]["ended"] = _now()
+        self._ledger.note("sessions", self._sessions)
+        if self._page:
+            header = PageHeader.of_card(
+                self._detector.card,
+                self._detector.thresholds,
+                fpr=self._settings.fpr,
+                precision=self._settings.precision,
+                command=shlex.join(self._command),
+                started=datetime.fromisoformat(str(self._sessions[0]["started"])),
+                finished=datetime.fromisoformat(str(self._sessions[-1]["ended"])),
+                passed_over=tally.others,
+            )
+            write_page(self._page, self._ledger.page_rows(), header)
+        self._ledger.note("met", tally.met)
+        self._ledger.note("finished", True)
+
+    def write_manifest(self, tally: Tally) -> str:
+        """Write the manifest of the case, after everything else in its folder; its SHA-256.
+
+        Raises:
+            UsageError: if it cannot be written.
+        """
+        if self._case is None:
+            raise RuntimeError("there is no case")
+        card = self._detector.card
+        manifest = Manifest(
+            settings=self._settings.as_dict(),
+            backbone=card.backbone,
+            backbone_trained_on=card.backbone_digest,
+            sessions=self._sessions,
+            counts={
+                "ai": tally.ai,
+                "uncertain": tally.uncertain,
+                "real": tally.real,
+                "error": tally.errors,
+                "passed_over": tally.others,
+            },
+        )
+        return write_manifest(self._case, manifest)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,154 @@
+"""From prepared files to records: each content is scored once, and an image may fail alone."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from aigdetect.errors import ImageError
+from aigdetect.images.read import why_failed
+from aigdetect.images.views import Pixels
+from aigdetect.scanning.preparation import Prepared
+from aigdetect.scanning.record import Record, Scored
+from aigdetect.scanning.stability import Stability
+
+SAME_CONTENT = "same content as an earlier file"
+"""The note of a record whose score is that of another file with the same bytes."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Card(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class Scorer(Protocol):
+    """What a scan needs of a detector (``aigdetect.Detector``)."""
+
+    @property
+    def card(self) -> _Card:
+        """What the model is."""
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic in use."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images per pass; may shrink."""
+
+    def view(self, pixels: Pixels, /) -> Pixels:
+        """What the model sees of an image; called from several threads at once."""
+
+    def score_views(self, views: Sequence[Pixels], /) -> Sequence[Scored]:
+        """One score per view, in order."""
+
+
+class Known(Protocol):
+    """Remembers records by content."""
+
+    def find(self, sha256: str, /) -> Record | None:
+        """The first scored record of a file with this digest, without its path; None if there is none."""
+
+
+def score_batch(batch: Sequence[Prepared], scorer: Scorer, known: Known | None) -> Iterator[Record]:
+    """Score a batch: one record per item, in order.
+
+    Args:
+        batch: what was prepared.
+        scorer: the detector.
+        known: records before this batch; files with the same content are not scored again. None scores all.
+    """
+    twins = _twins(batch, known) if known else {}
+    records = iter(
+        _score([item for at, item in enumerate(batch) if item.view is not None and at not in twins], scorer)
+    )
+    done: list[Record] = []
+    for at, item in enumerate(batch):
+        if at in twins:
+            twin = twins[at]
+            done.append(_like(item.record, done[twin] if isinstance(twin, int) else twin))
+        else:
+            done.append(item.record if item.view is None else next(records))
+    yield from done
+
+
+def _twins(batch: Sequence[Prepared], known: Known) -> dict[int, Record | int]:
+    """By place in the batch: an earlier record, or the place of an item, with the same content."""
+    twins: dict[int, Record | int] = {}
+    first: dict[str, int] = {}
+    for at, item in enumerate(batch):
+        digest = item.record.sha256
+        if item.view is None or digest is None:
+            continue
+        if digest in first:
+            twins[at] = first[digest]
+        elif (earlier := known.find(digest)) is not None:
+            twins[at] = earlier
+        else:
+            first[digest] = at
+    return twins
+
+
+def _like(record: Record, twin: Record) -> Record:
+    """A record with the score, or the failure to score, of one with the same content."""
+    return replace(
+        record,
+        status=twin.status,
+        verdict=twin.verdict,
+        score=twin.score,
+        logit=twin.logit,
+        log10_lr=twin.log10_lr,
+        notes=(*twin.notes, SAME_CONTENT),
+        error=twin.error,
+        model=twin.model,
+        precision=twin.precision,
+        stability=twin.stability,
+    )
+
+
+def _score(items: Sequence[Prepared], scorer: Scorer) -> Iterator[Record]:
+    outcomes = _outcomes([item.view for item in items if item.view is not None], scorer)
+    changed = iter(_outcomes([variant for item in items for variant in item.variants], scorer))
+    for item, outcome in zip(items, outcomes, strict=True):
+        record = _scored(item.record, outcome, scorer)
+        after = [next(changed) for _ in item.variants]
+        yield _steadied(record, after) if after else record
+
+
+def _outcomes(views: Sequence[Pixels], scorer: Scorer) -> Sequence[Scored | Exception]:
+    """One score per view; if they cannot be scored together each is tried alone, and may fail alone."""
+    if not views:
+        return []
+    try:
+        return [_finite(score) for score in scorer.score_views(views)]
+    except Exception as error:  # noqa: BLE001 - rows of other files must not be lost
+        _log.debug("scoring %d images", len(views), exc_info=True)
+        if len(views) == 1:
+            return [error]
+    return [outcome for view in views for outcome in _outcomes([view], scorer)]
+
+
+def _finite(score: Scored) -> Scored | Exception:
+    if all(map(math.isfinite, (score.logit, score.score, score.log10_lr))):
+        return score
+    return ImageError("the model gave no finite number")
+
+
+def _scored(record: Record, outcome: Scored | Exception, scorer: Scorer) -> Record:
+    if isinstance(outcome, Exception):
+        return record.failed(f"scoring failed: {why_failed(outcome)}")
+    return record.scored(outcome, model=scorer.card.name, precision=scorer.precision)
+
+
+def _steadied(record: Record, after: Sequence[Scored | Exception]) -> Record:
+    scores = [outcome for outcome in after if not isinstance(outcome, Exception)]
+    if len(scores) < len(after):
+        return replace(record, notes=(*record.notes, "stability not measured: scoring failed"))
+    return record.steadied(
+        Stability(tuple(score.logit for score in scores), tuple(score.verdict for score in scores))
+    )

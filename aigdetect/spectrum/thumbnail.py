@@ -1,0 +1,57 @@
+"""The spectrum of an image's residual as a small picture, for pages that show many of them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from aigdetect.errors import ImageError
+from aigdetect.images.views import Pixels
+from aigdetect.spectrum.analysis import average_tiles
+from aigdetect.spectrum.distance import decibels
+from aigdetect.spectrum.figures import IMAGE_LIMITS, coarse
+
+SIDE = 128
+"""Side of the picture in pixels, at most."""
+
+CAPTION = (
+    "What a 3x3 median takes away from the image's centre, as a spectrum with zero frequency in the middle. "
+    "Each point is the highest level around it, from 12 dB below the median (dark) to 30 dB above (bright). "
+    "Bright points away from the centre are periodic traces: of upsampling, but also of JPEG, of resizing or "
+    "of a pattern in the picture. aigdetect spectrum measures them."
+)
+"""What the picture shows and what not."""
+
+_COLOURS = 32  # more cannot be told apart at this size, and noise does not compress
+
+
+def spectrum_png(pixels: Pixels) -> bytes | None:
+    """The spectrum of an image's residual as a PNG of 128 pixels a side at most, about 8 KB.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
+
+    Returns:
+        the picture, or None if the image is too small for a spectrum or its residual is zero everywhere.
+    """
+    try:
+        power = average_tiles(pixels).power()
+    except ImageError:
+        return None
+    levels = coarse(decibels(power, float(np.median(power))), SIDE)
+    low, high = IMAGE_LIMITS
+    steps = np.clip((levels - low) / (high - low), 0, 1) * (_COLOURS - 1)
+    image = Image.fromarray(np.rint(steps).astype(np.uint8), mode="P")
+    image.putpalette(_palette())
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _palette() -> bytes:
+    from matplotlib import colormaps
+
+    colours = colormaps["inferno"](np.linspace(0, 1, _COLOURS), bytes=True)
+    return np.ascontiguousarray(colours[:, :3]).tobytes()

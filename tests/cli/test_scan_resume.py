@@ -1,0 +1,214 @@
+"""Scans that are cut short, shared or repeated: every row is there, once, and as it would have been."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).parents[2]
+PROGRAM = [sys.executable, str(Path(__file__).with_name("fake_aigdetect.py"))]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+IMAGES = 24
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Images of which two are broken and three have the same content."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(IMAGES):
+        Image.new("RGB", (40, 40), (min(index, 20) * 10, 0, 0)).save(folder / f"{index:02}.png")
+    (folder / "05.png").write_bytes(b"")
+    (folder / "11.png").write_bytes((folder / "10.png").read_bytes()[:60])
+    return folder
+
+
+def run(*args: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**ENVIRONMENT, **(env or {})},
+        **options,
+    )
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def csv_paths(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row["path"] for row in csv.DictReader(file)]
+
+
+def test_killed_again_and_again(images: Path, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    assert run("scan", images, "--jsonl", whole, "--workers", "0").returncode == 1
+    command = [
+        *PROGRAM,
+        "scan",
+        str(images),
+        "--jsonl",
+        str(cut),
+        "--csv",
+        str(tmp_path / "cut.csv"),
+        "--resume",
+    ]
+    rng = random.Random(0)
+    for _ in range(4):
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, env={**ENVIRONMENT, "FAKE_DELAY": "0.1"}
+        )
+        wait_for_growth(cut, process)
+        time.sleep(rng.uniform(0, 0.3))
+        process.kill()
+        process.wait()
+    assert run(*command[len(PROGRAM) :]).returncode == 1
+    assert cut.read_bytes() == whole.read_bytes()
+    assert csv_paths(tmp_path / "cut.csv") == [row["path"] for row in rows(whole)]
+    assert [row["notes"][-1:] for row in rows(cut)[-3:]] == [["same content as an earlier file"]] * 3
+    again = run(*command[len(PROGRAM) :])
+    assert again.returncode == 1  # of the rows that are there, too
+    assert f"{IMAGES} of these rows from before" in again.stderr
+    assert cut.read_bytes() == whole.read_bytes()
+
+
+def wait_for_growth(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until a row more is there, or the scan is over."""
+    size, end = path.stat().st_size if path.exists() else 0, time.monotonic() + 60
+    while process.poll() is None and (path.stat().st_size if path.exists() else 0) <= size:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_another_model_or_other_options_are_refused(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    run("scan", images, "--csv", out)
+    before = out.read_bytes()
+    done = run("scan", images, "--csv", out, "--resume", env={"FAKE_PRECISION": "bfloat16"})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"error: {out}.journal: rows were made with precision float32, not bfloat16; "
+        "resume with the same options, or begin anew with --force"
+    )
+    assert run("scan", images, "--csv", out, "--resume", "--stability").returncode == 2
+    assert out.read_bytes() == before
+
+
+def test_resume_needs_something_to_go_on_with(images: Path, tmp_path: Path) -> None:
+    done = run("scan", images, "--json", "--resume")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--resume: nothing to go on with" in done.stderr.replace("there is ", "")
+    assert run("scan", images, "--csv", tmp_path / "o.csv", "--resume", "--force").returncode == 2
+
+
+def test_no_journal_is_left_among_the_images(images: Path) -> None:
+    out = images / "out.csv"
+    assert run("scan", images, "--csv", out).returncode == 1
+    names = {path.name for path in images.iterdir()}
+    assert names - {f"{index:02}.png" for index in range(IMAGES)} == {"out.csv"}
+    done = run("scan", images, "--csv", out, "--resume")
+    assert done.returncode == 2
+    assert "lies among the images" in done.stderr
+
+
+def test_an_interrupt_ends_soon_and_leaves_no_process(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    process = subprocess.Popen(
+        [*PROGRAM, "scan", str(images), "--jsonl", str(out)],
+        stderr=subprocess.PIPE,
+        env={**ENVIRONMENT, "FAKE_DELAY": "0.3"},
+        start_new_session=True,
+    )
+    wait_for_growth(out, process)
+    begin = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - begin < 10  # two seconds on a machine that does nothing else
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    assert 0 < len(rows(out)) < IMAGES
+    end = time.monotonic() + 10
+    while left := members(process.pid):
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
+
+
+def members(session: int) -> list[str]:
+    """Living processes of a session, by the kernel's account."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            name, _, rest = (folder / "stat").read_text().rpartition(")")
+            state, _, _, of = rest.split()[:4]
+            if state != "Z" and int(of) == session:
+                found.append(name)
+    return found
+
+
+def test_parts_joined_are_the_whole(images: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / "1.jsonl", tmp_path / "2.jsonl"]
+    for index, part in enumerate(parts, start=1):
+        run("scan", images, "--jsonl", part, "--csv", part.with_suffix(".csv"), "--shard", f"{index}/2")
+    assert 0 < len(rows(parts[0])) < IMAGES
+    run("scan", images, "--jsonl", tmp_path / "whole.jsonl", "--csv", tmp_path / "whole.csv")
+    done = run("merge", *parts, "--jsonl", tmp_path / "all.jsonl", "--csv", tmp_path / "all.csv")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("2 parts: 22 scored, 2 could not be scored; written to ")
+    unlike = [
+        (one, other)
+        for one, other in zip(rows(tmp_path / "all.jsonl"), rows(tmp_path / "whole.jsonl"), strict=True)
+        if one != other
+    ]
+    # what has the same content is noted within a part only
+    assert all({**one, "notes": []} == {**other, "notes": []} for one, other in unlike)
+    assert csv_paths(tmp_path / "all.csv") == csv_paths(tmp_path / "whole.csv")
+    assert run("merge", parts[0], "--jsonl", tmp_path / "x.jsonl").returncode == 2
+    assert run("merge", *parts).returncode == 2
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_files_that_vanish_or_change_meanwhile(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    process = subprocess.Popen(
+        [*PROGRAM, "scan", str(images), "--jsonl", str(out), "--workers", "1", "--quiet"],
+        stderr=subprocess.DEVNULL,
+        env={**ENVIRONMENT, "FAKE_DELAY": "0.3"},
+    )
+    wait_for_growth(out, process)
+    (images / "22.png").unlink()
+    (images / "23.png").write_bytes(b"another content")
+    assert process.wait(timeout=60) == 1
+    found = rows(out)
+    assert len(found) == IMAGES
+    assert found[22]["error"] == "no such file or directory"
+    assert found[23]["error"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_ends_the_scan_with_one_line(images: Path) -> None:
+    done = run("scan", images, "--csv", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: /dev/full: cannot be written (No space left on device)"
+
+
+def test_stability_is_the_last_column(images: Path) -> None:
+    done = run("scan", images / "20.png", "--stability", "--csv", "-")
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert list(row)[-1] == "stability"
+    assert row["stability"].startswith("JPEG 90: ")

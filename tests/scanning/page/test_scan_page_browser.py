@@ -1,0 +1,173 @@
+"""The page in a browser: sorting, searching, and that nothing of a file's own ever runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scan_pages import page, row, with_pictures
+
+ATTACK = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+NAMES = ("b10.png", "b9.png", ATTACK, "ärger.jpg", "a.jpg")
+SCORES = (0.5, 0.95, 0.99, None, 0.1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by playwright."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("THE PAGE OF A SCAN IS NOT TESTED IN A BROWSER: playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("THE PAGE OF A SCAN IS NOT TESTED IN A BROWSER: there is no Chromium")
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """The page, opened; it must log nothing and ask for nothing."""
+    rows = [
+        with_pictures(row(name, score, sha256=f"digest{number}", notes=["of a", "kind"] if number else []))
+        for number, (name, score) in enumerate(zip(NAMES, SCORES, strict=True))
+    ]
+    page(tmp_path, rows)
+    opened = browser.new_page()
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: said.append(request.url))
+    address = (tmp_path / "page.html").as_uri()
+    opened.goto(address)
+    yield opened
+    assert [line for line in said if not line.startswith(("data:image/", address))] == []
+    assert opened.title().startswith("Scan of images")
+    opened.close()
+
+
+def names_of(tab: Any) -> list[str]:
+    """Files of the rows that can be seen, from the top."""
+    return tab.locator("tbody:visible .path").all_text_contents()  # type: ignore[no-any-return]
+
+
+def test_columns_sort_both_ways_and_what_is_missing_stays_last(tab: Any) -> None:
+    assert names_of(tab) == list(NAMES)
+    tab.get_by_role("button", name="Score").click()
+    assert names_of(tab) == [ATTACK, "b9.png", "b10.png", "a.jpg", "ärger.jpg"]
+    assert tab.get_by_role("columnheader", name="Score").get_attribute("aria-sort") == "descending"
+    tab.get_by_role("button", name="Score").click()
+    assert names_of(tab) == ["a.jpg", "b10.png", "b9.png", ATTACK, "ärger.jpg"]
+    tab.get_by_role("button", name="File").click()
+    assert names_of(tab) == [ATTACK, "a.jpg", "ärger.jpg", "b9.png", "b10.png"]
+    assert tab.locator("[aria-sort]").count() == 1
+    tab.get_by_role("button", name="Verdict").click()
+    assert names_of(tab) == ["b9.png", ATTACK, "b10.png", "a.jpg", "ärger.jpg"]
+    tab.get_by_role("button", name="No.").click()
+    assert names_of(tab) == list(NAMES)
+
+
+def test_searching_looks_at_names_and_at_what_is_in_the_details(tab: Any) -> None:
+    status = tab.get_by_role("status")
+    assert status.inner_text() == "All 5 rows are shown."
+    tab.get_by_label("Search").fill("B1")
+    assert names_of(tab) == ["b10.png"]
+    assert status.inner_text() == "1 of 5 rows are shown."
+    tab.get_by_label("Search").fill("digest3")
+    assert names_of(tab) == ["ärger.jpg"]
+    tab.get_by_label("Search").fill("SHA-256")  # a label, which is in every row
+    assert names_of(tab) == []
+    tab.get_by_label("Search").fill("")
+    tab.get_by_label("AI", exact=True).uncheck()
+    assert names_of(tab) == ["b10.png", "ärger.jpg", "a.jpg"]
+    tab.get_by_label("not scored").uncheck()
+    tab.get_by_role("button", name="Score").click()
+    assert names_of(tab) == ["b10.png", "a.jpg"]
+
+
+def test_it_works_from_the_keyboard(tab: Any) -> None:
+    tab.get_by_role("button", name="log10 LR").focus()
+    tab.keyboard.press("Enter")
+    assert names_of(tab)[0] == ATTACK
+    tab.get_by_text("Details of a.jpg").focus()
+    tab.keyboard.press("Enter")
+    assert tab.get_by_alt_text("heat map over the image").locator("visible=true").count() == 1
+
+
+def test_details_open_and_pictures_are_there(tab: Any) -> None:
+    tab.get_by_role("button", name="Open all details").click()
+    assert tab.locator("details[open]").count() == 5
+    tab.wait_for_function("Array.from(document.images).every((image) => image.naturalWidth > 0)")
+    tab.get_by_role("button", name="Close all details").click()
+    assert tab.locator("details[open]").count() == 0
+
+
+def test_without_script_all_can_be_read(browser: Any, tmp_path: Path) -> None:
+    page(tmp_path, [with_pictures(row(name, score)) for name, score in zip(NAMES, SCORES, strict=True)])
+    context = browser.new_context(java_script_enabled=False)
+    opened = context.new_page()
+    opened.goto((tmp_path / "page.html").as_uri())
+    assert names_of(opened) == list(NAMES)
+    assert not opened.get_by_label("Search").is_visible()
+    opened.get_by_text("Details of a.jpg").click()
+    assert opened.get_by_alt_text("spectrum of the residual").locator("visible=true").count() == 1
+    context.close()
+
+
+@pytest.mark.parametrize("width", [360, 800, 1400])
+def test_nothing_sticks_out_on_any_screen(browser: Any, tmp_path: Path, width: int) -> None:
+    page(tmp_path, [with_pictures(row("x" * 300, 0.5, notes=["y" * 300])), with_pictures(row("a.png"))])
+    opened = browser.new_page(viewport={"width": width, "height": 800})
+    opened.goto((tmp_path / "page.html").as_uri())
+    opened.get_by_role("button", name="Open all details").click()
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(browser: Any, tmp_path: Path, scheme: str) -> None:
+    """Contrast of 4.5 at least, as WCAG 2 asks for (success criterion 1.4.3)."""
+    rows = [with_pictures(row(f"folder/\x1b{score}", score, notes=["n"])) for score in (0.95, 0.5, 0.1, None)]
+    page(tmp_path, rows)
+    opened = browser.new_page(color_scheme=scheme)
+    opened.goto((tmp_path / "page.html").as_uri())
+    opened.get_by_role("button", name="Open all details").click()
+    ratios = opened.evaluate(CONTRAST)
+    assert len(ratios) > 100
+    assert [found for found in ratios if found["ratio"] < 4.5] == []
+    opened.close()
+
+
+CONTRAST = """() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = parts(colour).map((c) => c / 255).map(
+      (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const groundOf = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      const alpha = parts(colour)[3];
+      if (alpha === undefined || alpha === 1) return colour;
+    }
+    return getComputedStyle(document.body).backgroundColor;
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode.textContent.trim();
+    const element = walker.currentNode.parentElement;
+    if (!text || element.matches("script, style") || !element.checkVisibility()) continue;
+    const [a, b] = [light(getComputedStyle(element).color), light(groundOf(element))];
+    found.push({ text: text.slice(0, 40), ratio: (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) });
+  }
+  return found;
+}"""

@@ -1,0 +1,104 @@
+"""Where a case folder may lie, and what its manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from aigdetect.errors import UsageError
+from aigdetect.scanning.case import CaseFolder, Manifest, lies_in, refuse_inside, write_manifest
+from aigdetect.scanning.record import Record
+from aigdetect.scanning.settings import Settings
+from aigdetect.scanning.writers import jsonl_row
+
+SETTINGS = Settings("p 1", "m", "c" * 64, "a" * 64, "b" * 64, "cpu", "float32", 8, 0.01, 100, False)
+MANIFEST = Manifest(
+    settings=SETTINGS.as_dict(),
+    backbone="ViT-B-16",
+    backbone_trained_on="d" * 64,
+    sessions=[
+        {"started": "2026-01-01T00:00:00+00:00", "command": ["aigdetect", "scan", "\udcff"], "ended": "later"}
+    ],
+    counts={"ai": 1, "error": 2},
+)
+
+
+@pytest.mark.parametrize(
+    ("folder", "evidence", "inside"),
+    [
+        ("e", "e", True),
+        ("e/case", "e", True),
+        ("e/not/there/yet", "e", True),
+        ("link/case", "e", True),
+        ("e/../case", "e", False),
+        ("ee", "e", False),
+        (".", "e", False),
+        ("e", "e/a.png", True),
+        ("e/case", "e/a.png", False),
+        ("case", "e/a.png", False),
+    ],
+)
+def test_what_lies_among_the_images(tmp_path: Path, folder: str, evidence: str, inside: bool) -> None:
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "a.png").touch()
+    (tmp_path / "link").symlink_to("e")
+    assert lies_in(tmp_path / folder, str(tmp_path / evidence)) == inside
+    if inside:
+        with pytest.raises(UsageError, match="lies among the images"):
+            refuse_inside(tmp_path / folder, str(tmp_path / evidence))
+
+
+def test_a_manifest_holds_inputs_outputs_and_digests(tmp_path: Path) -> None:
+    case = CaseFolder(tmp_path)
+    rows = [Record("\udcff\n.png", sha256="1" * 64), Record("gone").failed("no such file or directory")]
+    case.jsonl.write_text("".join(map(jsonl_row, rows)), encoding="ascii")
+    case.heatmaps.mkdir()
+    (case.heatmaps / "a.png").write_bytes(b"picture")
+    digest = write_manifest(case, MANIFEST)
+    data = case.manifest.read_bytes()
+    assert digest == hashlib.sha256(data).hexdigest()
+    held = json.loads(data)
+    assert [(os.fsencode(entry["path"]), entry["sha256"]) for entry in held["inputs"]] == [
+        (b"\xff\n.png", "1" * 64),
+        (b"gone", None),
+    ]
+    assert held["outputs"] == [
+        {"path": "heatmaps/a.png", "bytes": 7, "sha256": hashlib.sha256(b"picture").hexdigest()},
+        {
+            "path": "results.jsonl",
+            "bytes": case.jsonl.stat().st_size,
+            "sha256": hashlib.sha256(case.jsonl.read_bytes()).hexdigest(),
+        },
+    ]
+    assert held["model"]["backbone_digest"] == "b" * 64
+    assert held["model"]["backbone_digest_trained_on"] == "d" * 64
+    assert (held["started"], held["ended"]) == ("2026-01-01T00:00:00+00:00", "later")
+    assert held["sessions"][0]["command"][2] == "\udcff"
+    assert {"pytest", "numpy"} <= set(held["libraries"])
+    assert write_manifest(case, MANIFEST) == digest
+
+
+def test_a_case_without_rows(tmp_path: Path) -> None:
+    case = CaseFolder(tmp_path)
+    case.jsonl.touch()
+    write_manifest(case, MANIFEST)
+    assert json.loads(case.manifest.read_bytes())["inputs"] == []
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+    case = CaseFolder(tmp_path / "case")
+    case.check(resume=False, force=False)
+    case.path.mkdir()
+    case.log.write_text("of a scan that found no model")
+    case.check(resume=False, force=False)
+    (case.path / "precious").touch()
+    with pytest.raises(UsageError, match="is not empty"):
+        case.check(resume=False, force=False)
+    case.check(resume=True, force=False)
+    case.check(resume=False, force=True)
+    with pytest.raises(UsageError, match="is no folder"):
+        CaseFolder(case.path / "precious").check(resume=True, force=True)

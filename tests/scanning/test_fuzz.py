@@ -1,0 +1,36 @@
+"""Some of the broken files of benchmarks/fuzz.py: they are decoded or refused, and nothing else happens."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+import fuzz
+
+
+def test_seeds_are_whole_files_of_many_formats() -> None:
+    from aigdetect.images.find import sniff
+
+    whole = fuzz.seeds()
+    assert {"JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP", "JPEG2000"} <= set(map(sniff, whole))
+    assert {fuzz.try_one(data) for data in whole} <= {"decoded", "refused"}
+
+
+@pytest.mark.filterwarnings("ignore")  # pytest sets aside the filters that the program has
+@pytest.mark.parametrize("first", [0, 150, 300])
+def test_broken_files_are_decoded_or_refused(first: int) -> None:
+    seen = fuzz.try_inputs(range(first, first + 150), seed=1)
+    assert seen.faults == ()
+    assert seen.slowest < fuzz.SECONDS
+    assert seen.outcomes["decoded"] > 10
+    assert seen.outcomes["refused"] > 10
+
+
+def test_the_same_number_is_the_same_input() -> None:
+    whole = fuzz.seeds()
+    assert fuzz.broken(7, 1, whole) == fuzz.broken(7, 1, whole)
+    assert fuzz.broken(7, 1, whole) != fuzz.broken(7, 2, whole)

@@ -1,0 +1,144 @@
+"""One score for each content, and verdicts that flip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aigdetect.images.views import Pixels
+from aigdetect.scanning.preparation import Prepared
+from aigdetect.scanning.record import Record
+from aigdetect.scanning.scoring import SAME_CONTENT, score_batch
+from aigdetect.scanning.stability import MILD, Stability
+
+
+@dataclass
+class Mean:
+    """A detector that says the mean of a view, and counts its views."""
+
+    batch_size: int = 4
+    precision: str = "float32"
+    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="mean"))
+    views: int = 0
+
+    def view(self, pixels: Pixels, /) -> Pixels:
+        return pixels
+
+    def score_views(self, views: Sequence[Pixels], /) -> list[Any]:
+        self.views += len(views)
+        means = [float(view.mean()) for view in views]
+        if 99 in means:
+            raise RuntimeError("will not do")
+        return [
+            SimpleNamespace(
+                logit=mean, score=mean / 255, log10_lr=0.0, verdict="ai" if mean > 100 else "real"
+            )
+            for mean in means
+        ]
+
+
+class Memory:
+    """What a ledger knows."""
+
+    def __init__(self, *records: Record) -> None:
+        self.records = {record.sha256: record for record in records}
+
+    def find(self, sha256: str, /) -> Record | None:
+        return self.records.get(sha256)
+
+
+def prepared(path: str, level: int, *changed: int, notes: tuple[str, ...] = ()) -> Prepared:
+    views = [np.full((1, 2, 2, 3), value, np.uint8) for value in (level, *changed)]
+    return Prepared(Record(path, sha256=f"{level:064x}", notes=notes), views[0], tuple(views[1:]))
+
+
+def test_the_same_content_is_scored_once(scorer: Mean) -> None:
+    batch = [
+        prepared(name, level, notes=("low",)) for name, level in zip("abcd", (1, 200, 1, 1), strict=True)
+    ]
+    records = list(score_batch(batch, scorer, Memory()))
+    assert scorer.views == 2
+    assert [record.logit for record in records] == [1, 200, 1, 1]
+    assert [record.path for record in records] == list("abcd")
+    assert [record.notes for record in records] == [
+        ("low",),
+        ("low",),
+        ("low", SAME_CONTENT),
+        ("low", SAME_CONTENT),
+    ]
+    assert replace(records[2], path="a", notes=("low",)) == records[0]
+
+
+def test_content_known_from_before_is_not_scored(scorer: Mean) -> None:
+    (first,) = score_batch([prepared("a", 7)], scorer, None)
+    (second,) = score_batch([prepared("b", 7)], scorer, Memory(first))
+    assert scorer.views == 1
+    assert second == replace(first, path="b", notes=(SAME_CONTENT,))
+
+
+def test_without_a_memory_every_file_is_scored(scorer: Mean) -> None:
+    records = list(score_batch([prepared("a", 7), prepared("b", 7)], scorer, None))
+    assert scorer.views == 2
+    assert not any(record.notes for record in records)
+
+
+def test_a_twin_of_a_failure_fails_alike(scorer: Mean) -> None:
+    records = list(score_batch([prepared("a", 99), prepared("b", 1), prepared("c", 99)], scorer, Memory()))
+    assert [record.error for record in records] == [
+        "scoring failed: RuntimeError: will not do",
+        None,
+        "scoring failed: RuntimeError: will not do",
+    ]
+
+
+def test_errors_are_no_twins(scorer: Mean) -> None:
+    failed = Prepared(Record("a", sha256="0" * 64).failed("broken"))
+    records = list(
+        score_batch([failed, replace(failed, record=replace(failed.record, path="b"))], scorer, Memory())
+    )
+    assert [record.notes for record in records] == [(), ()]
+    assert scorer.views == 0
+
+
+def test_a_verdict_that_flips_becomes_uncertain(scorer: Mean) -> None:
+    steady, flips = score_batch(
+        [prepared("a", 200, 190, 199, 201), prepared("b", 110, 111, 90, 101)], scorer, None
+    )
+    assert (steady.verdict, steady.notes) == ("ai", ())
+    assert steady.stability == Stability((190.0, 199.0, 201.0), ("ai", "ai", "ai"))
+    assert (flips.verdict, flips.logit) == ("uncertain", 110)
+    assert flips.notes == (f"verdict not stable: real after {MILD[1].name}",)
+    assert flips.as_dict()["stability"] == {
+        "JPEG 90": {"logit": 111.0, "verdict": "ai"},
+        "resize 0.9": {"logit": 90.0, "verdict": "real"},
+        "blur 0.5": {"logit": 101.0, "verdict": "ai"},
+    }
+    assert Stability.from_dict(flips.as_dict()["stability"]) == flips.stability
+
+
+def test_a_change_that_cannot_be_scored_costs_the_stability_only(scorer: Mean) -> None:
+    (record,) = score_batch([prepared("a", 200, 190, 99, 201)], scorer, None)
+    assert (record.verdict, record.stability) == ("ai", None)
+    assert record.notes == ("stability not measured: scoring failed",)
+
+
+def test_mild_changes_are_mild() -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:100, :120]
+    pixels = np.stack([2 * rows, 2 * columns, rows + columns], axis=2).astype(np.uint8)
+    pixels[::7] = rng.integers(0, 256, 3)
+    for change in MILD:
+        changed = change.apply(pixels)
+        assert np.array_equal(changed, change.apply(pixels))
+        assert changed.shape == ((90, 108, 3) if "resize" in change.name else pixels.shape)
+        assert abs(float(changed.mean()) - float(pixels.mean())) < 2
+
+
+@pytest.fixture
+def scorer() -> Mean:
+    return Mean()
