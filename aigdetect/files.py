@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -78,6 +79,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     with writing_atomically(path) as file, writing(path):
         file.write(data)
+
+
+def copy_atomically(source: Path, target: Path) -> None:
+    """Copy a file as :func:`write_atomically` writes one.
+
+    Raises:
+        UsageError: if one cannot be read or the other not written; nothing is left behind.
+    """
+    with writing_atomically(target) as file, writing(target), source.open("rb") as opened:
+        shutil.copyfileobj(opened, file)
 
 
 def fingerprint(path: str) -> str:

@@ -75,9 +75,9 @@ class Outputs:
     @property
     def written(self) -> list[str]:
         """What to name at the end."""
-        if self.case:
-            return [str(self.case.path)]
         files = [target for target in self.named if target != STDIO]
+        if self.case:
+            return [str(self.case.path), *files]
         return [*files, *map(str, filter(None, (self.html, self.heatmaps)))]
 
     @property
@@ -105,8 +105,8 @@ class Outputs:
             raise UsageError(
                 "CSV and JSON Lines need a file each; only one of them can be - (standard output)"
             )
-        if self.case and (self.html or self.heatmaps or any(target != STDIO for target in self.named)):
-            raise UsageError("--case: holds its own files; leave out --csv, --jsonl, --html and --heatmap")
+        if self.case and (self.html or self.heatmaps):
+            raise UsageError("--case: holds its own page and heat maps; leave out --html and --heatmap")
         if self.case:
             for path in evidence:
                 refuse_inside(self.case.path, path)
@@ -134,6 +134,21 @@ class Outputs:
         if journal and any(lies_in(journal.parent, path) for path in evidence if Path(path).is_dir()):
             journal = None
         return Targets(jsonl, csv, journal)
+
+    def copy_rows(self) -> None:
+        """Write files named beside a case folder: they are copies of those in it.
+
+        Raises:
+            UsageError: if one cannot be written.
+        """
+        from aigdetect.files import copy_atomically
+
+        if self.case is None:
+            return
+        own = self.case.targets
+        for target, source in ((self.csv, own.csv), (self.jsonl, own.jsonl)):
+            if target and source and _holds_rows(target) and source.exists():
+                copy_atomically(source, Path(target))
 
     @contextmanager
     def run_log(self) -> Iterator[None]:

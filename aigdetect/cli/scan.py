@@ -336,6 +336,7 @@ def _deliver(
                 hand_out(result.record, sinks, files=files)
                 bar.update(bar.task_ids[0], advance=1, speed=f"{rate():.1f}/s")
     finally:
+        outputs.copy_rows()
         _summarise(tally, before, f"{time.monotonic() - start:.1f} s, {rate():.1f} images/s", outputs)
 
 

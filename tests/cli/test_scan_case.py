@@ -107,6 +107,16 @@ def test_heat_maps_of_all_scored_images(images: Path, tmp_path: Path, tiny_model
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("data:image/webp") == 2 * len(scored)
 
 
+def test_rows_named_beside_a_case_are_those_of_the_case(
+    images: Path, tmp_path: Path, tiny_model: Any
+) -> None:
+    case, csv, jsonl = tmp_path / "case", tmp_path / "o.csv", tmp_path / "o.jsonl"
+    done = scan(tiny_model, images, "--case", case, "--csv", csv, "--jsonl", jsonl)
+    assert f"written to {case}, {csv}, {jsonl}" in done.stderr
+    assert csv.read_bytes() == (case / "results.csv").read_bytes()
+    assert jsonl.read_bytes() == (case / "results.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize("place", [".", "inside/deeper"])
 def test_a_case_among_the_images_is_refused(images: Path, place: str, tiny_model: Any) -> None:
     before = sorted(images.rglob("*"))
@@ -130,7 +140,7 @@ def test_a_folder_in_use_is_refused(images: Path, tmp_path: Path, tiny_model: An
     done = scan(tiny_model, images, "--case", tmp_path / "case")
     assert done.returncode == 2
     assert "is not empty" in done.stderr
-    done = scan(tiny_model, images, "--case", tmp_path / "other", "--csv", tmp_path / "o.csv")
+    done = scan(tiny_model, images, "--case", tmp_path / "other", "--html", tmp_path / "o.html")
     assert done.returncode == 2
-    assert "holds its own files" in done.stderr
+    assert "holds its own page" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["case", "images"]
