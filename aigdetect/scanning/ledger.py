@@ -74,6 +74,7 @@ class Ledger:
         self._writers: list[RecordWriter] = []
         self._ends: tuple[int | None, ...] = (None,) * len(KINDS)
         self.lost = 0
+        self._pictures = False  # whether they are kept
         self._journal = self._resumed() if resume else None
         if self._journal is not None:
             # before anyone asks which files have a row
@@ -117,6 +118,7 @@ class Ledger:
             for (kind, path), end in zip(self._targets.files().items(), self._ends, strict=False):
                 writer = KINDS[kind](str(path), force=self._force or resumed, keep=end)
                 self._writers.append(stack.enter_context(writer))
+            self._pictures = pictures
             yield
 
     def write(self, record: Record, pictures: Pictures | None = None) -> None:
@@ -124,7 +126,7 @@ class Ledger:
 
         Args:
             record: the row.
-            pictures: kept with the row for a page; None keeps nothing for a page.
+            pictures: kept with the row for a page, if there is to be one.
 
         Raises:
             UsageError: if it cannot be written; then it is in none of the files.
@@ -138,7 +140,8 @@ class Ledger:
             for writer in self._writers:
                 writer.write(record)
             ends = [writer.end for writer in self._writers]
-            journal.add(record, fingerprint=mark, place=place, ends=ends, pictures=pictures)
+            shown = (pictures or Pictures()) if self._pictures else None
+            journal.add(record, fingerprint=mark, place=place, ends=ends, pictures=shown)
         except BaseException:
             # an interrupt may have come after the journal took the row in
             if not journal.holds(mark):

@@ -79,6 +79,9 @@ def test_a_case_is_complete_and_its_digests_hold(images: Path, tmp_path: Path, t
     page = (case / "report.html").read_text(encoding="utf-8")
     assert "<script>\n.png" not in page
     assert page.count("data:image/webp") >= 3
+    # what could not be scored has its row, too
+    assert "broken.png" in page
+    assert "4 images in all" in page
     log = (case / "run.log").read_text(encoding="ascii")
     assert "broken.png: " in log
     assert "1 could not be scored" in log
