@@ -1,4 +1,4 @@
-"""Where the time of a scan goes: ``python benchmarks/profile.py FOLDER``.
+"""Where the time of a scan goes: ``python benchmarks/scan_profile.py FOLDER``.
 
 Does what a scan does, one part after the other and without threads, and prints for each part the milliseconds
 of one processor per image, its share, and a floor: the least that the same result could take with the
