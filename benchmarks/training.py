@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,8 @@ def plain_loop(samples: Sequence[Sample], options: argparse.Namespace) -> Times:
     """Train as one would by hand."""
     import peft
 
-    spec = parse_backbone(options.backbone)
+    # the library's tower, where we have one of our own, too
+    spec = replace(parse_backbone(options.backbone), shape=None)
     tower: Any
     tower, normalisation = build_base(spec)
     tower.load_state_dict(load_tower_state(find_weights(spec, file=options.weights).path))
