@@ -31,7 +31,7 @@ class HeatMaps:
         folder: where they are written, made with the first of them.
         detector: the model.
         engine: who decodes the images once more, all of their pixels.
-        verdicts: of the images to draw; a heat map costs up to sixty times as much as a score.
+        verdicts: of the images to draw; a heat map costs up to about 64 views of the model.
     """
 
     def __init__(

@@ -63,6 +63,7 @@ class Report:
                 self._detector.thresholds,
                 fpr=self._settings.fpr,
                 precision=self._settings.precision,
+                weights_digest=self._detector.weights_digest,
                 command=shlex.join(self._command),
                 started=datetime.fromisoformat(str(self._sessions[0]["started"])),
                 finished=datetime.fromisoformat(str(self._sessions[-1]["ended"])),
