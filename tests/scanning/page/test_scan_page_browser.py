@@ -53,6 +53,13 @@ def tab(browser: Any, tmp_path: Path) -> Iterator[Any]:
     opened.close()
 
 
+def shown(tab: Any, text: str) -> int:
+    """How many pictures are to be seen, once there is one: a picture has no size until it is decoded."""
+    pictures = tab.get_by_alt_text(text).locator("visible=true")
+    pictures.first.wait_for()
+    return int(pictures.count())
+
+
 def names_of(tab: Any) -> list[str]:
     """Files of the rows that can be seen, from the top."""
     return tab.locator("tbody:visible .path").all_text_contents()  # type: ignore[no-any-return]
@@ -98,7 +105,7 @@ def test_it_works_from_the_keyboard(tab: Any) -> None:
     assert names_of(tab)[0] == ATTACK
     tab.get_by_text("Details of a.jpg").focus()
     tab.keyboard.press("Enter")
-    assert tab.get_by_alt_text("heat map over the image").locator("visible=true").count() == 1
+    assert shown(tab, "heat map over the image") == 1
 
 
 def test_details_open_and_pictures_are_there(tab: Any) -> None:
@@ -117,7 +124,7 @@ def test_without_script_all_can_be_read(browser: Any, tmp_path: Path) -> None:
     assert names_of(opened) == list(NAMES)
     assert not opened.get_by_label("Search").is_visible()
     opened.get_by_text("Details of a.jpg").click()
-    assert opened.get_by_alt_text("spectrum of the residual").locator("visible=true").count() == 1
+    assert shown(opened, "spectrum of the residual") == 1
     context.close()
 
 
