@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 from datetime import datetime, timedelta, timezone
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from page_reader import Reader
 from PIL import Image
 
 from aigdetect.scanning.page import PageHeader, PageRow, write_page
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
-VOID = {"meta", "img", "input"}
 
 
 def header(**changes: Any) -> PageHeader:
@@ -77,34 +76,20 @@ def page(folder: Path, rows: list[PageRow], **changes: Any) -> str:
     return (folder / "page.html").read_text(encoding="utf-8")
 
 
-class Reader(HTMLParser):
-    """Reads a page as strictly as the library allows: every tag closed, in the right order."""
+class ScanReader(Reader):
+    """Keeps script and style apart from the texts."""
+
+    void = frozenset({"meta", "img", "input"})
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.comments: list[str] = []
+        super().__init__()
         self.sources: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        assert len(attrs) == len(dict(attrs))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] in ("script", "style"):
             self.sources[self.open[-1]] = self.sources.get(self.open[-1], "") + data
         else:
             self.texts.append(data)
-
-    def handle_comment(self, data: str) -> None:
-        self.comments.append(data)
 
     @property
     def text(self) -> str:
@@ -115,8 +100,8 @@ class Reader(HTMLParser):
         return [(tag, sorted(attrs)) for tag, attrs in self.tags if attrs.get("class") != "escape"]
 
 
-def read(text: str) -> Reader:
-    reader = Reader()
+def read(text: str) -> ScanReader:
+    reader = ScanReader()
     reader.feed(text)
     reader.close()
     assert reader.open == []

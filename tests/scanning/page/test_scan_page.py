@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from page_reader import NOT_VISIBLE
 from scan_pages import header, page, picture, read, row, with_pictures
 
 from aigdetect.errors import UsageError
@@ -39,9 +40,6 @@ HOSTILE = (
     "--> <!-- &amp; &lt; ]]> <!--counts-->",
     "שלום עליכם",
     "x" * 2000,
-)
-NOT_VISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
 
