@@ -19,8 +19,9 @@ from aigdetect.data.layouts import Sample
 from aigdetect.errors import ImageError
 from aigdetect.evaluation.robustness import Operation
 from aigdetect.images.views import Pixels, take_views
+from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
-from aigdetect.model.detector import PRECISIONS, choose_device, choose_precision
+from aigdetect.model.detector import choose_device
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig
 from aigdetect.training.aligned import Aligned, list_aligned, make_aligned
@@ -50,7 +51,7 @@ class FrozenFeatures:
         tower, found = load_tower(recipe.backbone)
         self._network = MoleNetwork(tower, AdapterConfig(blocks=0), head_blocks=len(tower.blocks)).eval()
         precision = choose_precision(recipe.precision, self._device)
-        tower.set_precision(PRECISIONS[precision])
+        prepare_tower(tower, precision, self._device)
         self._network.to(self._device)
         self.width = tower.width
         self._base = [found.digest, precision]

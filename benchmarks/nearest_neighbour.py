@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from aigdetect.data.dataset import batched, map_ordered, validation_views
 from aigdetect.data.layouts import Sample, find_samples, require_both_classes
 from aigdetect.errors import AigdetectError, ImageError, UsageError
+from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
-from aigdetect.model.detector import PRECISIONS, choose_device, choose_precision
+from aigdetect.model.detector import choose_device
 from aigdetect.model.nearest import fill_banks
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig
@@ -93,7 +94,7 @@ def main() -> int:
         device = choose_device(options.device)
         tower, _ = load_tower(options.backbone, file=options.weights)
         network = MoleNetwork(tower, AdapterConfig(blocks=0)).eval()
-        network.tower.set_precision(PRECISIONS[choose_precision(options.precision, device)])
+        prepare_tower(network.tower, choose_precision(options.precision, device), device)
         network.to(device)
         rows = scores(network, known.samples, asked.samples, options.neighbours, options.workers)
     except AigdetectError as error:

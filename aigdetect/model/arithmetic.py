@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -37,21 +38,31 @@ def _cpu_multiplies_bfloat16() -> bool:
     return any(check is not None and check() for check in checks)
 
 
-def prepare_tower(tower: ImageTower, precision: str, device: torch.device) -> None:
-    """Make a tower ready to score, and only to score; on a CPU its matrices are packed.
+def prepare_tower(
+    tower: ImageTower, precision: str, device: torch.device, *, trained_from: int | None = None
+) -> None:
+    """Make a frozen tower ready to calculate; on a CPU its matrices are packed.
 
     As with :meth:`ImageTower.set_precision`, only the frozen layers inside attention and MLP are touched:
     tokens between blocks, norms, bypasses and head stay in float32.
 
     Args:
-        tower: changed in place; it cannot be turned back, trained or moved to another device afterwards.
+        tower: changed in place; it cannot be turned back or moved to another device afterwards.
         precision: what :func:`choose_precision` gave.
         device: where it will run.
+        trained_from: index of the first adapted block of a tower whose bypasses are to be trained; gradients
+            go through this block and later ones, and through no other. None for a tower that only scores.
     """
     if device.type == "cpu" and can_pack():
         tower.fold()
-        for layer in (*tower.attentions, *tower.mlps):
-            _replace(layer, lambda linear: PackedLinear(linear, PRECISIONS[precision]))
+        for layers in (tower.attentions, tower.mlps):
+            for index, layer in enumerate(layers):
+                pack = partial(
+                    PackedLinear,
+                    dtype=PRECISIONS[precision],
+                    gradient=trained_from is not None and index >= trained_from,
+                )
+                _replace(layer, pack)
     else:
         tower.set_precision(PRECISIONS[precision])
 

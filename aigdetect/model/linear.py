@@ -1,12 +1,13 @@
-"""Linear layers for inference on a CPU: weights laid out once for oneDNN's kernels.
+"""Frozen linear layers on a CPU: weights laid out once for oneDNN's kernels.
 
 ``nn.Linear`` lays its weights out anew in every call, and in float32 it goes to a library that is slow on
-processors not made by Intel. These layers have no gradient and no parameters, and cannot be turned back.
+processors not made by Intel. These layers have no parameters, and cannot be turned back.
 """
 
 from __future__ import annotations
 
 import platform
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ def can_pack() -> bool:
 
 
 class PackedLinear(nn.Module):
-    """A linear layer in float32 or bfloat16.
+    """A frozen linear layer in float32 or bfloat16.
 
     Attributes:
         in_features: channels that come in.
@@ -34,19 +35,52 @@ class PackedLinear(nn.Module):
     Args:
         base: what it calculates.
         dtype: precision of weights, bias and output; the input is turned into it. Sums are float32.
+        gradient: whether gradients go back through it to its input, which takes the memory of the weights
+            once more.
     """
 
-    def __init__(self, base: nn.Linear, dtype: torch.dtype) -> None:
+    def __init__(self, base: nn.Linear, dtype: torch.dtype, *, gradient: bool = False) -> None:
         super().__init__()
         self.in_features = base.in_features
         self.dtype = dtype
-        weight = base.weight.detach().to(dtype).contiguous()
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
+        weight = base.weight.detach().to(dtype)
+        self._weight = _pack(weight)
+        self._transposed = _pack(weight.T) if gradient else None
         self._bias = None if base.bias is None else base.bias.detach().to(dtype, copy=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(..., in)`` of any precision to ``(..., out)``."""
-        output: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x.to(self.dtype), self._weight, self._bias, "none", [], ""
-        )
+        """``(..., in)`` of any precision to ``(..., out)``.
+
+        Raises:
+            RuntimeError: if a gradient is wanted of a layer that lets none through.
+        """
+        x = x.to(self.dtype)
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return _product(x, self._weight, self._bias)
+        if self._transposed is None:
+            raise RuntimeError("this packed layer was made without gradient")
+        output: Tensor = _Product.apply(x, self._weight, self._bias, self._transposed)
         return output
+
+
+class _Product(torch.autograd.Function):
+    """A product with packed weights, whose gradient is that with the transposed ones."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, transposed: Tensor) -> Tensor:
+        ctx.transposed = transposed
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return _product(gradients[0], ctx.transposed, None), None, None, None
+
+
+def _pack(weight: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
+    return packed
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return product

@@ -18,10 +18,11 @@ from aigdetect.data.layouts import DataSet, Sample, count_by_generator, require_
 from aigdetect.data.split import split_by_generator
 from aigdetect.errors import UsageError
 from aigdetect.files import write_atomically
+from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import fit_calibration
 from aigdetect.model.card import ADAPTER_NAME, AdapterCard, ModelCard, Preprocess, write_card
-from aigdetect.model.detector import PRECISIONS, adapter_config, choose_device, choose_precision
+from aigdetect.model.detector import adapter_config, choose_device
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.aligned import Aligned, list_aligned, make_aligned
 from aigdetect.training.checkpoint import Checkpoints, RunIdentity, digest_images
@@ -124,13 +125,13 @@ def train_model(
     tower, found = load_tower(recipe.backbone, file=weights, offline=offline, say=say)
     torch.manual_seed(recipe.seed)
     network = MoleNetwork(tower, config, head_blocks=recipe.head_blocks)
-    network.tower.set_precision(PRECISIONS[recipe.precision])
-    network.to(chosen)
     _log.info(
         "%s from %s, on %s in %s, %d threads; %d parameters train, %d stay frozen",
         *(recipe.backbone, found.path, chosen, recipe.precision, torch.get_num_threads()),
         *(_count(network.parameters(), trained) for trained in (True, False)),
     )
+    prepare_tower(network.tower, recipe.precision, chosen, trained_from=network.first_block)
+    network.to(chosen)
     run = RunIdentity(
         recipe=recipe.as_dict(),
         backbone=found.digest,

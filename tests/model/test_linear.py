@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -58,6 +59,50 @@ def test_a_prepared_tower_gives_the_same_logits(make, modules, precision: str, t
     assert not any(isinstance(layer, nn.Linear) for layer in layers)
     assert sum(isinstance(layer, PackedLinear) for layer in layers) == 4 * len(network.tower.blocks)
     assert all(torch.equal(value, trainable[name]) for name, value in network.trainable().items())
+
+
+@needs_packing
+@pytest.mark.parametrize("shape", [(48,), (3, 7, 48), (2, 197, 48)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_go_back_as_through_a_plain_layer(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    base = layer()
+    upstream = torch.randn(*shape[:-1], base.out_features).to(dtype)
+    gradients = []
+    for each in (base.to(dtype), PackedLinear(base, dtype, gradient=True)):
+        x = torch.linspace(-2, 2, math.prod(shape)).view(shape).requires_grad_()
+        each(x.to(dtype)).backward(upstream)
+        gradients.append(x.grad)
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=tolerance, atol=tolerance)
+    assert gradients[0].abs().max() > 0.1
+
+
+@needs_packing
+def test_a_gradient_that_cannot_go_back_is_an_error_and_no_silent_zero() -> None:
+    with pytest.raises(RuntimeError, match="without gradient"):
+        PackedLinear(layer(), torch.float32)(torch.ones(2, 48, requires_grad=True))
+
+
+@needs_packing
+@pytest.mark.parametrize("make", [plain_tower, clip_tower, timm_tower])
+@pytest.mark.parametrize("modules", [("mlp",), ("attention", "mlp")])
+def test_a_prepared_tower_trains_alike(make, modules) -> None:
+    gradients = []
+    for prepared in (False, True):
+        torch.manual_seed(0)
+        network = MoleNetwork(make(), AdapterConfig(blocks=2, modules=modules)).train()
+        for bypass in network.bypasses.values():
+            nn.init.normal_(bypass.up, std=0.1)  # type: ignore[arg-type]
+        nn.init.normal_(network.head.weight)
+        if prepared:
+            prepare_tower(network.tower, "float32", CPU, trained_from=network.first_block)
+        size = network.tower.image_size
+        views = torch.randint(0, 256, (2, size, size, 3), dtype=torch.uint8)
+        network(views).square().sum().backward()
+        gradients.append({name: value.grad for name, value in network.trainable().items()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-4, msg=name)
+    assert max(float(gradient.abs().max()) for gradient in gradients[0].values()) > 1e-3
 
 
 def test_where_nothing_can_be_packed_the_tower_is_cast(monkeypatch: pytest.MonkeyPatch) -> None:
