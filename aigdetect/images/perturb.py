@@ -11,7 +11,6 @@ from hashlib import blake2b
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from aigdetect.images.views import Pixels, resize
 
@@ -26,6 +25,8 @@ def gaussian_blur(pixels: Pixels, sigma: float) -> Pixels:
     """
     if sigma <= 0:
         return pixels
+    from scipy import ndimage  # takes longer to load than an image to read, and few blur
+
     blurred = np.empty_like(pixels)
     for channel in range(3):  # one at a time, for the memory's sake
         # in single precision 128 comes out as 128; double precision may give just under it

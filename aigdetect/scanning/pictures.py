@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from aigdetect.images.thumbnail import thumbnail
 from aigdetect.images.views import Pixels
-from aigdetect.spectrum.thumbnail import spectrum_png
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ def draw(pixels: Pixels) -> Pictures:
     Args:
         pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
     """
+    from aigdetect.spectrum.thumbnail import spectrum_png  # spectra take a while to import
+
     try:
         return Pictures(thumbnail(pixels), spectrum_png(pixels))
     except MemoryError:

@@ -6,7 +6,6 @@ import hashlib
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,11 +16,9 @@ from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES, read_bytes, why_failed
 from aigdetect.images.views import Pixels
+from aigdetect.scanning.pictures import Pictures, draw
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.stability import MILD
-
-if TYPE_CHECKING:
-    from aigdetect.scanning.pictures import Pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +113,6 @@ class Preparation:
     def _drawn(self, pixels: Pixels) -> Pictures | None:
         if not self.pictures:
             return None
-        from aigdetect.scanning.pictures import draw  # spectra take a while to import
-
         return draw(pixels)
 
     def _variants(self, pixels: Pixels) -> tuple[tuple[Pixels, ...], tuple[str, ...]]:

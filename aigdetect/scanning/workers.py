@@ -46,7 +46,7 @@ _STACK = 16 << 20  # address space of one of a decoder's threads
 _FILES_PER_WORKER = 2000  # whatever a decoder leaks goes with its process
 _TRIES = 3  # of a file whose worker was not at fault
 _PRELOAD = "aigdetect.scanning.preparation"
-_PRELOAD_PICTURES = "aigdetect.scanning.pictures"
+_PRELOAD_PICTURES = "aigdetect.spectrum.thumbnail"
 # one arena: each thread of a decoder would reserve address space for its own, and count against the limit
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _log = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 import aigdetect
 from aigdetect.model.calibration import DEFAULT_FNR, DEFAULT_FPR, Thresholds
 from aigdetect.model.card import ModelCard
-from aigdetect.spectrum.thumbnail import CAPTION
 from aigdetect.text import score_text
 
 _VIEWS = {
@@ -136,6 +135,8 @@ class HeaderTexts:
 
 def header_texts(header: PageHeader) -> HeaderTexts:
     """The facts of a header in words."""
+    from aigdetect.spectrum.thumbnail import CAPTION  # spectra take a while to import
+
     views = [_VIEWS.get(name, name.replace("_", " ")) for name in header.views]
     return HeaderTexts(
         began=_utc(header.started),
