@@ -14,7 +14,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from aigdetect.data.dataset import Reading, Unreadable, batched, load_pixels, map_ordered, training_views
+from aigdetect.data.dataset import Reading, batched, load_pixels, map_ordered, training_views
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import ImageError
 from aigdetect.evaluation.robustness import Operation
@@ -89,7 +89,7 @@ class FrozenFeatures:
             recipe.aligned,
             count=recipe.aligned_images,
             seed=recipe.seed,
-            reading=Reading("real", Unreadable(len(samples)), self._workers, print),
+            reading=Reading.of("real", samples, self._workers, print),
             stage=lambda name, total: print(f"{name}: {total}", flush=True),
         )
         return list_aligned(samples, folder, recipe.aligned, count=recipe.aligned_images, seed=recipe.seed)

@@ -30,7 +30,8 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import nn
+from whole_update import WithUpdate
 
 from aigdetect.data.augment import Augmentation
 from aigdetect.data.dataset import batched, map_ordered, training_views
@@ -72,20 +73,6 @@ class Times:
 
 
 # -- the plain loop -----------------------------------------------------------------------------------------
-
-
-class WithUpdate(nn.Module):
-    """An MLP, and a weight update of the whole of it: a square matrix of zeros for peft to adapt."""
-
-    def __init__(self, mlp: nn.Module, width: int) -> None:
-        super().__init__()
-        self.mlp = mlp
-        self.update = nn.Linear(width, width, bias=False)
-        nn.init.zeros_(self.update.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(..., width)`` to the same shape."""
-        return self.mlp(x) + self.update(x)  # type: ignore[no-any-return]
 
 
 def plain_loop(samples: Sequence[Sample], options: argparse.Namespace) -> Times:

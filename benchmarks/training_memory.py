@@ -1,25 +1,48 @@
-"""Memory of a training run over very many images: all that is held before the first of them is decoded.
+"""Memory of a training run over very many images, from their list to the first steps.
 
 Usage: python benchmarks/training_memory.py [IMAGES]
+
+The images and the tower are stand-ins, and their size is not what is measured: every image is the same grey
+square, and the tower is a few thousand weights. All that the program holds for each image is real.
 """
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import torch
 
+from aigdetect.data import dataset
 from aigdetect.data.layouts import DataSet, Sample
-from aigdetect.training.checkpoint import digest_images
+from aigdetect.model.backbones import VitShape
+from aigdetect.model.network import MoleNetwork
+from aigdetect.model.tower import AdapterConfig
+from aigdetect.model.vit import PlainVit
+from aigdetect.model.wrap import wrap_tower
+from aigdetect.training import held_out
+from aigdetect.training.checkpoint import RunIdentity, digest_images
 from aigdetect.training.recipe import make_recipe
 from aigdetect.training.run import split_data
-from aigdetect.training.sampler import balanced_batches, shuffled_batches
-from aigdetect.training.weights import image_weights
+from aigdetect.training.session import Session
+from aigdetect.training.watching import Step, Watch
 
 #: the images of the paper's training set
 IMAGES = 720_000
+#: steps after which the run is stopped
+STEPS = 50
+
+_SIZE = 32
+
+
+class _EnoughError(Exception):
+    """Ends a run."""
 
 
 def _peak() -> float:
@@ -41,32 +64,53 @@ def _samples(count: int) -> tuple[Sample, ...]:
     )
 
 
+def _network() -> MoleNetwork:
+    base = PlainVit(VitShape(_SIZE, patch_size=8, width=32, layers=4, heads=4, hidden=64, embed_dim=16))
+    tower = wrap_tower(base, mean=(0.5,) * 3, std=(0.5,) * 3, name="stand-in")
+    return MoleNetwork(tower, AdapterConfig(blocks=3))
+
+
+def _begin(network: MoleNetwork, data: DataSet, told: Callable[[str], None], *, balanced: bool) -> None:
+    """A run up to its first steps."""
+    recipe = make_recipe({"balanced": True, "balanced_batches": balanced, "cache": "none"})
+    split = split_data([data], recipe)
+    told(f"split into {len(split.training)} and {len(split.validation)}")
+    run = RunIdentity(recipe.as_dict(), "", digest_images(split.training, split.validation))
+
+    def enough(step: Step) -> None:
+        if step.step == STEPS:
+            raise _EnoughError
+
+    session = Session(watch=Watch(stage=lambda name, total: told(f"before {name}"), step=enough))
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_EnoughError):
+        session.train(network, recipe, split.training, split.validation, Path(folder), run)
+    told(f"{STEPS} steps of {'balanced' if balanced else 'shuffled'} batches")
+
+
 def main() -> None:
     """Print the peak after each stage."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
-    recipe = make_recipe({"balanced": True, "cache": "none"})
-    start = _peak()
+    torch.set_num_threads(1)
+    network = _network()
+    pixels = np.full((_SIZE, _SIZE, 3), 128, dtype=np.uint8)
+    dataset.load_pixels = lambda sample: pixels
+    held_out.KEPT_BYTES = 0  # those of a real tower would not fit, either
+    few = DataSet("/data/progan", "made up", _samples(32 * STEPS))
+    _begin(network, few, lambda stage: None, balanced=False)  # all that is loaded for a first step is there
+    began, start = time.perf_counter(), _peak()
     print(f"{count} images; program and libraries: {start:.0f} MiB")
-    began = time.perf_counter()
 
     def told(stage: str) -> None:
-        print(f"{stage}: {_peak() - start:.0f} MiB more at most, {time.perf_counter() - began:.1f} s")
+        more = _peak() - start
+        print(
+            f"{stage}: {more:.0f} MiB more at most, {more * 2**20 / count:.0f} bytes an image, "
+            f"{time.perf_counter() - began:.1f} s"
+        )
 
     data = DataSet("/data/progan", "made up", _samples(count))
     told("list of images")
-    split = split_data([data], recipe)
-    told(f"split into {len(split.training)} and {len(split.validation)}")
-    weights = image_weights(split.training, balanced=recipe.balanced)
-    labels = torch.tensor([sample.label for sample in split.training])
-    told(f"weights, {sum(weights):.0f} in all")
-    digest_images(split.training, split.validation)
-    told("digest for --resume")
-    indices = torch.arange(len(split.training))
-    options = {"batch_size": recipe.batch_size, "seed": recipe.seed, "epoch": recipe.epochs}
-    batches = len(shuffled_batches(indices, **options))
-    told(f"order of an epoch, {batches} batches")
-    balanced_batches(indices, labels, **options)
-    told("order of an epoch of balanced batches")
+    for balanced in (False, True):
+        _begin(network, data, told, balanced=balanced)
 
 
 if __name__ == "__main__":

@@ -14,25 +14,29 @@ import typer
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import (
+    BatchSize,
     Debug,
     Device,
+    DeviceChoice,
     Json,
     Offline,
     Precision,
+    PrecisionChoice,
     Quiet,
     Verbose,
     WeightsFile,
+    Workers,
     terminal,
 )
 from aigdetect.errors import DataError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from aigdetect.data.layouts import Sample
+    from aigdetect.evaluation.calibration_scores import Scores
     from aigdetect.evaluation.recalibration import Rate, Recalibration
     from aigdetect.model.detector import Detector
 
 _DATA = "Data"
-_RUN = "Run"
 
 
 def calibrate(
@@ -71,17 +75,16 @@ def calibrate(
             metavar="X", help="Share of generated images that may be called 'real' (default: the model's)."
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Take the scores that a stopped run into --out has left."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is in use.")] = False,
     json: Json = False,
-    device: Annotated[Device, typer.Option(help="Where the model runs.", rich_help_panel=_RUN)] = Device.AUTO,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic.", rich_help_panel=_RUN)] = Precision.AUTO,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Images per pass.", rich_help_panel=_RUN)
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=256, help="Threads that read and decode.", rich_help_panel=_RUN),
-    ] = None,
+    device: DeviceChoice = Device.AUTO,
+    precision: PrecisionChoice = Precision.AUTO,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
     weights: WeightsFile = None,
     offline: Offline = False,
     quiet: Quiet = False,
@@ -96,23 +99,27 @@ def calibrate(
     What they are too few for is refused.
 
     Exit status: 0 all done; 1 some images could not be scored, each of
-    them named; 2 nothing done.
+    them named; 2 nothing done; 130 interrupted, with all finished scores
+    on disk (--resume).
 
     Example: aigdetect calibrate --real camera/ --fpr 0.01 --out models/mine
     """
+    from aigdetect.evaluation.calibration_scores import remove_scores
     from aigdetect.evaluation.recalibration import (
         known_sources,
         recalibrate,
         require_support,
         write_recalibrated,
     )
+    from aigdetect.files import writing
+    from aigdetect.locks import alone_in
     from aigdetect.model.card import DEFAULT_MODEL, check_adapter, find_model_folder, read_card
     from aigdetect.model.detector import load_detector
 
     folder = find_model_folder(model or DEFAULT_MODEL)
     card = read_card(folder)
     check_adapter(folder, card)
-    _require_usable(out, folder, force=force)
+    _require_usable(out, folder, resume=resume, force=force)
     _require_rate("--fpr", fpr)
     samples, failed = _samples(data or (), real or (), split)
     generated = sum(sample.label for sample in samples)
@@ -138,22 +145,26 @@ def calibrate(
         say=terminal.say,
         warn=terminal.warn,
     )
-    scored, logits, unscored = _score(detector, samples, workers)
-    failed += unscored
-    new = recalibrate(
-        card,
-        scored,
-        logits,
-        name=out.resolve().name,
-        fpr=fpr,
-        fnr=fnr,
-        facts={
-            "command": shlex.join(["aigdetect", *sys.argv[1:]]),
-            "model": f"{card.name} (adapter {card.adapter_sha256[:12]})",
-            "precision": detector.precision,
-        },
-    )
-    write_recalibrated(folder, new, out)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    with alone_in(out):
+        scores = _score(detector, samples, out, resume=resume, workers=workers)
+        failed += scores.failed
+        new = recalibrate(
+            card,
+            scores.samples,
+            scores.logits,
+            name=out.resolve().name,
+            fpr=fpr,
+            fnr=fnr,
+            facts={
+                "command": _command(),
+                "model": f"{card.name} (adapter {card.adapter_sha256[:12]})",
+                "precision": detector.precision,
+            },
+        )
+        write_recalibrated(folder, new, out)
+        remove_scores(out)
     _tell(new)
     if json:
         facts = {"folder": str(out), **_facts(new), "failed": failed}
@@ -163,12 +174,28 @@ def calibrate(
     return Exit.SOME_FAILED if failed else Exit.DONE
 
 
-def _require_usable(out: Path, model: Path, *, force: bool) -> None:
+def _command() -> str:
+    """The command line; a run that was resumed is told of as if it had not been."""
+    return shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")])
+
+
+def _require_usable(out: Path, model: Path, *, resume: bool, force: bool) -> None:
+    from aigdetect.evaluation.calibration_scores import SCORES_NAME
+    from aigdetect.locks import LOCK_NAME, require_alone
+
+    if force and resume:
+        raise UsageError("--force and --resume: one starts anew, the other goes on; give one of them")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is not a folder; choose another --out")
     if out.resolve() == model.resolve():
         raise UsageError(f"{out}: is the model itself; choose another --out")
-    if out.is_dir() and any(out.iterdir()) and not force:
+    require_alone(out)
+    names = {path.name for path in out.iterdir()} - {LOCK_NAME} if out.is_dir() else set()
+    if SCORES_NAME in names and not force and not resume:
+        raise UsageError(
+            f"{out}: holds a run that was stopped; add --resume to go on, or --force to start anew"
+        )
+    if names - {SCORES_NAME} and not force and not (resume and SCORES_NAME in names):
         raise UsageError(f"{out}: is in use; choose another --out, or add --force to write into it")
 
 
@@ -207,35 +234,30 @@ def _samples(labelled: Sequence[Path], real: Sequence[Path], split: str | None) 
 
 
 def _score(
-    detector: Detector, samples: Sequence[Sample], workers: int | None
-) -> tuple[list[Sample], list[float], int]:
-    """The images that can be scored, with their logits, and how many failed (each of them named).
+    detector: Detector, samples: Sequence[Sample], folder: Path, *, resume: bool, workers: int | None
+) -> Scores:
+    """Score the images that have no score yet; each that cannot be scored is named."""
+    from aigdetect.evaluation.calibration_scores import open_scores, score_missing, take_scores
+    from aigdetect.evaluation.robustness import CLEAN
 
-    A copy of an image counts once: it would make the sample look larger than it is.
-    """
-    from aigdetect.evaluation.protocols import PROTOCOLS
-    from aigdetect.evaluation.scoring import score_samples
-
-    scored: list[Sample] = []
-    logits: list[float] = []
-    met: set[tuple[str | None, int]] = set()
-    failed = copies = 0
-    records = score_samples(samples, detector, protocol=PROTOCOLS["ours"], workers=workers)
-    with terminal.progress(f"scoring with {detector.card.name}", len(samples)) as bar, closing(records):
-        for sample, record in zip(samples, records, strict=True):
-            bar.advance(bar.task_ids[0])
-            if record.logit is None:
-                failed += 1
-                terminal.error(ImageError(f"{sample.path}: {record.error}"))
-            elif (content := (record.sha256, sample.label)) in met:
-                copies += 1
-            else:
-                met.add(content)
-                scored.append(sample)
-                logits.append(record.logit)
-    if copies:
-        terminal.say(f"exact copies of other images left out: {copies}")
-    return scored, logits, failed
+    store = open_scores(detector, folder, resume=resume)
+    missing = len(store.missing(samples, CLEAN))
+    if missing < len(samples):
+        terminal.say(f"scored already: {len(samples) - missing}")
+    scored = score_missing(store, samples, detector, workers=workers)
+    with terminal.progress(f"scoring with {detector.card.name}", missing) as bar, closing(scored):
+        try:
+            for sample, record in scored:
+                bar.advance(bar.task_ids[0])
+                if record.logit is None:
+                    terminal.error(ImageError(f"{sample.path}: {record.error}"))
+        except KeyboardInterrupt:
+            terminal.say("--resume goes on with the images that have no score yet")
+            raise
+    scores = take_scores(store, samples)
+    if scores.copies:
+        terminal.say(f"exact copies of other images left out: {scores.copies}")
+    return scores
 
 
 def _tell(new: Recalibration) -> None:

@@ -16,14 +16,19 @@ import typer
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import (
+    RUN,
+    BatchSize,
     Debug,
     Device,
+    DeviceChoice,
     Json,
     Offline,
     Precision,
+    PrecisionChoice,
     Quiet,
     Verbose,
     WeightsFile,
+    Workers,
     terminal,
 )
 from aigdetect.errors import ImageError, UsageError
@@ -41,7 +46,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _DATA = "Data"
 _REPORT = "Report"
-_RUN = "Run"
 
 _SCORES = "scores"  # of the report folder, where scores are kept
 
@@ -131,22 +135,16 @@ def evaluate(
     bootstrap: Annotated[
         int,
         typer.Option(
-            metavar="N", min=0, max=100_000, help="Resamples behind intervals.", rich_help_panel=_RUN
+            metavar="N", min=0, max=100_000, help="Resamples behind intervals.", rich_help_panel=RUN
         ),
     ] = 1000,
     seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Seed of all chance.", rich_help_panel=_RUN)
+        int, typer.Option(metavar="N", min=0, help="Seed of all chance.", rich_help_panel=RUN)
     ] = 0,
-    device: Annotated[Device, typer.Option(help="Where the models run.", rich_help_panel=_RUN)] = Device.AUTO,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic.", rich_help_panel=_RUN)] = Precision.AUTO,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Images per pass of a model.", rich_help_panel=_RUN),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=256, help="Threads that read and decode.", rich_help_panel=_RUN),
-    ] = None,
+    device: DeviceChoice = Device.AUTO,
+    precision: PrecisionChoice = Precision.AUTO,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
     weights: WeightsFile = None,
     offline: Offline = False,
     quiet: Quiet = False,

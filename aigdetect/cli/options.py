@@ -66,8 +66,35 @@ Debug = Annotated[
     bool, typer.Option("--debug", help="Show tracebacks of errors.", callback=_if_given(_debug))
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+#: panel of the options that say how a command runs, not what it does
+RUN = "Run"
+
+DeviceChoice = Annotated[Device, typer.Option("--device", help="Where the model runs.", rich_help_panel=RUN)]
+PrecisionChoice = Annotated[
+    Precision, typer.Option("--precision", help="What the model calculates in.", rich_help_panel=RUN)
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", metavar="N", min=1, help="Images per pass of the model.", rich_help_panel=RUN
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=1, max=256, help="Threads that read and decode.", rich_help_panel=RUN
+    ),
+]
 WeightsFile = Annotated[
     Path | None,
-    typer.Option("--weights", help="File with the backbone's weights, instead of searching for them."),
+    typer.Option(
+        "--weights",
+        help="File with the backbone's weights, instead of searching for them.",
+        rich_help_panel=RUN,
+    ),
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Look for weights on this machine only.")]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Look for weights on this machine only.", rich_help_panel=RUN),
+]

@@ -16,11 +16,15 @@ import typer
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import (
+    RUN,
+    BatchSize,
     Debug,
     Device,
+    DeviceChoice,
     Json,
     Offline,
     Precision,
+    PrecisionChoice,
     Quiet,
     Verbose,
     WeightsFile,
@@ -107,11 +111,9 @@ def scan(
             help="Share of real images that the verdict 'ai' may flag (default: the model's, 0.01).",
         ),
     ] = None,
-    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.AUTO,
-    precision: Annotated[Precision, typer.Option("--precision", help="Arithmetic.")] = Precision.AUTO,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="N", min=1, help="Images per pass of the model.")
-    ] = None,
+    device: DeviceChoice = Device.AUTO,
+    precision: PrecisionChoice = Precision.AUTO,
+    batch_size: BatchSize = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -120,10 +122,18 @@ def scan(
             min=0,
             max=256,
             help="Processes that read and decode; 0 does it in threads of the program itself.",
+            rich_help_panel=RUN,
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="S", min=1, help="Seconds that decoding one file may take.")
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="S",
+            min=1,
+            help="Seconds that decoding one file may take.",
+            rich_help_panel=RUN,
+        ),
     ] = 60,
     weights: WeightsFile = None,
     offline: Offline = False,

@@ -11,13 +11,22 @@ import typer
 
 from aigdetect.cli import training
 from aigdetect.cli.console import Exit
-from aigdetect.cli.options import Debug, Offline, Quiet, Verbose, WeightsFile
+from aigdetect.cli.options import (
+    RUN,
+    Debug,
+    Device,
+    DeviceChoice,
+    Offline,
+    Quiet,
+    Verbose,
+    WeightsFile,
+    Workers,
+)
 from aigdetect.errors import UsageError
 from aigdetect.parsing import parse_size
 
 _PAPER = "Paper's recipe"
 _ADAPTER = "Adapter"
-_RUN = "Run"
 
 
 def train(
@@ -143,7 +152,7 @@ def train(
     ] = None,
     accumulate: Annotated[
         int | None,
-        typer.Option(help="Go over the images of a step in so many parts.", rich_help_panel=_RUN),
+        typer.Option(help="Go over the images of a step in so many parts.", rich_help_panel=RUN),
     ] = None,
     patience: Annotated[
         int | None,
@@ -155,42 +164,40 @@ def train(
         str | None, typer.Option(help="Weights that become the model: last or best.", rich_help_panel=_PAPER)
     ] = None,
     copies: Annotated[
-        int | None, typer.Option(help="With a cache: augmented copies of each image.", rich_help_panel=_RUN)
+        int | None, typer.Option(help="With a cache: augmented copies of each image.", rich_help_panel=RUN)
     ] = None,
     cache: Annotated[
         str | None,
-        typer.Option(
-            help="Keep the frozen blocks' output: auto, memory, disk or none.", rich_help_panel=_RUN
-        ),
+        typer.Option(help="Keep the frozen blocks' output: auto, memory, disk or none.", rich_help_panel=RUN),
     ] = None,
     cache_budget: Annotated[
         str | None,
-        typer.Option(help="Keep no more than this, such as 500M or 20G.", rich_help_panel=_RUN),
+        typer.Option(help="Keep no more than this, such as 500M or 20G.", rich_help_panel=RUN),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="Of the frozen tower: auto, float32 or bfloat16.", rich_help_panel=_RUN),
+        typer.Option(help="Of the frozen tower: auto, float32 or bfloat16.", rich_help_panel=RUN),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.", rich_help_panel=_RUN)] = "auto",
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode.", rich_help_panel=_RUN)] = 2,
+    device: DeviceChoice = Device.AUTO,
+    workers: Workers = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on where a run into --out was stopped.", rich_help_panel=_RUN),
+        typer.Option("--resume", help="Go on where a run into --out was stopped.", rich_help_panel=RUN),
     ] = False,
     checkpoint_every: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Also write a checkpoint after so many steps, not only epochs.", rich_help_panel=_RUN
+            min=1, help="Also write a checkpoint after so many steps, not only epochs.", rich_help_panel=RUN
         ),
     ] = None,
     tensorboard: Annotated[
         Path | None,
-        typer.Option(help="Folder for TensorBoard's files (needs tensorboard).", rich_help_panel=_RUN),
+        typer.Option(help="Folder for TensorBoard's files (needs tensorboard).", rich_help_panel=RUN),
     ] = None,
     weights: WeightsFile = None,
     offline: Offline = False,
     dry_run: Annotated[
-        bool, typer.Option("--list", help="Say what is in the data, and stop.", rich_help_panel=_RUN)
+        bool, typer.Option("--list", help="Say what is in the data, and stop.", rich_help_panel=RUN)
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is in use.")] = False,
     quiet: Quiet = False,
@@ -203,6 +210,8 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node gpu -m aigdetect train --data progan/ --out models/mine
     """
+    from aigdetect.scanning.engines import default_workers
+
     options = {
         "backbone": backbone,
         "shared_rank": shared_rank,
@@ -258,10 +267,10 @@ def train(
             resume=resume,
             checkpoint_every=checkpoint_every,
             tensorboard=tensorboard,
-            device=device,
+            device=device.value,
             weights=weights,
             offline=offline,
-            workers=workers,
+            workers=workers or default_workers(),
         ),
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import terminal
 from aigdetect.errors import AigdetectError, PeerError, UsageError
+from aigdetect.locks import LOCK_NAME, require_alone
 from aigdetect.training.ranks import environment_rank
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Order:
 
 def list_data(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any]) -> None:
     """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
-    _look_at(roots, config, given)
+    _recipe(config, given)
+    _look_at(roots)
 
 
 def train(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
@@ -69,12 +71,14 @@ def train(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], 
 def _train(
     roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], order: Order, out: Path
 ) -> Exit:
-    recipe, data = _look_at(roots, config, given)
-
+    from aigdetect.model.detector import adapter_config
     from aigdetect.training.distributed import joined
-    from aigdetect.training.run import split_data, train_model
+    from aigdetect.training.run import adapter_of, split_data, train_model
     from aigdetect.training.session import Session
 
+    recipe = _recipe(config, given)
+    adapter_config(adapter_of(recipe))  # said before a long look at the data
+    data = _look_at(roots)
     split = split_data(data, recipe)
     unread: list[str] = []
     with joined() as group, _progress(unread) as watch:
@@ -108,21 +112,23 @@ def _train(
     return Exit.SOME_FAILED if unread and group.alone else Exit.DONE
 
 
-def _look_at(
-    roots: Sequence[Path], config: Path | None, given: Mapping[str, Any]
-) -> tuple[Recipe, list[DataSet]]:
-    from aigdetect.data.audit import audit
-    from aigdetect.data.layouts import find_samples
+def _recipe(config: Path | None, given: Mapping[str, Any]) -> Recipe:
     from aigdetect.training.recipe import make_recipe, read_recipe
 
-    recipe = make_recipe(read_recipe(config) if config else {}, given)
+    return make_recipe(read_recipe(config) if config else {}, given)
+
+
+def _look_at(roots: Sequence[Path]) -> list[DataSet]:
+    from aigdetect.data.audit import audit
+    from aigdetect.data.layouts import find_samples
+
     data = [find_samples(root) for root in roots]
     if not terminal.quiet:
         for found in data:
             _describe(found)
         for leak in audit(sample for found in data for sample in found.samples).warnings:
             terminal.warn(str(leak))
-    return recipe, data
+    return data
 
 
 def _usable(order: Order) -> Path:
@@ -133,7 +139,9 @@ def _usable(order: Order) -> Path:
         raise UsageError("--force and --resume: one starts anew, the other goes on; give one of them")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is not a folder; choose another --out")
-    names = [path.name for path in out.iterdir()] if out.is_dir() else []
+    require_alone(out)
+    # what a killed run has left of its lock does not count
+    names = [path.name for path in out.iterdir() if path.name != LOCK_NAME] if out.is_dir() else []
     if order.resume:
         # a run that was killed early has left nothing, or hidden files
         if any(not name.startswith(".") for name in names) and "log.jsonl" not in names:

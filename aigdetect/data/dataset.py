@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,13 +73,19 @@ class Reading:
     workers: int
     warn: Callable[[str], None]
 
-    def each(self, function: Callable[[Sample], R], samples: Sequence[Sample]) -> Iterator[R | None]:
+    @classmethod
+    def of(cls, what: str, samples: Sequence[Sample], workers: int, warn: Callable[[str], None]) -> Reading:
+        """Reads a set of which nothing has been read yet."""
+        return cls(what, Unreadable(len(samples)), workers, warn)
+
+    def each(self, function: Callable[[Sample], R], samples: Iterable[Sample]) -> Iterator[R | None]:
         """What ``function`` makes of each sample, in order; None where the image cannot be read.
 
         Raises:
             DataError: if too many cannot be read.
         """
-        results = map_ordered(function, samples, workers=self.workers)
+        ahead, samples = tee(samples)
+        results = map_ordered(function, ahead, workers=self.workers)
         for sample, result in zip(samples, results, strict=True):
             if not isinstance(result, ImageError):
                 yield result

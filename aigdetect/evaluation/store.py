@@ -23,7 +23,7 @@ from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.writers import csv_line
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Written beside the scores; another one is refused."""
 
 
@@ -42,6 +42,7 @@ class StoredScore:
         verdict: in one word.
         error: why there is no score; empty if there is one.
         precision: arithmetic of the model.
+        sha256: digest of the file; empty if it could not be read.
         image: fingerprint of absolute path, size and time of change.
     """
 
@@ -55,6 +56,7 @@ class StoredScore:
     verdict: str
     error: str
     precision: str
+    sha256: str
     image: str
 
 
@@ -80,6 +82,7 @@ class ScoreStore:
         self._head = {"version": STORE_VERSION, **subject}
         self._scores: dict[tuple[str, str], ImageScore] = {}
         self._images: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
         self._rows: list[str] = []
         self._file: BinaryIO | None = None
 
@@ -92,13 +95,12 @@ class ScoreStore:
         if self._path is None or not _header_of(self._path).exists():
             return
         try:
-            head = json.loads(_header_of(self._path).read_text(encoding="utf-8"))
+            self._refuse_other(json.loads(_header_of(self._path).read_text(encoding="utf-8")))
             # a row that was cut short may end inside a character
             text = self._path.read_text(encoding="utf-8", errors="replace") if self._path.exists() else ""
             rows = [_stored(row) for row in _whole_rows(text)]
         except (OSError, ValueError) as error:
             raise UsageError(f"{self._path}: cannot be read ({error}); --force scores anew") from error
-        self._refuse_other(head)
         for row in rows:
             if not row.error:
                 self._take(row)
@@ -110,6 +112,10 @@ class ScoreStore:
     def score(self, sample: Sample, operation: str) -> ImageScore:
         """Score of a sample after an operation; with an error if there is none."""
         return self._scores.get((self._image(sample.path), operation), ImageScore(error="not scored"))
+
+    def digest(self, sample: Sample) -> str:
+        """SHA-256 of a sample's file when it was scored; empty if it was not, or could not be read."""
+        return self._digests.get(self._image(sample.path), "")
 
     def __enter__(self) -> ScoreStore:
         """Open the files; what was read stays in them.
@@ -151,6 +157,7 @@ class ScoreStore:
             record.verdict or "",
             error,
             record.precision or "",
+            record.sha256 or "",
             self._image(sample.path),
         )
         self._take(row)
@@ -162,6 +169,7 @@ class ScoreStore:
         verdict = cast("Verdict | None", row.verdict or None)
         score = ImageScore(row.logit, row.score, row.log10_lr, verdict, row.error)
         self._scores[row.image, row.operation] = score
+        self._digests[row.image] = row.sha256
         self._rows.append(csv_line([getattr(row, name) for name in COLUMNS]))
         if row.precision:
             self.precisions.add(row.precision)
@@ -177,7 +185,7 @@ class ScoreStore:
             if held.get(term) != text:
                 raise UsageError(
                     f"{self._path}: holds scores of another {term} ({held.get(term)}, now {text}); "
-                    "choose another --report, or score anew with --force"
+                    "choose another folder, or score anew with --force"
                 )
 
 
@@ -209,5 +217,6 @@ def _stored(row: Mapping[str, str]) -> StoredScore:
         row["verdict"],
         row["error"],
         row["precision"],
+        row["sha256"],
         row["image"],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def draw_curves(history: History, path: Path) -> None:
         lower.suptitle("Load of the experts: share of the tokens of each batch")
         loads = lower.subplots(rows, min(routers, _COLUMNS), sharex=True, sharey=True, squeeze=False)
         _draw_loads(loads, history)
+        # beside the curves, not over them
+        lower.legend(handles=loads.flat[0].lines[::2], loc="outside right center", fontsize="small")
     _draw_losses(upper.subplots(2, 2, sharex=True), history)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=100, format="png")
@@ -54,18 +57,36 @@ def _draw_losses(axes: Any, history: History) -> None:
     (bce, balance), (figures, lr) = axes
     _draw_smoothed(bce, history.step, history.bce, f"moving average of {WINDOW} steps")
     bce.set(ylabel="binary cross-entropy", yscale="log", title="Training loss")
+    lowest, highest = bce.get_ylim()
+    for set_formatter in (bce.yaxis.set_major_formatter, bce.yaxis.set_minor_formatter):
+        set_formatter(partial(_log_tick, every=highest < 5 * lowest))
     _draw_smoothed(balance, history.step, history.balance, f"moving average of {WINDOW} steps")
     balance.set(ylabel="load-balancing loss", title="Load balance, summed over the routers")
     for name, label in (("auc", "ROC AUC"), ("average_precision", "average precision")):
         values = np.array([epoch[name] for _, epoch in history.epochs], dtype=np.float64)
         figures.plot([step for step, _ in history.epochs], values, "o-", markersize=4, label=label)
-    figures.set(ylabel="held-out images", title="After each epoch", xlabel="step")
+    figures.set(
+        ylabel="held-out images", title="After each epoch", xlabel="step", ylim=_held_out_range(history)
+    )
     lr.plot(history.step, history.lr)
     lr.set(ylabel="learning rate", title="Learning rate", xlabel="step", ylim=(0, None))
     for axis in (bce, balance, figures):
         axis.legend(loc="best", fontsize="small")
     for axis in axes.flat:
         axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _log_tick(value: float, _place: int | None = None, *, every: bool) -> str:
+    """Label of a tick on a logarithmic axis: all, or where they would be too many only 1, 2, 5, 10 ..."""
+    return f"{value:g}" if every or f"{value:.0e}"[0] in "125" else ""
+
+
+def _held_out_range(history: History) -> tuple[float, float]:
+    """From what is a little below the lowest figure up to 1, which none can exceed."""
+    values = [epoch[name] for _, epoch in history.epochs for name in ("auc", "average_precision")]
+    lowest = min((value for value in values if value is not None), default=0.0)
+    return max(0.0, math.floor(20 * lowest - 0.5) / 20), 1.005
 
 
 def _draw_loads(axes: Any, history: History) -> None:
@@ -78,11 +99,11 @@ def _draw_loads(axes: Any, history: History) -> None:
             _draw_smoothed(axis, history.step, history.load[:, router, expert], f"expert {expert + 1}")
         axis.set(title=f"router {router + 1} of {routers}", ylim=(0, 1))
         axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
     for axis in axes[:, 0]:
         axis.set_ylabel("share")
     for axis in axes[-1]:
         axis.set_xlabel("step")
-    axes.flat[0].legend(loc="best", fontsize="small")
 
 
 def _draw_smoothed(axis: Any, at: NDArray[np.float64], values: NDArray[np.float64], label: str) -> None:

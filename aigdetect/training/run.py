@@ -6,18 +6,20 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 
 import aigdetect
-from aigdetect.data.dataset import Reading, Unreadable
+from aigdetect.data.dataset import Reading
 from aigdetect.data.layouts import DataSet, Sample, count_by_generator, require_both_classes
 from aigdetect.data.split import split_by_generator
 from aigdetect.errors import UsageError
 from aigdetect.files import write_atomically
+from aigdetect.locks import alone_in
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import fit_calibration
@@ -76,6 +78,11 @@ def split_data(data: Sequence[DataSet], recipe: Recipe) -> Split:
     return Split(tuple(draw_samples(training, recipe)), tuple(validation))
 
 
+def adapter_of(recipe: Recipe) -> AdapterCard:
+    """The adapter's shape in a recipe; its settings have the names that they have in a card."""
+    return AdapterCard(**{each.name: getattr(recipe, each.name) for each in fields(AdapterCard)})
+
+
 def train_model(
     split: Split,
     recipe: Recipe,
@@ -105,7 +112,7 @@ def train_model(
         the card, as written.
 
     Raises:
-        UsageError: if a setting or the folder cannot be used.
+        UsageError: if a setting or the folder cannot be used, or another run is writing into it.
         DataError: if too many images cannot be read, or one class is absent.
         WeightsError: if the weights of the backbone cannot be found.
     """
@@ -113,14 +120,7 @@ def train_model(
     group = session.group
     chosen = choose_device(device)
     recipe = replace(recipe, precision=choose_precision(recipe.precision, chosen))
-    adapter = AdapterCard(
-        blocks=recipe.blocks,
-        modules=recipe.modules,
-        shared_rank=recipe.shared_rank,
-        expert_ranks=recipe.expert_ranks,
-        alpha=recipe.alpha,
-        head_blocks=recipe.head_blocks,
-    )
+    adapter = adapter_of(recipe)
     config = adapter_config(adapter)
     tower, found = load_tower(recipe.backbone, file=weights, offline=offline, say=say)
     torch.manual_seed(recipe.seed)
@@ -143,42 +143,43 @@ def train_model(
         return card
     if group.first:
         _make(folder)
-    group.wait()
-    aligned = _aligned(split.training, recipe, folder, session)
-    training = [*split.training, *(each.sample for each in aligned)]
-    last, run = session.train(
-        network,
-        recipe,
-        training,
-        split.validation if recipe.folds is None else split.training,
-        folder,
-        run,
-        _folds(training, aligned, recipe),
-    )
-    state = save(network.adapter_state())
-    card = ModelCard(
-        name=folder.resolve().name,
-        backbone=recipe.backbone,
-        backbone_digest=found.digest,
-        preprocess=Preprocess(size=tower.image_size, mean=tower.mean, std=tower.std, views=recipe.views),
-        adapter=adapter,
-        adapter_sha256=hashlib.sha256(state).hexdigest(),
-        calibration=fit_calibration(last.logits, last.labels),
-        command=run.command,
-        recipe=recipe.as_dict(),
-        data={"training": _counts(training), "validation": _counts(split.validation)},
-        metrics={"validation" if recipe.folds is None else "out of fold": last.metrics},
-        program=f"aigdetect {aigdetect.__version__}",
-    )
-    if group.first:
-        write_atomically(folder / ADAPTER_NAME, state)
-        write_card(folder, card)
-        history = read_history(folder / LOG_NAME)
-        if len(history.step):
-            draw_curves(history, folder / CURVES_NAME)
-        Checkpoints(folder).remove()
-        shutil.rmtree(folder / ALIGNED_NAME, ignore_errors=True)
-    return card
+    with alone_in(folder) if group.first else nullcontext():
+        group.wait()
+        aligned = _aligned(split.training, recipe, folder, session)
+        training = [*split.training, *(each.sample for each in aligned)]
+        last, run = session.train(
+            network,
+            recipe,
+            training,
+            split.validation if recipe.folds is None else split.training,
+            folder,
+            run,
+            _folds(training, aligned, recipe),
+        )
+        state = save(network.adapter_state())
+        card = ModelCard(
+            name=folder.resolve().name,
+            backbone=recipe.backbone,
+            backbone_digest=found.digest,
+            preprocess=Preprocess(size=tower.image_size, mean=tower.mean, std=tower.std, views=recipe.views),
+            adapter=adapter,
+            adapter_sha256=hashlib.sha256(state).hexdigest(),
+            calibration=fit_calibration(last.logits, last.labels),
+            command=run.command,
+            recipe=recipe.as_dict(),
+            data={"training": _counts(training), "validation": _counts(split.validation)},
+            metrics={"validation" if recipe.folds is None else "out of fold": last.metrics},
+            program=f"aigdetect {aigdetect.__version__}",
+        )
+        if group.first:
+            write_atomically(folder / ADAPTER_NAME, state)
+            write_card(folder, card)
+            history = read_history(folder / LOG_NAME)
+            if len(history.step):
+                draw_curves(history, folder / CURVES_NAME)
+            Checkpoints(folder).remove()
+            shutil.rmtree(folder / ALIGNED_NAME, ignore_errors=True)
+        return card
 
 
 def _aligned(samples: Sequence[Sample], recipe: Recipe, folder: Path, session: Session) -> list[Aligned]:
@@ -193,7 +194,7 @@ def _aligned(samples: Sequence[Sample], recipe: Recipe, folder: Path, session: S
             recipe.aligned,
             count=recipe.aligned_images,
             seed=recipe.seed,
-            reading=Reading("real", Unreadable(len(samples)), session.workers, session.watch.unread),
+            reading=Reading.of("real", samples, session.workers, session.watch.unread),
             stage=session.watch.stage,
             advance=session.watch.advance,
         )

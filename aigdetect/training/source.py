@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ Trunk = Callable[[Sequence[Pixels] | Pixels], Tensor]
 class ReadViews(Protocol):
     """Views of samples by index, for the copies wanted; None for a sample that cannot be read."""
 
-    def __call__(self, indices: Sequence[int], copies: Sequence[int]) -> Iterator[list[Pixels] | None]:
+    def __call__(self, indices: Iterable[int], copies: Sequence[int]) -> Iterator[list[Pixels] | None]:
         """One item per index, in order."""
 
 
@@ -66,13 +66,17 @@ class Computed:
 
     def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`Source.batches`; a sample that cannot be read makes its batch smaller."""
-        parts = [_part(batch, self._group).tolist() for batch in batches]
-        views = self._views([index for part in parts for index in part], [copy])
-        for part in parts:
+        # no list of all of them: an epoch may be long
+        views = self._views((index for batch in batches for index in self._own(batch)), [copy])
+        for part in map(self._own, batches):
             of_part = zip(part, islice(views, len(part)), strict=True)
             readable = [(index, view[0]) for index, view in of_part if view is not None]
             runs = [self._trunk(run) for run in batched((view for _, view in readable), TRUNK_BATCH)]
             yield torch.cat(runs) if runs else self._empty, [index for index, _ in readable]
+
+    def _own(self, batch: Tensor) -> list[int]:
+        """Indices of a batch's part that is this process's."""
+        return _part(batch, self._group).tolist()
 
 
 class Kept:

@@ -55,6 +55,11 @@ class State:
     out_of_fold: Epoch | None = None
 
 
+def first_state(network: MoleNetwork) -> State:
+    """Where a run stands whose network is as it was made."""
+    return State(0, 0, 0, None, network.adapter_state(), {}, random_state())
+
+
 def moments_of(network: MoleNetwork, optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
     """Copies of AdamW's state, on the CPU; empty before the first step."""
     return {

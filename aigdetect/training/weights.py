@@ -6,11 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aigdetect.data.layouts import Sample
 
 
-def image_weights(samples: Sequence[Sample], *, balanced: bool) -> list[float]:
-    """Weight of each image in the loss, with a mean of 1.
+def image_weights(samples: Sequence[Sample], *, balanced: bool) -> NDArray[np.float32]:
+    """Weight of each image in the loss, ``(N,)``, with a mean of 1.
 
     Args:
         samples: the training images.
@@ -19,15 +22,17 @@ def image_weights(samples: Sequence[Sample], *, balanced: bool) -> list[float]:
             weigh 1.
     """
     if not balanced:
-        return [1.0] * len(samples)
+        return np.ones(len(samples), dtype=np.float32)
     counts = Counter((sample.label, sample.generator) for sample in samples)
-    raw = [1 / math.sqrt(counts[sample.label, sample.generator]) for sample in samples]
+    raw = {group: 1 / math.sqrt(count) for group, count in counts.items()}
     totals = {
-        label: sum(weight for weight, sample in zip(raw, samples, strict=True) if sample.label == label)
+        label: sum(raw[label, sample.generator] for sample in samples if sample.label == label)
         for label in (0, 1)
     }
     classes = sum(total > 0 for total in totals.values())
-    return [
-        weight / totals[sample.label] * len(samples) / classes
-        for weight, sample in zip(raw, samples, strict=True)
-    ]
+    weights = {
+        (label, generator): value / totals[label] * len(samples) / classes
+        for (label, generator), value in raw.items()
+    }
+    of_images = (weights[sample.label, sample.generator] for sample in samples)
+    return np.fromiter(of_images, dtype=np.float32, count=len(samples))

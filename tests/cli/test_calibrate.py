@@ -18,6 +18,8 @@ from scipy import stats
 
 from aigdetect.cli.app import main
 from aigdetect.cli.options import terminal
+from aigdetect.evaluation.store import ScoreStore
+from aigdetect.locks import alone_in
 from aigdetect.model.card import read_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -143,9 +145,78 @@ def test_real_images_alone(work: Path, known: Known, tiny_model: Any) -> None:
     assert "stay what they were" in done.stderr
 
 
+def test_a_run_that_was_interrupted_goes_on_to_the_same_model(
+    work: Path,
+    tiny_model: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (work / "data" / "real" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no image")
+    shutil.copy(next((work / "data" / "fake").iterdir()), work / "data" / "fake" / "copy.png")
+    arguments = ["--data", "../data", "--out", "mine", "--fpr", "0.1", "--fnr", "0.1"]
+
+    def calibrate(folder: str, *more: str, precision: str = "float32") -> tuple[int, str]:
+        (work / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(work / folder)
+        given = [*arguments, *model, "--precision", precision, *more]
+        monkeypatch.setattr(sys, "argv", ["aigdetect", "calibrate", *given])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    model = [str(each) for each in options(tiny_model)]
+    assert calibrate("whole")[0] == 1
+    add, calls = ScoreStore.add, []
+
+    def interrupted(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        add(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ScoreStore, "add", interrupted)
+        status, said = calibrate("stopped")
+    assert status == 130
+    assert "--resume goes on with the images that have no score yet" in said
+    status, said = calibrate("stopped")
+    assert status == 2
+    assert "mine: holds a run that was stopped; add --resume to go on, or --force to start anew" in said
+    status, said = calibrate("stopped", "--resume", precision="bfloat16")
+    assert status == 2
+    assert "holds scores of another precision (float32, now bfloat16)" in said
+    status, said = calibrate("stopped", "--resume")
+    assert status == 1
+    assert "scored already: 3" in said
+    assert "broken.png" in said
+    assert "exact copies of other images left out: 1" in said
+    whole, resumed = (
+        {path.name: path.read_bytes() for path in (work / name / "mine").iterdir()}
+        for name in ("whole", "stopped")
+    )
+    assert sorted(whole) == ["adapter.safetensors", "model.yaml"]
+    assert resumed == whole
+
+
+def test_a_folder_that_another_run_writes_into(
+    work: Path, tiny_model: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(work)
+    (work / "mine").mkdir()
+    arguments = ["--real", "data/real", "--out", "mine", "--fpr", "0.05", "--model", str(tiny_model.folder)]
+    monkeypatch.setattr(sys, "argv", ["aigdetect", "calibrate", *arguments])
+    with alone_in(work / "mine"), pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: mine: another run is writing into it; wait for it, or choose another --out"
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (["--real", "data/real", "--out", "m", "--force", "--resume"], "--force and --resume"),
         (
             ["--real", "data/real", "--out", "m", "--fpr", "0.001"],
             "--fpr 0.001 takes 999 real images or more",

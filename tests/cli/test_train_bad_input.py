@@ -10,6 +10,14 @@ import pytest
 from command_forks import Done, Forks
 from PIL import Image
 
+from aigdetect.data.layouts import find_samples
+from aigdetect.errors import UsageError
+from aigdetect.locks import alone_in
+from aigdetect.training.recipe import make_recipe
+from aigdetect.training.run import split_data, train_model
+
+RECIPE = {"backbone": "timm/test_vit", "blocks": 1, "epochs": 1}
+
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
@@ -128,3 +136,27 @@ def test_options_that_cannot_be(
     forks: Forks, work: Path, tiny_weights: Path, more: list[str], named: str
 ) -> None:
     assert named in refused(train(forks, work, tiny_weights, *more))
+
+
+def test_an_impossible_adapter_is_said_before_a_long_look_at_the_data(
+    forks: Forks, work: Path, tiny_weights: Path
+) -> None:
+    done = train(forks, work, tiny_weights, "--expert-ranks", "0", "--data", "none")
+    assert "expert_ranks: [0] holds a rank below 1" in refused(done)
+
+
+@pytest.mark.parametrize("more", [[], ["--force"], ["--resume"]])
+def test_a_folder_that_another_run_is_writing_into(
+    forks: Forks, work: Path, tiny_weights: Path, more: list[str]
+) -> None:
+    (work / "m").mkdir()
+    with alone_in(work / "m"):
+        assert "m: another run is writing into it" in refused(train(forks, work, tiny_weights, *more))
+    assert not list((work / "m").iterdir())
+
+
+def test_a_run_that_starts_while_another_one_looks_at_its_data(work: Path, tiny_weights: Path) -> None:
+    split = split_data([find_samples(work / "data")], make_recipe(RECIPE))
+    (work / "m").mkdir()
+    with alone_in(work / "m"), pytest.raises(UsageError, match="another run is writing into it"):
+        train_model(split, make_recipe(RECIPE), work / "m", device="cpu", weights=tiny_weights)

@@ -30,14 +30,14 @@ WRITE = ("aigdetect.training.checkpoint", "write_atomically")
 MOMENTS = {
     "while the first tokens are computed": ("aigdetect.training.store", "TokenStore.__setitem__", 9),
     "before the first checkpoint": (*WRITE, 1),
-    "in the first epoch": ("aigdetect.training.trainer", "compute_gradients", 2),
-    "between two checkpoints of an epoch": ("aigdetect.training.trainer", "compute_gradients", 4),
+    "in the first epoch": ("aigdetect.training.loop", "compute_gradients", 2),
+    "between two checkpoints of an epoch": ("aigdetect.training.loop", "compute_gradients", 4),
     "while a step is logged": ("aigdetect.training.log", "json.dumps", 12),
-    "after validation": ("aigdetect.training.trainer", "moments_of", 4),
+    "after validation": ("aigdetect.training.loop", "moments_of", 3),
     "while a checkpoint is written": ("os", "fsync", 8),
     "before the checkpoint is put in place": ("pathlib", "Path.replace", 6),
     "between the two generations": ("pathlib", "Path.replace", 8),
-    "in the last epoch": ("aigdetect.training.trainer", "compute_gradients", 12),
+    "in the last epoch": ("aigdetect.training.loop", "compute_gradients", 12),
     "between adapter and card": ("aigdetect.training.run", "write_card", 1),
     "before the curves": ("aigdetect.training.run", "draw_curves", 1),
 }
@@ -81,7 +81,7 @@ def uninterrupted(forks: Forks, work: Path, tiny_weights: Path) -> dict[str, byt
 def stopped(forks: Forks, work: Path, tiny_weights: Path, tmp_path: Path) -> Path:
     """A run that was killed in its second epoch."""
     cwd = work / tmp_path.name
-    kill = ("aigdetect.training.trainer", "compute_gradients", 7)
+    kill = ("aigdetect.training.loop", "compute_gradients", 7)
     assert train(forks, tiny_weights, cwd, kill=kill).status == -signal.SIGKILL
     assert (cwd / "m" / "checkpoint.safetensors").exists()
     return cwd

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from aigdetect.data.augment import Augmentation
-from aigdetect.data.dataset import Unreadable, map_ordered, training_views, validation_views
+from aigdetect.data.dataset import Reading, Unreadable, map_ordered, training_views, validation_views
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
 
@@ -94,3 +94,26 @@ def test_a_share_of_unreadable_images_is_borne() -> None:
         unreadable.add(f"{index}.png", "broken")
     with pytest.raises(DataError, match=r"more than 5% of 100 images cannot be read, the last one 5\.png"):
         unreadable.add("5.png", "broken")
+
+
+def test_a_long_stream_of_samples_is_read_a_few_at_a_time() -> None:
+    taken: list[int] = []
+
+    def stream():
+        for index in range(40):
+            taken.append(index)
+            yield Sample(f"{index}.png", 0, "a")
+
+    def read(sample: Sample) -> str:
+        if sample.path == "3.png":
+            raise ImageError("broken")
+        return sample.path
+
+    warned: list[str] = []
+    reading = Reading.of("training", [Sample("", 0, "a")] * 40, 2, warned.append)
+    results = reading.each(read, stream())
+    assert [next(results) for _ in range(5)] == ["0.png", "1.png", "2.png", None, "4.png"]
+    assert len(taken) <= 10
+    assert [*results] == [f"{index}.png" for index in range(5, 40)]
+    assert warned == ["training image left out: 3.png: broken"]
+    assert reading.unreadable.reasons == {"3.png": "broken"}

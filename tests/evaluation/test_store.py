@@ -25,7 +25,14 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 def record(sample: Sample, logit: float) -> Record:
     return Record(
-        sample.path, status="scored", verdict="ai", score=0.75, logit=logit, log10_lr=1.5, precision="float32"
+        sample.path,
+        sha256=f"digest of {Path(sample.path).name}",
+        status="scored",
+        verdict="ai",
+        score=0.75,
+        logit=logit,
+        log10_lr=1.5,
+        precision="float32",
     )
 
 
@@ -55,6 +62,8 @@ def test_scores_come_back_bit_for_bit(tmp_path: Path, samples: list[Sample]) -> 
     ]
     assert store.missing(samples, "blur:1") == samples
     assert store.precisions == {"float32"}
+    assert store.digest(samples[0]) == "digest of a.png"
+    assert store.digest(Sample("other.png", 1, "g")) == ""
     with file.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     assert tuple(rows[0]) == COLUMNS
@@ -130,3 +139,13 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "scores").write_text("a file")
     with pytest.raises(UsageError, match="cannot be written"), fresh(tmp_path):
         pass
+
+
+def test_scores_of_an_older_version_are_refused(tmp_path: Path, samples: list[Sample]) -> None:
+    file = fill(tmp_path, samples)
+    rows = [line.split(",") for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    file.write_text("".join(",".join(row[:-2] + row[-1:]) + "\n" for row in rows))
+    head = file.with_suffix(".json")
+    head.write_text(head.read_text().replace('"version": 2', '"version": 1'))
+    with pytest.raises(UsageError, match=r"another version \(1, now 2\); .*--force"):
+        reread(tmp_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,10 @@ from aigdetect.model.detector import adapter_config
 from aigdetect.model.mole import MixtureConfig
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig, ImageTower, adapt
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+from whole_update import WithUpdate
 
 peft = pytest.importorskip("peft", reason="NOT COMPARED WITH PEFT: it is not installed")
 
@@ -43,19 +49,6 @@ class PlainAttention(nn.Module):
         return mixed if self.bare else (mixed, None)
 
     bare = False
-
-
-class WithUpdate(nn.Module):
-    """An MLP and a weight update of the whole of it: a square matrix of zeros, for peft to adapt."""
-
-    def __init__(self, mlp: nn.Module, width: int) -> None:
-        super().__init__()
-        self.mlp = mlp
-        self.update = nn.Linear(width, width, bias=False)
-        nn.init.zeros_(self.update.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mlp(x) + self.update(x)
 
 
 def with_peft(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from aigdetect.evidence.generators.generation import Generation, first, generation
 from aigdetect.evidence.generators.packed import json_object
@@ -16,7 +17,49 @@ _PAIR = re.compile(r"(Steps|Sampler|Seed|Model|CFG scale): ([^,\n]{1,200})")
 _NUMBER = re.compile(r"\d{1,20}(?:\.\d{1,9})?")
 _MAX_LINES = 1 << 16
 
+_FIELDS = ("prompt", "negative_prompt", "model", "seed", "sampler", "steps")
+# under which names each program keeps these, the first that says something counts
+_NAMES = {
+    "SwarmUI": ("prompt", "negativeprompt", "model", "seed", "sampler comfyuisampler", "steps"),
+    "Tensor.Art": ("prompt", "negativePrompt", "", "seed", "samplerName sampler", "steps"),
+    "RuinedFooocus": (
+        "Prompt prompt",
+        "Negative negative_prompt",
+        "base_model_name base_model",
+        "seed",
+        "sampler_name sampler",
+        "steps",
+    ),
+    "NovelAI": ("prompt", "uc", "", "seed", "sampler", "steps"),
+    "Civitai": ("prompt", "negativePrompt", "", "seed", "sampler", "steps"),
+    "Easy Diffusion": (
+        "prompt",
+        "negative_prompt",
+        "use_stable_diffusion_model",
+        "seed",
+        "sampler_name",
+        "num_inference_steps",
+    ),
+    "Draw Things": ("c", "uc", "model", "seed", "sampler", "steps"),
+    "Stable Diffusion web UI": ("", "", "Model", "Seed", "Sampler", "Steps"),
+    "unnamed program": (
+        "prompt Prompt PositivePrompt positive_prompt",
+        "negative_prompt negativePrompt NegativePrompt",
+        "model Model model_name ModelName base_model",
+        "seed Seed",
+        "sampler sampler_name Sampler scheduler",
+        "steps Steps num_inference_steps inference_steps",
+    ),
+}
+_GUIDANCE = "guidance_scale cfg_scale cfgScale CfgScale"
+
 Texts = Mapping[str, str]
+
+
+def _take(tool: str, where: str, values: Mapping[str, Any], **elsewhere: str) -> Generation:
+    """What a program's values say, and what was found elsewhere in its place."""
+    found = {field: first(values, *names.split()) for field, names in zip(_FIELDS, _NAMES[tool], strict=True)}
+    return generation(tool, where, **found | elsewhere)
 
 
 def read_swarmui(texts: Texts, where: str) -> Generation | None:
@@ -24,16 +67,7 @@ def read_swarmui(texts: Texts, where: str) -> Generation | None:
     for name in ("parameters", "UserComment"):
         values = json_object(texts.get(name, "")).get("sui_image_params")
         if isinstance(values, dict):
-            return generation(
-                "SwarmUI",
-                where,
-                prompt=first(values, "prompt"),
-                negative_prompt=first(values, "negativeprompt"),
-                model=first(values, "model"),
-                seed=first(values, "seed"),
-                sampler=first(values, "sampler", "comfyuisampler"),
-                steps=first(values, "steps"),
-            )
+            return _take("SwarmUI", where, values)
     return None
 
 
@@ -43,16 +77,8 @@ def read_tensor_art(texts: Texts, where: str) -> Generation | None:
     if "prompt" not in values and "baseModel" not in values:
         return None
     model = values.get("baseModel")
-    return generation(
-        "Tensor.Art",
-        where,
-        prompt=first(values, "prompt"),
-        negative_prompt=first(values, "negativePrompt"),
-        model=first(model, "modelFileName", "label", "hash") if isinstance(model, dict) else "",
-        seed=first(values, "seed"),
-        sampler=first(values, "samplerName", "sampler"),
-        steps=first(values, "steps"),
-    )
+    named = first(model, "modelFileName", "label", "hash") if isinstance(model, dict) else ""
+    return _take("Tensor.Art", where, values, model=named)
 
 
 def read_ruined_fooocus(texts: Texts, where: str) -> Generation | None:
@@ -60,16 +86,7 @@ def read_ruined_fooocus(texts: Texts, where: str) -> Generation | None:
     for name in ("parameters", "UserComment", "Comment"):
         values = json_object(texts.get(name, ""))
         if values.get("software") == "RuinedFooocus":
-            return generation(
-                "RuinedFooocus",
-                where,
-                prompt=first(values, "Prompt", "prompt"),
-                negative_prompt=first(values, "Negative", "negative_prompt"),
-                model=first(values, "base_model_name", "base_model"),
-                seed=first(values, "seed"),
-                sampler=first(values, "sampler_name", "sampler"),
-                steps=first(values, "steps"),
-            )
+            return _take("RuinedFooocus", where, values)
     return None
 
 
@@ -81,15 +98,12 @@ def read_novelai(texts: Texts, where: str) -> Generation | None:
     software = texts.get("Software") or first(outer, "Software")
     if not software.startswith("NovelAI") and not {"uncond_scale", "noise_schedule"} <= values.keys():
         return None
-    return generation(
+    return _take(
         "NovelAI",
         where,
+        values,
         prompt=first(values, "prompt") or texts.get("Description") or first(outer, "Description"),
-        negative_prompt=first(values, "uc"),
         model=texts.get("Source") or first(outer, "Source"),
-        seed=first(values, "seed"),
-        sampler=first(values, "sampler"),
-        steps=first(values, "steps"),
     )
 
 
@@ -99,35 +113,16 @@ def read_civitai(texts: Texts, where: str) -> Generation | None:
         values = json_object(texts.get(name, "")).get("extraMetadata")
         values = json_object(values) if isinstance(values, str) else values
         if isinstance(values, dict) and "prompt" in values:
-            return generation(
-                "Civitai",
-                where,
-                prompt=first(values, "prompt"),
-                negative_prompt=first(values, "negativePrompt"),
-                seed=first(values, "seed"),
-                sampler=first(values, "sampler"),
-                steps=first(values, "steps"),
-            )
+            return _take("Civitai", where, values)
     return None
 
 
 def read_easy_diffusion(texts: Texts, where: str) -> Generation | None:
     """Read what Easy Diffusion writes."""
-    names = ("use_stable_diffusion_model", "sampler_name", "num_inference_steps", "seed")
     values = {**json_object(texts.get("UserComment", "")), **texts}
-    if names[0] not in values or "prompt" not in values:
+    if "use_stable_diffusion_model" not in values or "prompt" not in values:
         return None
-    model, sampler, steps, seed = (first(values, name) for name in names)
-    return generation(
-        "Easy Diffusion",
-        where,
-        prompt=first(values, "prompt"),
-        negative_prompt=first(values, "negative_prompt"),
-        model=model,
-        seed=seed,
-        sampler=sampler,
-        steps=steps,
-    )
+    return _take("Easy Diffusion", where, values)
 
 
 def read_draw_things(texts: Texts, where: str) -> Generation | None:
@@ -135,16 +130,7 @@ def read_draw_things(texts: Texts, where: str) -> Generation | None:
     values = json_object(texts.get("UserComment", ""))
     if "c" not in values or "uc" not in values or "sampler" not in values:
         return None
-    return generation(
-        "Draw Things",
-        where,
-        prompt=first(values, "c"),
-        negative_prompt=first(values, "uc"),
-        model=first(values, "model"),
-        seed=first(values, "seed"),
-        sampler=first(values, "sampler"),
-        steps=first(values, "steps"),
-    )
+    return _take("Draw Things", where, values)
 
 
 def read_midjourney(texts: Texts, where: str) -> Generation | None:
@@ -166,34 +152,16 @@ def read_last_line(texts: Texts, where: str) -> Generation | None:
         numbers = [pairs.get(each, "") for each in ("Steps", "Seed", "CFG scale")]
         if sum(bool(_NUMBER.fullmatch(each)) for each in numbers) >= 2:
             prompt, _, negative = text[:begin].partition("Negative prompt:")
-            return generation(
-                "Stable Diffusion web UI",
-                where,
-                prompt=prompt,
-                negative_prompt=negative,
-                model=pairs.get("Model"),
-                seed=pairs.get("Seed"),
-                sampler=pairs.get("Sampler"),
-                steps=pairs.get("Steps"),
-            )
+            return _take("Stable Diffusion web UI", where, pairs, prompt=prompt, negative_prompt=negative)
     return None
 
 
 def read_any_object(texts: Texts, where: str) -> Generation | None:
     """Read a JSON object with a prompt and at least three more parameters under their usual names."""
-    usual = {
-        "negative_prompt": ("negative_prompt", "negativePrompt", "NegativePrompt"),
-        "seed": ("seed", "Seed"),
-        "sampler": ("sampler", "sampler_name", "Sampler", "scheduler"),
-        "steps": ("steps", "Steps", "num_inference_steps", "inference_steps"),
-        "model": ("model", "Model", "model_name", "ModelName", "base_model"),
-        "guidance": ("guidance_scale", "cfg_scale", "cfgScale", "CfgScale"),
-    }
+    prompt, *others = (names.split() for names in _NAMES["unnamed program"])
     for name in ("parameters", "parameters-json", "UserComment", "Comment"):
         values = json_object(texts.get(name, ""))
-        prompt = first(values, "prompt", "Prompt", "PositivePrompt", "positive_prompt")
-        present = [field for field, names in usual.items() if any(each in values for each in names)]
-        if prompt and len(present) >= 3:
-            found = {field: first(values, *names) for field, names in usual.items() if field != "guidance"}
-            return generation("unnamed program", where, prompt=prompt, **found)
+        present = sum(any(each in values for each in names) for names in (*others, _GUIDANCE.split()))
+        if first(values, *prompt) and present >= 3:
+            return _take("unnamed program", where, values)
     return None

@@ -1,0 +1,38 @@
+"""Finds the labelled images of a folder or a CSV."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from aigdetect.data.layouts.folders import from_folder
+from aigdetect.data.layouts.lists import from_csv
+from aigdetect.data.layouts.sample import DataSet
+from aigdetect.errors import DataError
+
+
+def find_samples(root: str | os.PathLike[str], *, split: str | None = None) -> DataSet:
+    """Find the labelled images of a data set, whatever its layout.
+
+    Args:
+        root: a folder (``0_real/1_fake`` at any depth; GenImage's ``ai/nature``; ``real/fake`` and synonyms
+            above or below the generators), or a CSV with columns path, label[, generator][, split].
+        split: keep only ``"train"``, ``"val"`` or ``"test"`` where the data set has such a level; nothing
+            happens where it has none.
+
+    Returns:
+        The images with class, generator and split. One class alone is fine here, see
+        `require_both_classes`.
+
+    Raises:
+        DataError: nothing there, no image found, contradictory folders, a bad row in the CSV.
+        UsageError: ``split`` is none of the three.
+    """
+    place = os.fsdecode(root)
+    if Path(place).is_dir():
+        found = from_folder(place)
+    elif Path(place).is_file():
+        found = from_csv(place)
+    else:
+        raise DataError(f"no such folder or CSV: {place!r}; check the path")
+    return found if split is None else found.pick(split)

@@ -1,0 +1,149 @@
+"""From a CSV, whose header names its columns in any order, to labelled images."""
+
+from __future__ import annotations
+
+import csv
+import stat
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aigdetect.data.layouts.generators import name_root
+from aigdetect.data.layouts.levels import levels_of_root
+from aigdetect.data.layouts.sample import SPLITS, DataSet, Ignored, Sample, require_images
+from aigdetect.data.layouts.words import LABELS, SPLIT_NAMES, fold_name
+from aigdetect.errors import DataError
+
+_PATHS = ("path", "filename", "file", "filepath", "file_path", "image", "image_path", "img", "img_path")
+_CLASSES = ("label", "class", "target", "is_ai", "is_fake", "is_generated", "typ")
+_GENERATORS = ("generator", "generator_name", "source", "model", "typ")
+_SUBSETS = ("split", "subset")
+_TYP = "typ"  # in ClipBased's and B-Free's lists: "real", or else the name of a generator
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The delimiter of a CSV and where the columns stand; None for a column that is not there."""
+
+    delimiter: str
+    names: tuple[str, ...]
+
+    def position(self, known: Sequence[str]) -> int | None:
+        return next((self.names.index(name) for name in known if name in self.names), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of a CSV, and where it begins in words."""
+
+    line: int
+    where: str
+    path: str
+    label: str
+    generator: str
+    split: str
+
+
+def from_csv(path: str) -> DataSet:
+    """The labelled images of a CSV.
+
+    Raises:
+        DataError: no image in it, or a bad row; the message names the line.
+    """
+    root = str(Path(path).parent)
+    own_name = name_root(levels_of_root(root))
+    samples: list[Sample] = []
+    ignored: Counter[str] = Counter()
+    known: dict[str, tuple[int, int]] = {}
+    for row in _rows(path):
+        sample = _sample(row, root, own_name)
+        line, label = known.setdefault(sample.path, (row.line, sample.label))
+        if label != sample.label:
+            raise DataError(f"{row.where}: {row.path!r} has another label on line {line}; keep one")
+        if line != row.line:
+            ignored["repeated"] += 1
+        elif not _size(sample.path, row):
+            ignored["empty"] += 1
+        else:
+            samples.append(sample)
+    data = DataSet(path, "CSV", tuple(samples), Ignored(**ignored))
+    require_images(data)
+    return data
+
+
+def _sample(row: _Row, root: str, own_name: str) -> Sample:
+    if not row.path:
+        raise DataError(f"{row.where}: no path; each row needs one")
+    label = LABELS.get(fold_name(row.label))
+    if label is None:
+        raise DataError(f"{row.where}: unknown label {row.label!r}; use 1 or fake, 0 or real")
+    split = SPLIT_NAMES.get(fold_name(row.split), "")
+    if row.split and not split:
+        raise DataError(f"{row.where}: unknown split {row.split!r}; use {', '.join(SPLITS)} or nothing")
+    return Sample(str(Path(root) / row.path), label, sys.intern(row.generator) or own_name, split, root)
+
+
+def _size(path: str, row: _Row) -> int:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{row.where}: no such file: {row.path!r}; relative paths start at the CSV's folder")
+    return status.st_size
+
+
+def _rows(path: str) -> Iterator[_Row]:
+    try:
+        with Path(path).open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
+            header = _header(path, file.readline(1 << 16))
+            yield from _named_rows(path, file, header)
+    except OSError as error:
+        raise DataError(f"cannot read {path!r}: {error.strerror}") from error
+    except csv.Error as error:  # Python 3.10 refuses NUL bytes
+        raise DataError(f"{path!r} is no list of images: {error}") from error
+    except UnicodeError as error:
+        raise DataError(f"cannot read {path!r} as text: {error}; save it as UTF-8") from error
+
+
+def _encoding(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return "utf-16" if file.read(2) in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+
+
+def _header(path: str, line: str) -> _Header:
+    for delimiter in ",;\t|":
+        names = next(csv.reader([line], delimiter=delimiter), [])
+        header = _Header(delimiter, tuple(fold_name(name) for name in names))
+        if header.position(_PATHS) is not None and header.position(_CLASSES) is not None:
+            return header
+    raise DataError(
+        f"{path!r} is no list of images: its first line must name the columns path,label[,generator][,split],"
+        f" it is {line[:80].rstrip()!r}"
+    )
+
+
+def _named_rows(path: str, lines: Iterable[str], header: _Header) -> Iterator[_Row]:
+    columns = [header.position(known) for known in (_PATHS, _CLASSES, _GENERATORS, _SUBSETS)]
+    names = [None if at is None else header.names[at] for at in columns]
+    reader = csv.reader(lines, delimiter=header.delimiter, strict=True)
+    line = 2
+    try:
+        for cells in reader:
+            if any(cells):
+                name, label, generator, split = (_cell(cells, at) for at in columns)
+                if names[1] == _TYP and label and fold_name(label) not in LABELS:
+                    label = "fake"
+                if names[2] == _TYP and fold_name(generator) in LABELS:
+                    generator = ""
+                where = f"{path!r}, line {line}"
+                yield _Row(line, where, name, label.strip(), generator.strip(), split.strip())
+            line = reader.line_num + 2
+    except csv.Error as error:
+        raise DataError(f"{path!r}, line {line}: {error}; check the quotes") from error
+
+
+def _cell(cells: Sequence[str], at: int | None) -> str:
+    return cells[at] if at is not None and at < len(cells) else ""

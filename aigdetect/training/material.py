@@ -1,0 +1,61 @@
+"""What one model of a run learns from: all of the training images, or those that a fold keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aigdetect.data.layouts import Sample
+from aigdetect.training.source import Source
+from aigdetect.training.weights import image_weights
+
+
+@dataclass(frozen=True)
+class Material:
+    """Images to learn from; tensors have a place for every sample of the run, also for those left out.
+
+    Attributes:
+        source: trunk outputs of the images.
+        targets: ``(2, N)`` float32, label and weight of every sample; a sample left out weighs 0.
+        origins: ``(N,)`` int64, number of the source or generator of every sample.
+        count: number of the images, also of those that cannot be read.
+    """
+
+    source: Source
+    targets: Tensor
+    origins: Tensor
+    count: int
+
+
+def choose_material(
+    samples: Sequence[Sample],
+    chosen: Sequence[int],
+    source: Source,
+    *,
+    balanced: bool,
+    device: torch.device,
+) -> Material:
+    """The chosen samples as material.
+
+    Args:
+        samples: all training samples of the run.
+        chosen: indices of those to learn from.
+        source: trunk outputs of them.
+        balanced: as for :func:`aigdetect.training.weights.image_weights`.
+        device: where the targets are wanted.
+    """
+    count = len(samples)
+    labels = torch.from_numpy(np.fromiter((sample.label for sample in samples), np.float32, count))
+    weights = torch.zeros_like(labels)
+    weights[torch.tensor(chosen)] = torch.from_numpy(
+        image_weights([samples[index] for index in chosen], balanced=balanced)
+    )
+    names = sorted({sample.generator for sample in samples})
+    numbers = {name: number for number, name in enumerate(names)}
+    origins = np.fromiter((numbers[sample.generator] for sample in samples), np.int64, count)
+    targets = torch.stack([labels, weights]).to(device)
+    return Material(source, targets, torch.from_numpy(origins), len(chosen))
