@@ -1,8 +1,9 @@
-"""Files that are there as a whole or not at all, and how a file is recognised."""
+"""Files that are there as a whole or not at all, written by one process only, and how one is recognised."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
 import shutil
@@ -14,6 +15,9 @@ from typing import BinaryIO
 from aigdetect.errors import UsageError
 
 _PARTIAL = ".aigdetect-{}.part"
+IN_USE = "cannot be written (another scan is writing to it)"
+"""What is said of a file that belongs to another process for now."""
+
 FINGERPRINT_DIGITS = 24
 """Length of a :func:`fingerprint`."""
 
@@ -35,6 +39,28 @@ def writing(path: str | Path) -> Iterator[None]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{path}: cannot be written ({reason})") from error
+
+
+def hold(file: io.FileIO | BinaryIO, path: str | Path) -> None:
+    """Keep every other process from holding an open file, until it is closed; without effect on Windows.
+
+    Args:
+        file: a regular file.
+        path: what to call it.
+
+    Raises:
+        UsageError: if another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(f"{path}: {IN_USE}") from error
+    except OSError:  # a file system that knows no locks
+        return
 
 
 def remove_partial(folder: Path) -> None:

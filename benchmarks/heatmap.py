@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -103,6 +104,12 @@ def occlusion(detector: Detector, pixels: Pixels) -> Floats:
             yield at, np.kron(lost, np.ones((size // patches, size // patches)))
 
     return _average(pixels, found())
+
+
+def with_gradients(model: str) -> Detector:
+    """The detector in float32 with layers that have a gradient: packed ones have none."""
+    with mock.patch("aigdetect.model.arithmetic.can_pack", return_value=False):
+        return load_detector(model, precision="float32")
 
 
 METHODS: dict[str, Method] = {
@@ -241,6 +248,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["generated", "real", "resampled"])
     options = parser.parse_args()
     detector = load_detector(options.model)
+    readers = dict.fromkeys(options.methods, detector)
+    if "gradient" in readers:
+        readers["gradient"] = with_gradients(options.model)
     editor = Editor(find_samples(options.data).samples, options.side, options.seed)
     areas: dict[str, list[float]] = defaultdict(list)
     found: dict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)
@@ -250,7 +260,7 @@ def main() -> None:
             edited, mask = editor.edit(pixels, kind)
             areas[kind].append(float(mask.mean()))
             for method in options.methods:
-                found[kind, method].append(judge(METHODS[method](detector, edited), mask))
+                found[kind, method].append(judge(METHODS[method](readers[method], edited), mask))
     table = Table(
         title=f"{options.images} real images of at most {options.side} pixels, {detector.card.name}"
     )

@@ -9,7 +9,7 @@ import typer
 
 import aigdetect
 from aigdetect.cli import calibrate, evaluate, merge, models, scan, spectrum, train
-from aigdetect.cli.console import run
+from aigdetect.cli.console import Exit, end_at_once, run
 from aigdetect.cli.options import terminal
 
 app = typer.Typer(
@@ -46,8 +46,11 @@ def _main(
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    sys.exit(run(app, terminal))
+    """Run the program and end with its exit status."""
+    status = run(app, terminal)
+    if status == Exit.INTERRUPTED:
+        end_at_once(status)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

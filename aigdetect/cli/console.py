@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from aigdetect.errors import AigdetectError
 from aigdetect.text import printable
@@ -172,6 +174,20 @@ def run(program: object, terminal: Terminal) -> int:
     if status == Exit.INTERRUPTED:  # what Typer makes of an interrupt
         return _interrupted(terminal)
     return int(status) if isinstance(status, int) else Exit.DONE
+
+
+def end_at_once(status: int) -> NoReturn:
+    """End the process after what has been asked for at its exit, but without waiting for threads.
+
+    To free a model takes the interpreter a second, and a thread inside a decoder could hold it for minutes:
+    too long for someone who has pressed Ctrl-C.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it must not cut this short
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def drop_output() -> None:

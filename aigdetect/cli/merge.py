@@ -16,7 +16,7 @@ def merge(
     parts: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PART...", help="Files of rows with their journals beside them, or case folders."
+            metavar="PART", help="Files of rows with their journals beside them, or case folders."
         ),
     ],
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV to a file.")] = None,

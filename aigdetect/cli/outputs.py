@@ -74,11 +74,11 @@ class Outputs:
 
     @property
     def written(self) -> list[str]:
-        """What to name at the end."""
+        """What is written while it runs, however it ends."""
         files = [target for target in self.named if target != STDIO]
         if self.case:
             return [str(self.case.path), *files]
-        return [*files, *map(str, filter(None, (self.html, self.heatmaps)))]
+        return [*files, *([str(self.heatmaps)] if self.heatmaps else [])]
 
     @property
     def rows_on_terminal(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from bisect import insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -13,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from aigdetect.scanning.record import Record
-from aigdetect.text import log10_lr_text, printable, score_text
+from aigdetect.text import log10_lr_text, one_line, printable, score_text
 
 MAX_ROWS = 50
 """A table of more rows is of no use on a terminal."""
 
+_LONGEST_CLAIM = 80  # characters; all of it is in CSV and JSON Lines
 _STYLES = {"ai": "bold red", "uncertain": "yellow", "real": "green", "error": "magenta"}
 _WEIGHTS = {"ai": 0, "error": 1, "uncertain": 2, "real": 3}
 
@@ -104,7 +106,7 @@ class Highlights:
         for title in ("score", "log10 LR"):
             table.add_column(title, no_wrap=True, justify="right")
         table.add_column("remarks", overflow="fold")
-        room = max(24, self.console.width // 2 - 8)
+        room = max(24, self.console.width // 2 - 14)
         for record in (weighed.record for weighed in kept):
             verdict = _verdict(record)
             table.add_row(
@@ -134,4 +136,14 @@ def _verdict(record: Record) -> str:
 
 
 def _remarks(record: Record) -> str:
-    return "; ".join((*((record.error,) if record.error else ()), *record.notes))
+    """Why there is no score or what limits it, and what in the metadata must not be overlooked."""
+    return "; ".join((*((record.error,) if record.error else record.notes), *_claims(record)))
+
+
+def _claims(record: Record) -> Iterator[str]:
+    if record.provenance is None:
+        return
+    for strongest in record.provenance.ai_claims[:1]:
+        yield one_line(f"metadata: {strongest.says.value}, {strongest.claim}", _LONGEST_CLAIM)
+    if record.provenance.contradictions:
+        yield "metadata: contradictory"

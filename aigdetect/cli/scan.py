@@ -55,7 +55,7 @@ def scan(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...", help="Files, folders (with all inside), or - for a list on standard input."
+            metavar="PATH", help="Files, folders (with all inside), or - for a list on standard input."
         ),
     ],
     csv: Annotated[
@@ -238,6 +238,8 @@ def scan(
             with closing(scan_with(engine, items, detector, known=ledger)) as results:
                 _deliver(results, ledger, outputs, tally, heat_maps, _total(paths))
             report.write(tally)
+    if outputs.html:
+        terminal.say(f"page written to {outputs.html}")
     if outputs.case:
         terminal.say(f"manifest: SHA-256 {report.write_manifest(tally)}")
     if fail_on is FailOn.AI and tally.ai:
@@ -329,7 +331,7 @@ def _deliver(
     """Write the rows as they come, and sum up however it ends."""
     start = time.monotonic()
     before = tally.scored + tally.errors
-    files = bool(outputs.written)
+    files = bool(outputs.written or outputs.page)
 
     def rate() -> float:
         return (tally.scored + tally.errors - before) / max(time.monotonic() - start, 1e-9)

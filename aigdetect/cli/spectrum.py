@@ -77,7 +77,7 @@ def spectrum(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Images, each by itself, and folders: one average for each folder in them.",
         ),
     ],

@@ -150,12 +150,16 @@ def map_ordered(function: Callable[[T], R], items: Iterable[T], *, workers: int)
         except ImageError as error:
             return error
 
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         iterator = iter(items)
         running = [pool.submit(guarded, item) for item in islice(iterator, 2 * workers)]
         while running:
             yield running.pop(0).result()
             running += [pool.submit(guarded, item) for item in islice(iterator, 1)]
+    finally:
+        # an interrupt must not wait for what nobody asks for any more
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -55,6 +55,14 @@ class Provenance:
     findings: tuple[Finding, ...] = ()
     contradictions: tuple[str, ...] = ()
 
+    @property
+    def ai_claims(self) -> list[Finding]:
+        """Findings that say a model took part, the strongest first."""
+        return sorted(
+            (each for each in self.findings if each.says in _AI),
+            key=lambda each: (each.strength.rank, _AI.index(each.says)),
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """An object for JSON, one key per kind of metadata that was found."""
         found: dict[str, Any] = {
@@ -70,11 +78,10 @@ class Provenance:
 
     def summary(self) -> str:
         """One short line of text, empty if nothing was found: claims of AI first, the strongest ahead."""
-        ai = sorted(
-            (each for each in self.findings if each.says in _AI),
-            key=lambda each: (each.strength.rank, _AI.index(each.says)),
-        )
-        parts = [f"{each.says.value}: {each.where}, {each.claim} ({each.strength.value})" for each in ai[:3]]
+        parts = [
+            f"{each.says.value}: {each.where}, {each.claim} ({each.strength.value})"
+            for each in self.ai_claims[:3]
+        ]
         parts += [f"contradiction: {each}" for each in self.contradictions[:1]]
         parts += [f"EXIF: {self.exif.summary()}"] if self.exif and self.exif.summary() else []
         parts += [

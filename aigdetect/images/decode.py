@@ -105,6 +105,8 @@ def _notes_on_file(image: ImageFile.ImageFile, data: bytes) -> list[str]:
     frames = count_frames(image, data)
     if frames > 1:
         notes.append(f"first frame of {frames if frames <= MAX_FRAMES else f'more than {MAX_FRAMES}'}")
+    elif _has_broken_index(image):
+        notes.append("first frame of an unknown number: their index is broken")
     if isinstance(image, JpegImageFile):
         quality = _jpeg_quality(image)
         if quality is not None and quality < 50:
@@ -121,6 +123,17 @@ def _notes_on_pixels(rgb: Image.Image) -> list[str]:
     if all(low == high for low, high in cast("tuple[tuple[int, int], ...]", rgb.getextrema())):
         notes.append("uniform image: no content")
     return notes
+
+
+def _has_broken_index(image: ImageFile.ImageFile) -> bool:
+    """Whether a JPEG says that it holds further pictures, but not readably where."""
+    if not isinstance(image, JpegImageFile) or "mp" not in image.info:
+        return False
+    try:
+        image._getmp()
+    except Exception:  # noqa: BLE001 - whatever a broken index makes of Pillow's parser
+        return True
+    return False
 
 
 def _jpeg_quality(image: JpegImageFile) -> int | None:

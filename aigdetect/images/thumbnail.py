@@ -34,10 +34,11 @@ def reduced(pixels: Pixels, side: int) -> Pixels:
     return np.asarray(image)
 
 
-def encode_webp(pixels: Pixels, *, quality: int) -> bytes:
-    """``(H, W, 3)`` uint8 as WebP without any metadata."""
+def encode_webp(pixels: Pixels, *, quality: int | None) -> bytes:
+    """``(H, W, 3)`` uint8 as WebP without any metadata; without a quality every pixel is kept."""
+    kept = {"lossless": True} if quality is None else {"quality": quality}
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "WEBP", quality=quality, method=4)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "WEBP", method=4, **kept)
     return file.getvalue()
 
 

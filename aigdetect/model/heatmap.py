@@ -29,7 +29,7 @@ MAX_PARTS = 256
 
 _CELLS = 128  # of the map along the longer side of the image
 _SCALE = Scale(-6.0, 6.0, ((-6.0, "more real"), (0.0, "as the rest"), (6.0, "more AI")))
-_SIDE, _SMALL_SIDE = 1024, 320  # of the picture in pixels
+_SIDE, _SMALL_SIDE = 1024, 288  # of the picture in pixels; a page shows the small one just so wide
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +98,8 @@ def render(heat: HeatMap, pixels: Pixels) -> bytes:
 
 
 def render_small(heat: HeatMap, pixels: Pixels) -> bytes:
-    """The same as a WebP of 320 pixels at most, for a page with many images."""
-    return encode_webp(_drawn(heat, pixels, _SMALL_SIDE), quality=70)
+    """The same as a WebP of 288 pixels at most, for a page with many images."""
+    return encode_webp(_drawn(heat, pixels, _SMALL_SIDE), quality=60)
 
 
 def _drawn(heat: HeatMap, pixels: Pixels, side: int) -> Pixels:

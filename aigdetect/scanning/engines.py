@@ -49,7 +49,7 @@ class Threads:
         self._workers = workers
 
     def prepared(self, items: Iterable[Found], *, ahead: int) -> Generator[Prepared, None, None]:
-        """See :class:`Engine`; closing the generator waits for files that are being decoded."""
+        """See :class:`Engine`; to close the generator does not wait for files that are being decoded."""
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         pending: deque[Future[Prepared]] = deque()
         try:
@@ -60,7 +60,7 @@ class Threads:
             while pending:
                 yield pending.popleft().result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def pixels(self, path: str, sha256: str) -> Pixels | None:
         """See :class:`Engine`."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aigdetect.errors import UsageError
-from aigdetect.files import writing
+from aigdetect.files import IN_USE, writing
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.record import Record
@@ -93,8 +93,10 @@ class Journal:
             facts: about the whole scan.
 
         Raises:
-            UsageError: if it cannot be written.
+            UsageError: if it cannot be written, or another scan is writing to the one that is there.
         """
+        if path and path.exists():
+            _require_free(path)
         # what is unfinished must not be taken for a journal
         draft = path and path.with_name(f"{path.name}.new")
         if draft:
@@ -230,8 +232,8 @@ class Journal:
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
                 raise UsageError(f"{self.path}: not a journal; --force begins anew") from error
-            reason = "another scan is writing to it" if "locked" in str(error) else str(error)
-            raise UsageError(f"{self.path or 'temporary files'}: cannot be written ({reason})") from error
+            reason = IN_USE if "locked" in str(error) else f"cannot be written ({error})"
+            raise UsageError(f"{self.path or 'temporary files'}: {reason}") from error
         except (sqlite3.DatabaseError, ValueError) as error:
             raise UsageError(f"{self.path}: not a journal ({error}); --force begins anew") from error
 
@@ -243,6 +245,16 @@ def _connect(name: str) -> sqlite3.Connection:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     return database
+
+
+def _require_free(path: Path) -> None:
+    """Refuse a journal that another scan is writing to; one that is damaged may be replaced."""
+    try:
+        with contextlib.closing(_connect(str(path))) as database:
+            database.execute("BEGIN EXCLUSIVE")
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            raise UsageError(f"{path}: {IN_USE}") from error
 
 
 def _remove(path: Path, *endings: str) -> None:

@@ -31,9 +31,9 @@ def draw(pixels: Pixels) -> Pictures:
     Args:
         pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
     """
-    from aigdetect.spectrum.thumbnail import spectrum_png  # spectra take a while to import
+    from aigdetect.spectrum.thumbnail import spectrum_webp  # spectra take a while to import
 
     try:
-        return Pictures(thumbnail(pixels), spectrum_png(pixels))
+        return Pictures(thumbnail(pixels), spectrum_webp(pixels))
     except MemoryError:
         return Pictures()

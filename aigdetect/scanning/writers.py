@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from aigdetect.errors import UsageError
-from aigdetect.files import writing
+from aigdetect.files import hold, writing
 from aigdetect.scanning.record import COLUMNS, Record
 
 STDOUT = "-"
@@ -128,15 +128,21 @@ class RecordWriter:
         """Create the file and write its header, or go to the end of what is kept.
 
         Raises:
-            UsageError: if the file exists and must not be overwritten, or cannot be written.
+            UsageError: if the file exists and must not be overwritten, cannot be written, or another
+                program is writing to it.
         """
         with _named(self.target):
             self._file = self._open()
             self._regular = self.target != STDOUT and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-            if self._keep is None:
-                self._append(self.header())
-            else:
-                self.cut_back(self._keep)
+            try:
+                if self._regular:
+                    hold(self._file, self.target)
+                self.cut_back(self._keep or 0)
+                if self._keep is None:
+                    self._append(self.header())
+            except BaseException:
+                self.__exit__(None, None, None)
+                raise
         return self
 
     def __exit__(
@@ -182,12 +188,10 @@ class RecordWriter:
     def _open(self) -> io.FileIO | BinaryIO:
         if self.target == STDOUT:
             return sys.stdout.buffer
-        if self._keep is not None:
-            return Path(self.target).open("r+b", buffering=0)
         mode = _mode(self.target)
-        overwrite = self._force or (mode is not None and not stat.S_ISREG(mode))
+        overwrite = self._force or self._keep is not None or (mode is not None and not stat.S_ISREG(mode))
         # without a buffer: after an error nothing may be left that is written later
-        return Path(self.target).open("wb" if overwrite else "xb", buffering=0)
+        return Path(self.target).open("ab" if overwrite else "xb", buffering=0)
 
     def _append(self, text: str) -> None:
         if self._file is None:

@@ -57,6 +57,32 @@ def test_help_answers_without_anything_heavy(command: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "STATUS 0 LOADED []", done.stderr
 
 
+def test_an_interrupt_while_it_loads_ends_it_like_any_other() -> None:
+    code = (
+        "import sys, runpy\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "runpy.run_module('aigdetect', run_name='__main__')\n"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_the_end_after_an_interrupt_waits_for_no_thread_but_for_what_was_asked_for() -> None:
+    code = (
+        "import atexit, threading, time\n"
+        "from aigdetect.cli.console import end_at_once\n"
+        "atexit.register(print, 'cleared away')\n"
+        "threading.Thread(target=time.sleep, args=(3600,)).start()\n"
+        "print('rows', end='; ')\n"
+        "end_at_once(130)\n"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "rows; cleared away\n", "")
+
+
 def test_version() -> None:
     done = python("-m", "aigdetect", "--version")
     assert (done.returncode, done.stdout) == (0, f"aigdetect {aigdetect.__version__}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from aigdetect.cli.rows import Highlights, shorten
+from aigdetect.evidence.findings import Finding, Kind, Says, Strength
+from aigdetect.evidence.provenance import Provenance
 from aigdetect.scanning.record import Record
 
 
@@ -25,8 +28,8 @@ def test_the_end_of_a_path_stays() -> None:
     assert shorten("/a/long/way/to/the/picture.png", 24) == "/a/long/…the/picture.png"
 
 
-def shown(*records: Record, limit: int) -> list[str]:
-    console = Console(file=io.StringIO(), width=80)
+def shown(*records: Record, limit: int, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
     with Highlights(console, limit) as sink:
         for record in records:
             sink.write(record)
@@ -59,6 +62,26 @@ def test_of_many_rows_those_to_look_at_are_shown() -> None:
 @pytest.mark.parametrize(("score", "text"), [(0.0, "0.0001"), (1.0, "0.9999"), (0.5, "0.5000")])
 def test_no_score_is_shown_as_certain(score: float, text: str) -> None:
     assert text in shown(row("a", "ai", score), limit=1)[1]
+
+
+def test_remarks_are_the_error_or_the_notes_and_what_metadata_says_of_ai() -> None:
+    said = Provenance(
+        findings=(
+            Finding(Kind.CAMERA, "EXIF", "Maker", Says.CAPTURED),
+            Finding(Kind.GENERATION, "PNG text", "Tool\x1b[2J" + "x" * 200, Says.GENERATED),
+            Finding(Kind.CREDENTIAL, "C2PA", "Signed tool", Says.EDITED, Strength.UNTRUSTED),
+        ),
+        contradictions=("EXIF says captured, but C2PA says AI-edited",),
+    )
+    scored = replace(row("a", "real", 0.1), notes=("low resolution",), provenance=said)
+    failed = Record("b", error="too small to score", notes=("low resolution",), provenance=said)
+    only_text = replace(scored, provenance=replace(said, findings=said.findings[:2], contradictions=()))
+    lines = [" ".join(line.split()) for line in shown(scored, failed, only_text, limit=3, width=200)[1:]]
+    claims = "metadata: AI-edited, Signed tool; metadata: contradictory"
+    assert lines[0].endswith(f"low resolution; {claims}")
+    assert lines[1] == f"b error too small to score; {claims}"
+    assert "metadata: AI-generated, Tool [2Jxxx" in lines[2]
+    assert len(lines[2]) < 150
 
 
 def test_nothing_is_shown_for_nothing() -> None:

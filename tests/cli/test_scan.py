@@ -332,7 +332,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
         make(tmp_path / f"{index:02}.png")
     out = tmp_path / "out.csv"
     process = subprocess.Popen(
-        [*FAKE, "scan", tmp_path, "--csv", out],
+        [*FAKE, "scan", tmp_path, "--csv", out, "--html", tmp_path / "page.html"],
         stderr=subprocess.PIPE,
         env={**ENVIRONMENT, "FAKE_DELAY": "0.2"},
     )
@@ -341,6 +341,8 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
     _, messages = process.communicate(timeout=30)
     assert process.returncode == 130
     assert b"interrupted: everything finished so far is on disk" in messages
+    assert b"page" not in messages.replace(os.fsencode(tmp_path), b"")
+    assert not (tmp_path / "page.html").exists()
     assert b"Traceback" not in messages
     with out.open(encoding="utf-8", newline="") as file:
         written = list(csv.DictReader(file))

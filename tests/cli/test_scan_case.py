@@ -107,7 +107,7 @@ def test_heat_maps_of_all_scored_images(images: Path, tmp_path: Path, tiny_model
         picture.load()
         assert picture.format == "PNG"
     # thumbnail and heat map of each
-    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("data:image/webp") == 2 * len(scored)
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("data:image/webp") == 3 * len(scored)
 
 
 def test_rows_named_beside_a_case_are_those_of_the_case(

@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from aigdetect.scanning.ledger import Ledger, Targets, journal_beside
+from aigdetect.scanning.settings import Settings
+
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = [sys.executable, str(Path(__file__).with_name("fake_aigdetect.py"))]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -205,6 +208,53 @@ def test_a_full_disk_ends_the_scan_with_one_line(images: Path) -> None:
     done = run("scan", images, "--csv", "/dev/full")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "error: /dev/full: cannot be written (No space left on device)"
+
+
+def test_after_a_full_disk_resume_goes_on(images: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    page = tmp_path / "cut.html"
+    run("scan", images, "--jsonl", whole, "--workers", "0")
+    command = [
+        "scan",
+        images,
+        "--jsonl",
+        cut,
+        "--csv",
+        tmp_path / "cut.csv",
+        "--html",
+        page,
+        "--workers",
+        "0",
+    ]
+
+    def limit() -> None:  # the journal grows fastest
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+
+    full = run(*command, preexec_fn=limit)
+    assert full.returncode == 2
+    assert full.stderr.splitlines()[-1].startswith(f"error: {cut}.journal: cannot be written (")
+    assert "Traceback" not in full.stderr
+    assert "page written" not in full.stderr
+    assert not page.exists()
+    assert 0 < len(rows(cut)) < IMAGES
+    assert csv_paths(tmp_path / "cut.csv") == [row["path"] for row in rows(cut)]
+    done = run(*command, "--resume")
+    assert done.returncode == 1
+    assert f"page written to {page}" in done.stderr
+    assert page.read_text(encoding="utf-8").count('<tbody role="rowgroup"') == IMAGES
+    assert cut.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("again", ["--resume", "--force"])
+def test_two_scans_into_the_same_files_at_once(images: Path, tmp_path: Path, again: str) -> None:
+    out = tmp_path / "out.jsonl"
+    settings = Settings("p 1", "m", "c" * 64, "a" * 64, "b" * 64, "cpu", "float32", 8, 0.01, 100, False)
+    with Ledger(Targets(out, None, journal_beside(out))).open(settings):
+        second = run("scan", images, "--jsonl", out, again)
+    assert second.returncode == 2
+    assert second.stderr == f"error: {out}.journal: cannot be written (another scan is writing to it)\n"
+    assert run("scan", images, "--jsonl", out, "--force").returncode == 1
 
 
 def test_stability_is_the_last_column(images: Path) -> None:

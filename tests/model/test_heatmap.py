@@ -156,7 +156,7 @@ def test_pictures_show_the_map_over_the_image_and_its_scale() -> None:
     assert drawn[305, -1, 0] > 200
     small = Image.open(io.BytesIO(render_small(heat, np.tile(pixels, (3, 3, 1)))))
     assert small.format == "WEBP"
-    assert small.width == 320
+    assert small.width == 288
 
 
 def test_a_level_all_over_is_drawn_in_the_middle_of_the_scale() -> None:

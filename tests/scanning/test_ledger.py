@@ -327,3 +327,51 @@ def test_fingerprints_tell_what_changed(tmp_path: Path) -> None:
     assert fingerprint(str(path)) != first
     path.unlink()
     assert fingerprint(str(path)) not in {first, fingerprint(str(tmp_path / "b"))}
+
+
+@pytest.mark.parametrize("journal", [True, False])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_second_scan_into_the_same_files_is_refused_and_changes_nothing(
+    targets: Targets, files: list[str], journal: bool, resume: bool
+) -> None:
+    if not journal:
+        targets = replace(targets, journal=None)
+    first = Ledger(targets)
+    fresh = list(first.fresh(enumerate(Found(path, "image") for path in files)))
+    with first.open(SETTINGS):
+        for item in fresh[:2]:
+            first.write(record(item.path))
+        again = {"resume": True} if resume else {"force": True}
+        done = subprocess.run(
+            [sys.executable, "-c", SECOND, json.dumps([str(path or "") for path in
+             (targets.jsonl, targets.csv, targets.journal)]), json.dumps(again)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        refused = "another scan is writing to it" if journal or not resume else "it lies among the images"
+        assert refused in done.stderr
+        for item in fresh[2:]:
+            first.write(record(item.path))
+    check(targets, files)
+    if journal:
+        assert write(Ledger(targets, resume=True), files) == []
+
+
+SECOND = """
+import json, sys
+from pathlib import Path
+from aigdetect.errors import UsageError
+from aigdetect.scanning.ledger import Ledger, Targets
+from aigdetect.scanning.settings import Settings
+
+jsonl, csv, journal = json.loads(sys.argv[1])
+settings = Settings("p 1", "m", "c" * 64, "a" * 64, "b" * 64, "cpu", "float32", 8, 0.01, 100, False)
+try:
+    targets = Targets(Path(jsonl), Path(csv), Path(journal) if journal else None)
+    ledger = Ledger(targets, **json.loads(sys.argv[2]))
+    with ledger.open(settings):
+        pass
+except UsageError as error:
+    sys.stderr.write(str(error))
+    sys.exit(2)
+"""

@@ -310,18 +310,31 @@ def test_views_do_not_keep_their_images_in_memory(folder: Path) -> None:
     assert [record.status for record in scan_found(images(folder / "00.png"), Watching())] == ["scored"]
 
 
-def test_an_interrupt_ends_the_scan_and_its_threads(folder: Path) -> None:
+def test_an_interrupt_ends_the_scan_without_waiting_for_a_decoder(folder: Path) -> None:
+    decoded = threading.Event()
+
     class Interrupted(FakeDetector):
+        def view(self, pixels: Pixels, /) -> Pixels:
+            if self.prepared >= 9:
+                decoded.wait(60)
+            return super().view(pixels)
+
         def score_views(self, views: Sequence[Pixels], /) -> list[FakeScore]:
             if self.batches:
                 raise KeyboardInterrupt
             return super().score_views(views)
 
-    records = scan_found(find_files([folder]), Interrupted())
+    def decoding() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+    records = scan_found(find_files([folder]), Interrupted(), workers=1)
     assert [next(records).logit for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(KeyboardInterrupt):
         next(records)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    (left,) = decoding()  # still inside a decoder
+    decoded.set()
+    left.join(60)
+    assert not decoding()
 
 
 def test_files_are_only_read(folder: Path) -> None:
