@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import os
+import signal
 import threading
 import time
 import zipfile
@@ -29,6 +30,9 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "determini
 
 # tiny towers are slower with threads, much so beside anything else that runs; child processes inherit this
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# a shell that starts tests in the background has interrupts ignored, and child processes would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -35,12 +35,10 @@ from aigdetect.errors import UsageError
 
 if TYPE_CHECKING:
     from aigdetect.images.find import Found
-    from aigdetect.model.detector import Detector
-    from aigdetect.scanning.engines import Engine
+    from aigdetect.model.calibration import Verdict
     from aigdetect.scanning.heat import HeatMaps
     from aigdetect.scanning.ledger import Ledger
     from aigdetect.scanning.pipeline import Result, Tally
-    from aigdetect.scanning.preparation import Preparation
 
 _MAX_ERRORS_FIRST = 1000  # unreadable paths in a row after which the model is loaded all the same
 
@@ -49,6 +47,13 @@ class FailOn(str, Enum):
     """What makes a scan end with a status of its own."""
 
     AI = "ai"
+
+
+class EngineName(str, Enum):
+    """Where files are decoded and scored."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def scan(
@@ -99,6 +104,18 @@ def scan(
             "--shard", metavar="I/N", help="Scan part I of N only; aigdetect merge joins the parts."
         ),
     ] = None,
+    engine: Annotated[
+        EngineName,
+        typer.Option("--engine", help="Decode and score in this program, or on a Ray cluster (extra 'ray')."),
+    ] = EngineName.LOCAL,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT|auto",
+            help="Ray cluster to join (default: RAY_ADDRESS, else this machine for the time of the scan).",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="NAME|FOLDER", help="Model (default: the one that is shipped)."),
@@ -121,7 +138,7 @@ def scan(
             metavar="N",
             min=0,
             max=256,
-            help="Processes that read and decode; 0 does it in threads of the program itself.",
+            help="Processes that read and decode, for each model; 0 does it in threads beside the model.",
             rich_help_panel=RUN,
         ),
     ] = None,
@@ -165,15 +182,18 @@ def scan(
     2 nothing done; 3 with --fail-on ai if an image was flagged, even if
     others failed; 130 interrupted, with all finished rows written.
     """
+    from aigdetect.cli.scanners import in_this_program, on_a_cluster
     from aigdetect.images.find import find_files
     from aigdetect.images.opening import MAX_PIXELS
     from aigdetect.images.views import take_views
     from aigdetect.model.card import DEFAULT_MODEL, find_model_folder, read_card
     from aigdetect.scanning.case import CaseFolder
+    from aigdetect.scanning.heat import HeatMaps
     from aigdetect.scanning.ledger import Ledger
-    from aigdetect.scanning.pipeline import Tally, scan_with
+    from aigdetect.scanning.pipeline import Tally
     from aigdetect.scanning.preparation import Preparation
     from aigdetect.scanning.report import Report
+    from aigdetect.scanning.scanner import Wanted
     from aigdetect.scanning.settings import Settings
     from aigdetect.scanning.shard import Shard
 
@@ -192,6 +212,12 @@ def scan(
     if fpr is not None and not 0 <= fpr < 1:
         raise UsageError(f"--fpr: {fpr} is not in 0..1")
     part = Shard.parse(shard) if shard else Shard(1, 1)
+    if engine is EngineName.RAY:
+        from aigdetect.scanning.cluster import require_ray
+
+        require_ray()
+    elif ray_address:
+        raise UsageError("--ray-address: only with --engine ray")
     seen = read_card(find_model_folder(model or DEFAULT_MODEL)).preprocess
     prepare = Preparation(
         partial(take_views, names=seen.views, size=seen.size),
@@ -199,7 +225,13 @@ def scan(
         stability=stability,
         pictures=outputs.page is not None,
     )
-    engine = _engine(prepare, workers, timeout)
+    wanted = Wanted(model or DEFAULT_MODEL, device.value, precision.value, batch_size, fpr, weights, offline)
+    drawn = _drawn(outputs)
+    scanners = (
+        in_this_program(wanted, prepare, workers, timeout)
+        if engine is EngineName.LOCAL
+        else on_a_cluster(wanted, prepare, workers, timeout, address=ray_address, heat_maps=drawn)
+    )
     ledger = Ledger(outputs.targets(paths), resume=resume, force=force)
     if ledger.lost:
         terminal.warn(f"{ledger.lost} rows are in the journal, but not in all files: they are made again")
@@ -208,34 +240,22 @@ def scan(
     fresh = ledger.fresh(part.take(enumerate(tally.without_others(found))))
     items = _from_first_image(fresh, tally)
 
-    from aigdetect.model.detector import load_detector
-
-    with outputs.run_log():
-        detector = load_detector(
-            model or DEFAULT_MODEL,
-            device=device.value,
-            precision=precision.value,
-            batch_size=batch_size,
-            fpr=fpr,
-            weights=weights,
-            offline=offline,
-            say=terminal.say,
-            warn=terminal.warn,
+    with outputs.run_log(), scanners as scanner:
+        settings = Settings.of_model(
+            scanner.model, fpr=fpr, max_pixels=prepare.max_pixels, stability=stability, shard=shard or ""
         )
-        settings = Settings.of_detector(
-            detector, fpr=fpr, max_pixels=prepare.max_pixels, stability=stability, shard=shard or ""
-        )
-        with ledger.open(settings, pictures=prepare.pictures), closing(engine):
+        with ledger.open(settings, pictures=prepare.pictures):
             report = Report(
                 ledger,
-                detector,
+                scanner.model,
                 settings,
                 page=outputs.page,
                 case=outputs.case,
                 command=["aigdetect", *sys.argv[1:]],
             )
-            heat_maps = _heat_maps(outputs, detector, engine)
-            with closing(scan_with(engine, items, detector, known=ledger)) as results:
+            folder = outputs.heatmap_folder
+            heat_maps = HeatMaps(folder, scanner.heat_map, drawn) if folder else None
+            with closing(scanner.results(items, ledger)) as results:
                 _deliver(results, ledger, outputs, tally, heat_maps, _total(paths))
             report.write(tally)
     if outputs.html:
@@ -248,21 +268,6 @@ def scan(
 
 
 # -- what goes in ------------------------------------------------------------------------------------------
-
-
-def _engine(prepare: Preparation, workers: int | None, timeout: float) -> Engine:
-    """Worker processes, whose start goes on in the background; threads if asked for or if there is no way."""
-    from aigdetect.scanning.engines import Threads, default_workers
-    from aigdetect.scanning.workers import Processes, start_server
-
-    if workers == 0:
-        return Threads(prepare, default_workers())
-    try:
-        start_server(pictures=prepare.pictures)
-    except OSError as error:
-        terminal.warn(f"no worker processes ({error.strerror}): a broken file can end the scan")
-        return Threads(prepare, workers or default_workers())
-    return Processes(prepare, workers or default_workers(), timeout=timeout)
 
 
 def _listed(paths: list[str], *, null: bool, case: Path | None) -> Iterator[str]:
@@ -311,13 +316,13 @@ def _total(paths: list[str]) -> int | None:
 # -- what comes out ----------------------------------------------------------------------------------------
 
 
-def _heat_maps(outputs: Outputs, detector: Detector, engine: Engine) -> HeatMaps | None:
-    """What draws heat maps: of all scored images if asked for, of those flagged in a case."""
-    from aigdetect.scanning.heat import ALL, FLAGGED, HeatMaps
+def _drawn(outputs: Outputs) -> tuple[Verdict, ...]:
+    """Verdicts of the images whose heat maps are drawn: all if asked for, those flagged in a case."""
+    from aigdetect.scanning.heat import ALL, FLAGGED
 
     if outputs.heatmap_folder is None:
-        return None
-    return HeatMaps(outputs.heatmap_folder, detector, engine, FLAGGED if outputs.case else ALL)
+        return ()
+    return FLAGGED if outputs.case else ALL
 
 
 def _deliver(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,12 @@ from aigdetect.files import write_atomically, writing
 from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.engines import Engine
 from aigdetect.scanning.pictures import Pictures
-from aigdetect.scanning.pipeline import Result
+from aigdetect.scanning.record import Record
 from aigdetect.scanning.scoring import SAME_CONTENT
 
-if TYPE_CHECKING:  # it imports torch
+if TYPE_CHECKING:  # the first imports torch
     from aigdetect.model.detector import Detector
+    from aigdetect.scanning.pipeline import Result
 
 ALL: tuple[Verdict, ...] = ("ai", "uncertain", "real")
 """Verdicts of all scored images."""
@@ -24,22 +25,68 @@ FLAGGED: tuple[Verdict, ...] = ("ai",)
 """The verdict of flagged images."""
 
 
+@dataclass(frozen=True)
+class HeatMap:
+    """A heat map as pictures in memory.
+
+    Attributes:
+        png: the file for those who look closely.
+        small: the picture for a page.
+        caption: what they show.
+    """
+
+    png: bytes
+    small: bytes
+    caption: str
+
+
+def draw_heat_map(detector: Detector, engine: Engine, record: Record) -> HeatMap | None:
+    """Draw where the evidence lies in the image of a scored record.
+
+    Args:
+        detector: the model; a heat map costs up to about 64 views of it.
+        engine: who decodes the image once more, all of its pixels.
+        record: its row.
+
+    Returns:
+        the heat map; None if the file is another one by now.
+    """
+    pixels = None if record.sha256 is None else engine.pixels(record.path, record.sha256)
+    if pixels is None:
+        return None
+    from aigdetect.model.heatmap import heatmap, render, render_small
+
+    heat = heatmap(detector, pixels)
+    return HeatMap(render(heat, pixels), render_small(heat, pixels), heat.caption)
+
+
+def deserves_heat_map(record: Record, verdicts: Collection[Verdict]) -> bool:
+    """Whether the image of a record is one of those to draw: each content once.
+
+    Args:
+        record: its row.
+        verdicts: of the images to draw.
+    """
+    return record.verdict in verdicts and record.sha256 is not None and SAME_CONTENT not in record.notes
+
+
 class HeatMaps:
-    """Draws heat maps.
+    """Writes heat maps.
 
     Args:
         folder: where they are written, made with the first of them.
-        detector: the model.
-        engine: who decodes the images once more, all of their pixels.
-        verdicts: of the images to draw; a heat map costs up to about 64 views of the model.
+        draw: draws one.
+        verdicts: of the images to draw.
     """
 
     def __init__(
-        self, folder: Path, detector: Detector, engine: Engine, verdicts: Collection[Verdict] = ALL
+        self,
+        folder: Path,
+        draw: Callable[[Result], HeatMap | None],
+        verdicts: Collection[Verdict] = ALL,
     ) -> None:
         self._folder = folder
-        self._detector = detector
-        self._engine = engine
+        self._draw = draw
         self._verdicts = verdicts
 
     def draw(self, result: Result) -> Pictures | None:
@@ -52,17 +99,10 @@ class HeatMaps:
             UsageError: if the file cannot be written.
         """
         record, pictures = result.record, result.prepared.pictures
-        if record.verdict not in self._verdicts or record.sha256 is None or SAME_CONTENT in record.notes:
+        heat = self._draw(result) if deserves_heat_map(record, self._verdicts) else None
+        if heat is None:
             return pictures
-        pixels = self._engine.pixels(record.path, record.sha256)
-        if pixels is None:  # the file is another one by now
-            return pictures
-        from aigdetect.model.heatmap import heatmap, render, render_small
-
-        heat = heatmap(self._detector, pixels)
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._folder / f"{record.sha256}.png", render(heat, pixels))
-        return pictures and replace(
-            pictures, heatmap=render_small(heat, pixels), heatmap_caption=heat.caption
-        )
+        write_atomically(self._folder / f"{record.sha256}.png", heat.png)
+        return pictures and replace(pictures, heatmap=heat.small, heatmap_caption=heat.caption)

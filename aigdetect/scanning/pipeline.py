@@ -10,6 +10,7 @@ import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
@@ -18,6 +19,9 @@ from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.preparation import Preparation, Prepared
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.scoring import Known, Scorer, score_batch
+
+if TYPE_CHECKING:
+    from aigdetect.scanning.heat import HeatMap
 
 _ROWS_PER_BATCH = 4  # rows held back for a full batch, as a multiple of it: errors between images count, too
 _log = logging.getLogger(__name__)
@@ -76,10 +80,12 @@ class Result:
     Attributes:
         record: its row.
         prepared: what the row was made of.
+        heat_map: where in the image the evidence lies, if that was drawn together with the row.
     """
 
     record: Record
     prepared: Prepared
+    heat_map: HeatMap | None = None
 
 
 def scan_found(
@@ -130,13 +136,18 @@ def scan_with(
                 yield Result(record, item)
 
 
+def log_trace(item: Prepared) -> None:
+    """Log the traceback of an unforeseen error with a file, if there was one."""
+    if item.trace:
+        _log.debug("%r\n%s", item.record.path, item.trace)
+
+
 def _batches(prepared: Iterable[Prepared], scorer: Scorer) -> Iterator[list[Prepared]]:
     """Runs of items that hold one batch of views; errors go along, and do not wait if they come first."""
     batch: list[Prepared] = []
     views = 0
     for item in prepared:
-        if item.trace:
-            _log.debug("%r\n%s", item.record.path, item.trace)
+        log_trace(item)
         batch.append(item)
         views += item.view is not None
         size = scorer.batch_size

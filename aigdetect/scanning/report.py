@@ -6,16 +6,13 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aigdetect.scanning.case import CaseFolder, Manifest, write_manifest
+from aigdetect.scanning.in_use import ModelInUse
 from aigdetect.scanning.ledger import Ledger
 from aigdetect.scanning.page import PageHeader, write_page
 from aigdetect.scanning.pipeline import Tally
 from aigdetect.scanning.settings import Settings
-
-if TYPE_CHECKING:  # it imports torch
-    from aigdetect.model.detector import Detector
 
 
 class Report:
@@ -23,7 +20,7 @@ class Report:
 
     Args:
         ledger: an open one, which remembers earlier sessions.
-        detector: the model.
+        model: what scores.
         settings: what the rows depend on.
         page: the page to write, if any.
         case: the case folder, if there is one.
@@ -33,7 +30,7 @@ class Report:
     def __init__(
         self,
         ledger: Ledger,
-        detector: Detector,
+        model: ModelInUse,
         settings: Settings,
         *,
         page: Path | None,
@@ -41,7 +38,7 @@ class Report:
         command: Sequence[str],
     ) -> None:
         self._ledger = ledger
-        self._detector = detector
+        self._model = model
         self._settings = settings
         self._page = page
         self._case = case
@@ -59,11 +56,11 @@ class Report:
         self._ledger.note("sessions", self._sessions)
         if self._page:
             header = PageHeader.of_card(
-                self._detector.card,
-                self._detector.thresholds,
+                self._model.card,
+                self._model.thresholds,
                 fpr=self._settings.fpr,
                 precision=self._settings.precision,
-                weights_digest=self._detector.weights_digest,
+                weights_digest=self._model.weights_digest,
                 command=shlex.join(self._command),
                 started=datetime.fromisoformat(str(self._sessions[0]["started"])),
                 finished=datetime.fromisoformat(str(self._sessions[-1]["ended"])),
@@ -81,7 +78,7 @@ class Report:
         """
         if self._case is None:
             raise RuntimeError("there is no case")
-        card = self._detector.card
+        card = self._model.card
         manifest = Manifest(
             settings=self._settings.as_dict(),
             backbone=card.backbone,

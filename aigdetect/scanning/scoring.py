@@ -77,6 +77,19 @@ def score_batch(batch: Sequence[Prepared], scorer: Scorer, known: Known | None) 
     yield from done
 
 
+def like_earlier(record: Record, known: Known) -> Record:
+    """A record as it is if an earlier file had the same content: with the earlier one's score, and a note.
+
+    Args:
+        record: that of a file which was scored without knowing of the others.
+        known: records before it.
+    """
+    if record.verdict is None or record.sha256 is None:
+        return record
+    earlier = known.find(record.sha256)
+    return record if earlier is None else _like(record, earlier)
+
+
 def _twins(batch: Sequence[Prepared], known: Known) -> dict[int, Record | int]:
     """By place in the batch: an earlier record, or the place of an item, with the same content."""
     twins: dict[int, Record | int] = {}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aigdetect
 from aigdetect.model.calibration import DEFAULT_FPR
 from aigdetect.model.card import card_digest
-
-if TYPE_CHECKING:  # it imports torch
-    from aigdetect.model.detector import Detector
+from aigdetect.scanning.in_use import ModelInUse
 
 
 @dataclass(frozen=True)
@@ -47,19 +45,19 @@ class Settings:
     shard: str = ""
 
     @classmethod
-    def of_detector(
-        cls, detector: Detector, *, fpr: float | None, max_pixels: int, stability: bool, shard: str = ""
+    def of_model(
+        cls, model: ModelInUse, *, fpr: float | None, max_pixels: int, stability: bool, shard: str = ""
     ) -> Settings:
-        """The settings of a scan with a detector; the rest as for the attributes, None for the default."""
+        """The settings of a scan with a model; the rest as for the attributes, None for the default."""
         return cls(
             program=f"aigdetect {aigdetect.__version__}",
-            model=detector.card.name,
-            card_sha256=card_digest(detector.card),
-            adapter_sha256=detector.card.adapter_sha256,
-            weights_digest=detector.weights_digest,
-            device=str(detector.device),
-            precision=detector.precision,
-            batch_size=detector.batch_size,
+            model=model.card.name,
+            card_sha256=card_digest(model.card),
+            adapter_sha256=model.card.adapter_sha256,
+            weights_digest=model.weights_digest,
+            device=model.device,
+            precision=model.precision,
+            batch_size=model.batch_size,
             fpr=DEFAULT_FPR if fpr is None else fpr,
             max_pixels=max_pixels,
             stability=stability,

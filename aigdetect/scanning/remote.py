@@ -1,0 +1,106 @@
+"""What lives on a machine of a cluster: a model with its own decoders, which scans the files it is given."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from aigdetect.images.find import Found
+from aigdetect.model.calibration import Verdict
+from aigdetect.scanning.engines import Threads
+from aigdetect.scanning.heat import deserves_heat_map
+from aigdetect.scanning.in_use import ModelInUse
+from aigdetect.scanning.pipeline import Result
+from aigdetect.scanning.preparation import Preparation
+from aigdetect.scanning.scanner import LocalScanner, Wanted
+from aigdetect.scanning.settings import Settings
+from aigdetect.scanning.workers import TIMEOUT, Processes
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker must know before its first file.
+
+    Attributes:
+        wanted: the model.
+        prepare: what is done with each file before it is scored.
+        decoders: processes that read and decode; 0 does it in a thread of the worker.
+        timeout: seconds that a file may take.
+        heat_maps: verdicts of the images whose heat maps are drawn.
+    """
+
+    wanted: Wanted
+    prepare: Preparation
+    decoders: int = 1
+    timeout: float = TIMEOUT
+    heat_maps: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A worker that is ready.
+
+    Attributes:
+        host: the machine's name.
+        model: what scores.
+        settings: what the rows depend on, with the worker's own version of the program.
+        said: what the search for weights said, line by line.
+        warned: warnings, one line each.
+    """
+
+    host: str
+    model: ModelInUse
+    settings: Settings
+    said: tuple[str, ...]
+    warned: tuple[str, ...]
+
+
+class Worker:
+    """Scans runs of files; made into an actor by :mod:`aigdetect.scanning.dispatch`.
+
+    Args:
+        job: what it must know.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        # the decoding processes would each import Ray again, as Python does with the main module
+        sys.modules["__main__"].__file__ = None
+
+    def load(self) -> Loaded:
+        """Load the model and start to decode.
+
+        Raises:
+            AigdetectError: if it cannot be loaded here.
+        """
+        job, said, warned = self._job, list[str](), list[str]()
+        detector = job.wanted.load(say=said.append, warn=warned.append)
+        engine = (
+            Processes(job.prepare, job.decoders, timeout=job.timeout)
+            if job.decoders
+            else Threads(job.prepare, 1)
+        )
+        self._scanner = LocalScanner(detector, engine)
+        settings = Settings.of_model(
+            self._scanner.model,
+            fpr=job.wanted.fpr,
+            max_pixels=job.prepare.max_pixels,
+            stability=job.prepare.stability,
+        )
+        return Loaded(socket.gethostname(), self._scanner.model, settings, tuple(said), tuple(warned))
+
+    def scan(self, items: Sequence[Found]) -> list[Result]:
+        """Results of files, in order, without what the model saw of them."""
+        with closing(self._scanner.results(items, None)) as results:
+            return [self._complete(result) for result in results]
+
+    def _complete(self, result: Result) -> Result:
+        drawn = deserves_heat_map(result.record, self._job.heat_maps)
+        return Result(
+            result.record,
+            replace(result.prepared, view=None, variants=()),
+            self._scanner.heat_map(result) if drawn else None,
+        )
