@@ -9,7 +9,7 @@ import typer
 
 import aigdetect
 from aigdetect.cli import calibrate, evaluate, merge, models, scan, spectrum, train
-from aigdetect.cli.console import Exit, end_at_once, run
+from aigdetect.cli.console import run
 from aigdetect.cli.options import terminal
 
 app = typer.Typer(
@@ -47,10 +47,7 @@ def _main(
 
 def main() -> None:
     """Run the program and end with its exit status."""
-    status = run(app, terminal)
-    if status == Exit.INTERRUPTED:
-        end_at_once(status)
-    sys.exit(status)
+    sys.exit(run(app, terminal))
 
 
 if __name__ == "__main__":
