@@ -24,9 +24,13 @@ def read_yaml(path: Path) -> Any:
     import yaml
 
     try:
-        # the one in C is several times as fast, where PyYAML was built with it
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        text = path.read_text(encoding="utf-8")
+        try:
+            # several times as fast, where PyYAML was built with it
+            return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except yaml.YAMLError:
+            # takes escaped surrogates, too: bytes of a file name that are no text
+            return yaml.safe_load(text)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -88,7 +88,16 @@ def test_version() -> None:
     assert (done.returncode, done.stdout) == (0, f"aigdetect {aigdetect.__version__}\n")
 
 
-@pytest.mark.parametrize("arguments", [["sing"], ["scan", "--no-such-option", "x"], ["train"], ["scan"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sing"],
+        ["scan", "--no-such-option", "x"],
+        ["train"],
+        ["train", "--data", "x", "--out", "m", "--device", "abacus"],
+        ["scan"],
+    ],
+)
 def test_bad_usage_is_status_2_and_says_so(arguments: list[str]) -> None:
     done = python("-m", "aigdetect", *arguments)
     assert done.returncode == 2

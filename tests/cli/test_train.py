@@ -107,7 +107,6 @@ def test_list_says_what_is_there_and_writes_nothing(data: Path) -> None:
         (["--data", "progan", "--out", "m", "--modules", "head"], "modules: ['head']"),
         (["--data", "progan", "--out", "m", "--config", "none.yaml"], "none.yaml"),
         (["--data", "progan", "--out", "m", "--backbone", "ViT-B-61"], "ViT-B-61"),
-        (["--data", "progan", "--out", "m", "--device", "abacus"], "abacus"),
         (["--data", "progan", "--out", "progan"], "progan: is in use"),
     ],
 )
