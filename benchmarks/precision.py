@@ -24,8 +24,9 @@ from rich.table import Table
 from aigdetect.data.dataset import load_pixels
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.evaluation.metrics import ROC_AUC
+from aigdetect.model.arithmetic import PRECISIONS
 from aigdetect.model.card import DEFAULT_MODEL
-from aigdetect.model.detector import PRECISIONS, Detector, load_detector
+from aigdetect.model.detector import Detector, load_detector
 
 
 @dataclass

@@ -17,7 +17,7 @@ from PIL import Image
 from aigdetect.errors import ImageError, ModelError, UsageError
 from aigdetect.images.decode import decode, from_image, require_scorable
 from aigdetect.images.views import Pixels, take_views
-from aigdetect.model.arithmetic import PRECISIONS, choose_precision, prepare_tower
+from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import Thresholds, Verdict
 from aigdetect.model.card import (
@@ -35,13 +35,11 @@ from aigdetect.model.tower import AdaptedModule, AdapterConfig
 
 __all__ = [
     "BATCH_SIZES",
-    "PRECISIONS",
     "Detector",
     "ImageLike",
     "Score",
     "adapter_config",
     "choose_device",
-    "choose_precision",
     "load_detector",
 ]
 

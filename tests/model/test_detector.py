@@ -16,8 +16,9 @@ from skimage import data as photographs
 import aigdetect
 from aigdetect.errors import ImageError, ModelError, UsageError, WeightsError
 from aigdetect.images.views import take_views
+from aigdetect.model.arithmetic import choose_precision
 from aigdetect.model.card import ADAPTER_NAME, file_sha256, read_card
-from aigdetect.model.detector import Detector, choose_device, choose_precision, load_detector
+from aigdetect.model.detector import Detector, choose_device, load_detector
 
 
 def load(tiny_model: Any, **options: Any) -> Detector:
