@@ -26,7 +26,7 @@ _OPENAI_STATISTICS = {
 def load_tower(
     name: str,
     *,
-    file: Path | None = None,
+    file: Path | Weights | None = None,
     digest: str | None = None,
     offline: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -35,7 +35,7 @@ def load_tower(
 
     Args:
         name: what :func:`aigdetect.model.backbones.parse_backbone` takes.
-        file: the weights, if they are not to be searched for.
+        file: the weights, if they are not to be searched for, or what the search has found already.
         digest: digest of the weights that are wanted, should several be at hand.
         offline: look on this machine only.
         say: called with one line per step of the search.
@@ -48,7 +48,11 @@ def load_tower(
         WeightsError: if the name is unknown, or the weights cannot be found or do not fit.
     """
     spec = parse_backbone(name)
-    found = find_weights(spec, file=file, digest=digest, offline=offline, say=say)
+    found = (
+        file
+        if isinstance(file, Weights)
+        else find_weights(spec, file=file, digest=digest, offline=offline, say=say)
+    )
     base, statistics = _build_without_values(spec)
     state = load_tower_state(found.path)
     own = base.state_dict()

@@ -32,6 +32,7 @@ from aigdetect.model.mole import MixtureConfig
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.passes import Batches, OneByOne, Passes
 from aigdetect.model.tower import AdaptedModule, AdapterConfig
+from aigdetect.model.weights import Weights
 
 __all__ = [
     "BATCH_SIZES",
@@ -163,7 +164,7 @@ def load_detector(
     precision: str = "auto",
     batch_size: int | None = None,
     fpr: float | None = None,
-    weights: Path | None = None,
+    weights: Path | Weights | None = None,
     offline: bool = False,
     say: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
@@ -176,7 +177,7 @@ def load_detector(
         precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware multiplies in it.
         batch_size: images handed over at once, on a GPU views per pass, too; None for the device's default.
         fpr: share of held-out real images that the verdict ``ai`` may flag; None for the card's (0.01).
-        weights: file with the backbone's weights; None searches for them.
+        weights: file with the backbone's weights, or what the search has found; None searches for them.
         offline: look for weights on this machine only.
         say: called with one line per step of the search for weights.
         warn: called with one line per warning; None raises Python warnings.

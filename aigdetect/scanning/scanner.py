@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from aigdetect.errors import AigdetectError
 from aigdetect.images.find import Found
+from aigdetect.model.card import find_model_folder, read_card
+from aigdetect.model.weights import Weights, find_weights
 from aigdetect.scanning.engines import Engine
 from aigdetect.scanning.heat import HeatMap, draw_heat_map
 from aigdetect.scanning.in_use import ModelInUse
@@ -42,19 +48,33 @@ class Wanted:
 
     def load(self, *, say: Callable[[str], None], warn: Callable[[str], None]) -> Detector:
         """Load it; arguments and errors are those of ``load_detector``."""
-        from aigdetect.model.detector import load_detector
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            # hashing leaves Python to the import of torch, which takes five times as long
+            cached = beside.submit(self._cached_weights)
+            with _without_collection():
+                from aigdetect.model.detector import load_detector
 
-        return load_detector(
-            self.model,
-            device=self.device,
-            precision=self.precision,
-            batch_size=self.batch_size,
-            fpr=self.fpr,
-            weights=self.weights,
-            offline=self.offline,
-            say=say,
-            warn=warn,
-        )
+            return load_detector(
+                self.model,
+                device=self.device,
+                precision=self.precision,
+                batch_size=self.batch_size,
+                fpr=self.fpr,
+                weights=self.weights or cached.result(),
+                offline=self.offline,
+                say=say,
+                warn=warn,
+            )
+
+    def _cached_weights(self) -> Weights | None:
+        """What the search would find in the cache, checked; None leaves the search, and its errors, to it."""
+        if self.weights:
+            return None
+        try:
+            card = read_card(find_model_folder(self.model))
+            return find_weights(card.backbone, digest=card.backbone_digest, offline=True)
+        except AigdetectError:
+            return None
 
 
 class Scanner(Protocol):
@@ -98,3 +118,19 @@ class LocalScanner:
     def close(self) -> None:
         """Ends the engine."""
         self._engine.close()
+
+
+@contextmanager
+def _without_collection() -> Generator[None, None, None]:
+    """Garbage is not looked for while something large is imported, and never again in what was there then.
+
+    Imports leave next to none, and the search costs a quarter of the start and of the end of the program.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_on:
+            gc.enable()
