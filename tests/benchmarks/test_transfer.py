@@ -1,0 +1,80 @@
+"""The benchmark of unseen generators on a tiny model: its figures are scikit-learn's of the same scores."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from aigdetect.model.backbones import parse_backbone
+from aigdetect.model.card import read_card
+from aigdetect.model.detector import load_detector
+from aigdetect.model.towerfile import load_tower_state, write_tower
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+IMAGES = 12
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Noise by two generators, and real noise."""
+    rng = np.random.default_rng(0)
+    for name in ("one/0_real", "one/1_fake", "two/1_fake"):
+        folder = tmp_path / "held" / name
+        folder.mkdir(parents=True)
+        for index in range(IMAGES):
+            pixels = rng.integers(0, int(rng.integers(40, 256)), (170, 170, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    return tmp_path / "held"
+
+
+def test_figures_are_those_of_the_scores(
+    tiny_model: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIGDETECT_CACHE", str(tmp_path))
+    spec = parse_backbone(tiny_model.backbone)
+    (tmp_path / "backbones").mkdir()
+    cached = tmp_path / "backbones" / f"{spec.stem}.safetensors"
+    write_tower(cached, load_tower_state(tiny_model.weights), backbone=spec.name, source="hub")
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model.folder, folder)
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "transfer.py"), str(data), f"mine={folder}"]
+    ran = subprocess.run(
+        [*command, "--operations", "jpeg:75", "--precision", "float32", "--write", "mine"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "jpeg:75" in ran.stdout
+    detector = load_detector(folder, precision="float32")
+
+    def logits(name: str) -> list[float]:
+        paths = [data / name / f"{index}.png" for index in range(IMAGES)]
+        return [score.logit for score in detector.score(paths)]
+
+    real, one, two = map(logits, ("one/0_real", "one/1_fake", "two/1_fake"))
+    told = read_card(folder).metrics["held"]
+    labels = [0] * IMAGES + [1] * 2 * IMAGES
+    assert told["auc"] == pytest.approx(roc_auc_score(labels, real + one + two), abs=1e-4)
+    half = labels[: 2 * IMAGES]
+    means = {
+        "mean_auc": [roc_auc_score(half, real + each) for each in (one, two)],
+        "mean_average_precision": [average_precision_score(half, real + each) for each in (one, two)],
+    }
+    for name, values in means.items():
+        assert told[name] == pytest.approx(np.mean(values), abs=1e-4)
+    assert told["auc_by_generator"] == pytest.approx(
+        dict(zip(("one", "two"), means["mean_auc"], strict=True)), abs=1e-4
+    )
+    assert (told["real"], told["generated"]) == (IMAGES, 2 * IMAGES)
