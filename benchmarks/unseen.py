@@ -27,7 +27,7 @@ from rich.table import Table
 
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.evaluation.metrics import ROC_AUC, tpr_at_fpr
-from aigdetect.evaluation.robustness import CLEAN, parse_operations
+from aigdetect.evaluation.robustness import CLEAN, Operation, parse_operations
 from aigdetect.files import write_atomically
 from aigdetect.model.head import Head
 from aigdetect.training.fit import fit_head
@@ -66,15 +66,17 @@ def read_trials(path: Path) -> list[Trial]:
 class Protocol:
     """The images, their features, and who is left out when."""
 
-    def __init__(self, samples: Sequence[Sample], features: FrozenFeatures, operations: str) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], features: FrozenFeatures, operations: Sequence[Operation]
+    ) -> None:
         self.samples = list(samples)
         self.labels = np.array([sample.label for sample in samples])
         self.names = np.array([sample.generator for sample in samples])
         self._features = features
-        self.conditions = {CLEAN: None, **{str(each): each for each in parse_operations(operations)}}
+        self.conditions = {CLEAN: None, **{str(each): each for each in operations}}
 
     def logits(self, recipe: Recipe, label: int, seed: int) -> dict[str, Floats]:
-        """Logits ``(N,)`` of all images by condition, each from a head that saw neither it nor its group.
+        """Logits ``(N, V)`` of all views by condition, each from a head that saw neither it nor its group.
 
         Args:
             recipe: how the head is fitted.
@@ -92,7 +94,7 @@ class Protocol:
             name: self._features.of_scan(self.samples, recipe.views, operation)[..., -width:]
             for name, operation in self.conditions.items()
         }
-        out = {name: np.zeros(len(self.samples)) for name in scans}
+        out = {name: np.zeros((len(self.samples), len(recipe.views))) for name in scans}
         for left_out in self._folds(label, seed):
             kept, kept_made = np.flatnonzero(~left_out), np.flatnonzero(~left_out[of_made])
             head = _fitted(
@@ -102,7 +104,7 @@ class Protocol:
             )
             for name, scan in scans.items():
                 logits = head(scan[left_out].float().flatten(0, 1)).view(-1, len(recipe.views))
-                out[name][left_out] = logits.mean(dim=1).detach().numpy()
+                out[name][left_out] = logits.detach().numpy()
         return out
 
     def _folds(self, label: int, seed: int) -> Iterator[Mask]:
@@ -168,6 +170,12 @@ def figures(
     return result
 
 
+def _fused(protocol: Protocol, trial: Trial, label: int, seed: int) -> dict[str, Floats]:
+    """Logits ``(N,)`` of images, as a scan fuses those of their views."""
+    of_views = protocol.logits(trial.recipe, label, seed)
+    return {condition: logits.mean(axis=1) for condition, logits in of_views.items()}
+
+
 def _auc(labels: NDArray[np.int64], logits: Floats, chosen: Mask) -> float:
     value = ROC_AUC(labels[chosen], logits[chosen]).value
     assert value is not None
@@ -218,13 +226,18 @@ def main() -> None:
     if not trials:
         raise SystemExit(f"no trial of {options.trials} has a name given with --only")
     features = FrozenFeatures(trials[0].recipe, options.state)
-    protocol = Protocol(find_samples(options.data).samples, features, options.operations)
+    operations = parse_operations(options.operations)
+    protocol = Protocol(find_samples(options.data).samples, features, operations)
     results: dict[str, list[Any]] = {}
     for trial in trials:
         for seed in range(options.seeds):
             done = options.state / f"{trial.name}, {seed}.json"
             if not done.exists():
-                of_seed = figures(protocol, *(protocol.logits(trial.recipe, label, seed) for label in (1, 0)))
+                of_views = (protocol.logits(trial.recipe, label, seed) for label in (1, 0))
+                of_seed = figures(
+                    protocol,
+                    *({name: each.mean(axis=1) for name, each in views.items()} for views in of_views),
+                )
                 write_atomically(done, json.dumps(of_seed).encode())
             results.setdefault(trial.name, []).append(json.loads(done.read_text()))
         print(f"{trial.name}: {_cell([seed[CLEAN]['mean AUC'] for seed in results[trial.name]])}", flush=True)
