@@ -81,7 +81,8 @@ def _train(
     data = _look_at(roots)
     split = split_data(data, recipe)
     unread: list[str] = []
-    with joined() as group, _progress(unread) as watch:
+    whose = "held-out" if recipe.folds is None else "out-of-fold"
+    with joined() as group, _progress(unread, whose) as watch:
         told = "" if group.alone else f", in {group.size} processes"
         rest = f"{recipe.folds} folds" if recipe.folds else f"{len(split.validation)} held out"
         terminal.say(f"training on {len(split.training)} images, {rest}{told}")
@@ -198,10 +199,11 @@ def _told(figure: float | None, digits: int = 3) -> str:
 
 
 @contextmanager
-def _progress(unread: list[str]) -> Iterator[Watch]:
+def _progress(unread: list[str], whose: str) -> Iterator[Watch]:
     """Progress of a run: a bar on a terminal, one line per stage and epoch elsewhere.
 
-    What is said of images that cannot be read is added to ``unread``.
+    What is said of images that cannot be read is added to ``unread``; the figures of an epoch are those
+    of ``whose`` images.
     """
     from aigdetect.training.watching import Epoch, Step, Watch
 
@@ -224,7 +226,7 @@ def _progress(unread: list[str]) -> Iterator[Watch]:
         def epoch(done: Epoch) -> None:
             line = (
                 f"{f'epoch {done.epoch}' if done.epoch else 'head fitted'}: "
-                f"held-out AUC {_told(done.metrics['auc'], 4)}, "
+                f"{whose} AUC {_told(done.metrics['auc'], 4)}, "
                 f"average precision {_told(done.metrics['average_precision'], 4)}"
             )
             if losses:

@@ -101,7 +101,7 @@ class HeldOut:
 
     def _outputs(self, indices: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
         """A few images at a time: their indices, and the trunk's outputs for all their views, on the CPU."""
-        self._stage("frozen blocks on the held-out images", len(indices))
+        self._stage("frozen blocks on the images to measure on", len(indices))
         function = partial(validation_views, size=self._network.tower.image_size, views=self._views)
         samples = [self._samples[index] for index in indices]
         readable = self._readable(indices, self._reading.each(function, samples))

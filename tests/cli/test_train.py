@@ -50,6 +50,16 @@ def options(tiny_model: Any) -> list[object]:
     return ["--backbone", tiny_model.backbone, "--weights", tiny_model.weights, "--device", "cpu"]
 
 
+def test_figures_of_folds_are_called_what_they_are(data: Path, tiny_model: Any) -> None:
+    arguments = ["--folds", "2", "--epochs", "1", "--blocks", "0", *options(tiny_model)]
+    done = run("train", "--data", data.name, "--out", "folded", *arguments, cwd=data.parent)
+    assert done.returncode == 0, done.stderr
+    assert "training on 32 images, 2 folds" in done.stderr
+    assert "epoch 1: out-of-fold AUC" in done.stderr
+    assert "held-out" not in done.stderr  # nothing is
+    assert list(read_card(data.parent / "folded").metrics) == ["out of fold"]
+
+
 def test_trains_a_model_that_scan_takes(data: Path, tiny_model: Any) -> None:
     work = data.parent
     recipe = work / "recipe.yaml"
