@@ -62,11 +62,15 @@ def _draw_losses(axes: Any, history: History) -> None:
         set_formatter(partial(_log_tick, every=highest < 5 * lowest))
     _draw_smoothed(balance, history.step, history.balance, f"moving average of {WINDOW} steps")
     balance.set(ylabel="load-balancing loss", title="Load balance, summed over the routers")
+    balance.set_visible(history.load.shape[1] > 0)  # without a router there is nothing to balance
     for name, label in (("auc", "ROC AUC"), ("average_precision", "average precision")):
         values = np.array([epoch[name] for _, epoch in history.epochs], dtype=np.float64)
         figures.plot([step for step, _ in history.epochs], values, "o-", markersize=4, label=label)
     figures.set(
-        ylabel="held-out images", title="After each epoch", xlabel="step", ylim=_held_out_range(history)
+        ylabel="images not learned from",
+        title="After each epoch",
+        xlabel="step",
+        ylim=_held_out_range(history),
     )
     lr.plot(history.step, history.lr)
     lr.set(ylabel="learning rate", title="Learning rate", xlabel="step", ylim=(0, None))
@@ -107,7 +111,8 @@ def _draw_loads(axes: Any, history: History) -> None:
 
 
 def _draw_smoothed(axis: Any, at: NDArray[np.float64], values: NDArray[np.float64], label: str) -> None:
-    (line,) = axis.plot(at, smoothed(values), linewidth=1.2, label=label)
+    marker = "o" if len(at) == 1 else None  # a line of one step cannot be seen
+    (line,) = axis.plot(at, smoothed(values), linewidth=1.2, marker=marker, markersize=4, label=label)
     axis.plot(at, values, color=line.get_color(), alpha=0.35, linewidth=0.7)
 
 

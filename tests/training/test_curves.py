@@ -50,6 +50,14 @@ def test_every_router_has_a_panel(tmp_path: Path, blocks: int) -> None:
         assert image.size == (1200, 600 + 220 * (-(-blocks // 3)))
 
 
+def test_a_single_step_can_be_seen(tmp_path: Path) -> None:
+    write(tmp_path / "log", steps(1, 1))
+    draw_curves(read_history(tmp_path / "log"), tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as image:
+        panels = np.asarray(image.convert("RGB"), dtype=int)[620:800, 100:1000]  # the only router's
+    assert (panels.max(axis=2) - panels.min(axis=2)).max() > 100  # the grid is grey, the experts are not
+
+
 def test_figures_that_are_not_defined_leave_a_gap(tmp_path: Path) -> None:
     pictures = set()
     for labels in (LABELS, (1, 1, 1, 1)):
