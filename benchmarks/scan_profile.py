@@ -18,7 +18,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-import numpy as np
 import torch
 from floor import products
 from PIL import Image
@@ -87,11 +86,15 @@ def profile(
     opened = time.process_time() - start
     image = clock.part("colour", lambda: decode(data))
     clock.parts["colour"] -= opened  # decode() did that once more
-    views = clock.part("views", lambda: detector.view(image.pixels))
+    views = clock.part("views", lambda: detector.view(image.image))
     side = views.shape[1]
-    whole = Image.fromarray(image.pixels)
+    whole = image.image
     clock.floor(
-        "views", lambda: (whole.resize((side, side), Image.Resampling.BICUBIC), _crop(image.pixels, side))
+        "views",
+        lambda: (
+            whole.resize((side, side), Image.Resampling.BICUBIC),
+            crop(whole, top=0, left=0, size=side),
+        ),
     )
     (score,) = clock.part("tower", lambda: detector.score_views([views]))
     for _ in views:
@@ -99,10 +102,6 @@ def profile(
     record = Record(path, sha256=digest, provenance=provenance, format=image.format)
     record = record.scored(score, model=detector.card.name, precision=detector.precision)
     clock.part("write", lambda: writer.write(record))
-
-
-def _crop(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], side: int) -> object:
-    return crop(pixels, top=0, left=0, size=side)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from aigdetect.images.find import find_files
-from aigdetect.images.views import Pixels, take_views
+from aigdetect.images.views import Picture, Pixels, take_views
 from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.ledger import Ledger, Targets, journal_beside
@@ -55,9 +55,9 @@ class Stub:
     precision = "float32"
     batch_size = 8
 
-    def view(self, pixels: Pixels, /) -> Pixels:
+    def view(self, picture: Picture, /) -> Pixels:
         """A small view."""
-        return take_views(pixels, ("center_crop",), 32)
+        return take_views(picture, ("center_crop",), 32)
 
     def score_views(self, views: Sequence[Pixels], /) -> list[StubScore]:
         """One score per view."""

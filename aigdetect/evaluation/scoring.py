@@ -7,11 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.protocols import Protocol
 from aigdetect.evaluation.robustness import CLEAN, Operation
 from aigdetect.images.find import Found
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.pipeline import scan_found
 from aigdetect.scanning.record import Record, Scored
 from aigdetect.scanning.scoring import Scorer
@@ -45,8 +47,8 @@ class _Prepared:
     def batch_size(self) -> int:
         return self.scorer.batch_size
 
-    def view(self, pixels: Pixels, /) -> Pixels:
-        return self.scorer.view(self.protocol.apply(self.operation.apply(pixels)))
+    def view(self, picture: Picture, /) -> Pixels:
+        return self.scorer.view(self.protocol.apply(self.operation.apply(np.asarray(picture))))
 
     def score_views(self, views: Sequence[Pixels], /) -> Sequence[Scored]:
         return self.scorer.score_views(views)

@@ -4,60 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
+#: an array ``(H, W, 3)`` uint8, or an image of mode ``RGB``: views of both are the same to the bit
+Picture: TypeAlias = Pixels | Image.Image
 
 
-def take_views(pixels: Pixels, names: Sequence[str], size: int) -> Pixels:
+def take_views(picture: Picture, names: Sequence[str], size: int) -> Pixels:
     """The views of an image that :data:`VIEWS` names.
 
     Args:
-        pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
+        picture: sRGB, 0..255.
         names: keys of :data:`VIEWS`.
         size: side of a view in pixels.
 
     Returns:
         ``(V, size, size, 3)`` uint8, contiguous.
     """
-    return np.stack([VIEWS[name](pixels, size) for name in names])
+    return np.stack([VIEWS[name](picture, size) for name in names])
 
 
-def center_view(pixels: Pixels, size: int) -> Pixels:
+def center_view(picture: Picture, size: int) -> Pixels:
     """Native-resolution crop at the centre; smaller images are enlarged first, none is ever reduced.
 
     Args:
-        pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
+        picture: sRGB, 0..255.
         size: side of the view in pixels.
 
     Returns:
         ``(size, size, 3)`` uint8, contiguous.
     """
-    pixels = enlarge(pixels, size)
-    height, width = pixels.shape[:2]
-    return crop(pixels, top=(height - size) // 2, left=(width - size) // 2, size=size)
+    if min(_sides(picture)) < size:
+        picture = enlarge(np.asarray(picture), size)
+    height, width = _sides(picture)
+    return crop(picture, top=(height - size) // 2, left=(width - size) // 2, size=size)
 
 
-def whole_view(pixels: Pixels, size: int) -> Pixels:
+def whole_view(picture: Picture, size: int) -> Pixels:
     """The whole image, reduced to a short side of ``size`` pixels; what sticks out of the long side is cut.
 
     Args and returns as for :func:`center_view`; smaller images are enlarged.
     """
-    height, width = pixels.shape[:2]
+    height, width = _sides(picture)
     short = min(height, width)
     if short > size:
         scale = size / short
         height, width = max(size, round(height * scale)), max(size, round(width * scale))
-        pixels = resize(pixels, height=height, width=width)
-    return center_view(pixels, size)
+        picture = resize(picture, height=height, width=width)
+    return center_view(picture, size)
 
 
-def crop(pixels: Pixels, *, top: int, left: int, size: int) -> Pixels:
+def crop(picture: Picture, *, top: int, left: int, size: int) -> Pixels:
     """Square of ``size`` pixels at ``(top, left)``: a copy, which does not keep the whole image in memory."""
-    return np.array(pixels[top : top + size, left : left + size])
+    if isinstance(picture, Image.Image):
+        return np.array(picture.crop((left, top, left + size, top + size)))
+    return np.array(picture[top : top + size, left : left + size])
 
 
 def enlarge(pixels: Pixels, size: int) -> Pixels:
@@ -79,10 +85,17 @@ def enlarge(pixels: Pixels, size: int) -> Pixels:
     return resize(pixels, height=max(size, round(height * scale)), width=max(size, round(width * scale)))
 
 
-def resize(pixels: Pixels, *, height: int, width: int) -> Pixels:
+def resize(picture: Picture, *, height: int, width: int) -> Pixels:
     """Resize with antialiased bicubic interpolation (Pillow's)."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(picture))
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _sides(picture: Picture) -> tuple[int, int]:
+    """Height and width."""
+    if isinstance(picture, Image.Image):
+        return picture.height, picture.width
+    return picture.shape[0], picture.shape[1]
 
 
 def check_views(names: Sequence[str]) -> None:

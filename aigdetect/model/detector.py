@@ -16,7 +16,7 @@ from PIL import Image
 
 from aigdetect.errors import ImageError, ModelError, UsageError
 from aigdetect.images.decode import decode, from_image, require_scorable
-from aigdetect.images.views import Pixels, take_views
+from aigdetect.images.views import Picture, Pixels, take_views
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import Thresholds, Verdict
@@ -125,11 +125,11 @@ class Detector:
         Raises:
             ImageError: if an image cannot be read or is too small; the message names it.
         """
-        return self.score_views([self.view(_pixels(image, index)) for index, image in enumerate(images)])
+        return self.score_views([self.view(_picture(image, index)) for index, image in enumerate(images)])
 
-    def view(self, pixels: Pixels) -> Pixels:
-        """The views ``(V, S, S, 3)`` uint8 that the model sees of an image ``(H, W, 3)`` uint8."""
-        return take_views(pixels, self.card.preprocess.views, self.card.preprocess.size)
+    def view(self, picture: Picture) -> Pixels:
+        """The views ``(V, S, S, 3)`` uint8 that the model sees of an image, sRGB, 0..255."""
+        return take_views(picture, self.card.preprocess.views, self.card.preprocess.size)
 
     def score_views(self, views: Sequence[Pixels]) -> list[Score]:
         """Score any number of images by their views as :meth:`view` returns them, in order."""
@@ -283,7 +283,7 @@ def _read_adapter(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
         raise ModelError(f"{path}: not a safetensors file ({error}); restore the model folder") from error
 
 
-def _pixels(image: ImageLike, index: int) -> Pixels:
+def _picture(image: ImageLike, index: int) -> Picture:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ImageError(f"image {index}: array {image.dtype} {image.shape} is not uint8 (H, W, 3)")
@@ -303,7 +303,7 @@ def _pixels(image: ImageLike, index: int) -> Pixels:
         require_scorable(decoded)
     except ImageError as error:
         raise _named(error, name) from error
-    return decoded.pixels
+    return decoded.image
 
 
 def _named(error: ImageError, name: str) -> ImageError:

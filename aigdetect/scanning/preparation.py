@@ -11,11 +11,11 @@ import numpy as np
 
 from aigdetect.errors import ImageError
 from aigdetect.evidence.provenance import read_provenance
-from aigdetect.images.decode import decode, require_scorable
+from aigdetect.images.decode import DecodedImage, decode, require_scorable
 from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES, read_bytes, why_failed
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.pictures import Pictures, draw
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.stability import MILD
@@ -47,8 +47,7 @@ class Preparation:
     It can be sent to another process if ``take_view`` can.
 
     Attributes:
-        take_view: pixels ``(H, W, 3)`` uint8 to what the model sees of them; may be called in several threads
-            at once.
+        take_view: an image to what the model sees of it; may be called in several threads at once.
         max_pixels: images of more pixels are not decoded.
         max_bytes: files of more bytes are not read.
         stability: also prepare the image after mild changes.
@@ -56,7 +55,7 @@ class Preparation:
         decode: False reads digest and metadata only.
     """
 
-    take_view: Callable[[Pixels], Pixels]
+    take_view: Callable[[Picture], Pixels]
     max_pixels: int = MAX_PIXELS
     max_bytes: int = MAX_BYTES
     stability: bool = False
@@ -80,12 +79,12 @@ class Preparation:
                 record, format=image.format, width=image.width, height=image.height, notes=image.notes
             )
             require_scorable(image)
-            variants, remarks = self._variants(image.pixels)
+            variants, remarks = self._variants(image)
             return Prepared(
                 replace(record, notes=(*record.notes, *remarks)),
-                self._view(image.pixels),
+                self._view(image.image),
                 variants,
-                self._drawn(image.pixels),
+                draw(image.pixels) if self.pictures else None,
             )
         except ImageError as error:
             return Prepared(_with_facts(record, error).failed(why_failed(error)))
@@ -106,21 +105,16 @@ class Preparation:
         except (ImageError, OSError, MemoryError):
             return None
 
-    def _view(self, pixels: Pixels) -> Pixels:
+    def _view(self, picture: Picture) -> Pixels:
         # a copy: a slice would keep all the pixels of its image in memory
-        return np.array(self.take_view(pixels))
+        return np.array(self.take_view(picture))
 
-    def _drawn(self, pixels: Pixels) -> Pictures | None:
-        if not self.pictures:
-            return None
-        return draw(pixels)
-
-    def _variants(self, pixels: Pixels) -> tuple[tuple[Pixels, ...], tuple[str, ...]]:
+    def _variants(self, image: DecodedImage) -> tuple[tuple[Pixels, ...], tuple[str, ...]]:
         """What the model sees after each mild change, and what to note if it cannot be had."""
         if not self.stability:
             return (), ()
         try:
-            return tuple(self._view(change.apply(pixels)) for change in MILD), ()
+            return tuple(self._view(change.apply(image.pixels)) for change in MILD), ()
         except MemoryError:  # an image that only just fits is scored all the same
             return (), ("stability not measured: out of memory",)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aigdetect.errors import ImageError
 from aigdetect.images.read import why_failed
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.preparation import Prepared
 from aigdetect.scanning.record import Record, Scored
 from aigdetect.scanning.stability import Stability
@@ -41,7 +41,7 @@ class Scorer(Protocol):
     def batch_size(self) -> int:
         """Images per pass; may shrink."""
 
-    def view(self, pixels: Pixels, /) -> Pixels:
+    def view(self, picture: Picture, /) -> Pixels:
         """What the model sees of an image; called from several threads at once."""
 
     def score_views(self, views: Sequence[Pixels], /) -> Sequence[Scored]:

@@ -12,7 +12,7 @@ from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.protocols import PROTOCOLS, Protocol
 from aigdetect.evaluation.robustness import Operation, parse_operations
 from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_samples
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Picture, Pixels
 from aigdetect.model.detector import Score
 
 
@@ -30,7 +30,8 @@ class Mean:
     batch_size: int = 3
     shapes: list[tuple[int, ...]] = field(default_factory=list)
 
-    def view(self, pixels: Pixels) -> Pixels:
+    def view(self, picture: Picture) -> Pixels:
+        pixels = np.asarray(picture)
         self.shapes.append(pixels.shape)
         return pixels[:16, :16]
 

@@ -409,6 +409,13 @@ def test_small_and_uniform_images_are_noted() -> None:
     assert image.notes == ("low resolution", "uniform image: no content")
 
 
+@pytest.mark.parametrize("place", [(0, 0), (299, 0), (150, 150), (20, 299)])
+def test_one_other_pixel_is_content(place: tuple[int, int]) -> None:
+    image = Image.new("RGB", (300, 300), (9, 9, 9))
+    image.putpixel(place, (9, 9, 10))
+    assert not decode(encoded(image)).notes
+
+
 def test_too_small_to_score() -> None:
     require_scorable(decode(encoded(gradient(MIN_SIDE, 500))))
     image = decode(encoded(gradient(MIN_SIDE - 1, 500)))

@@ -57,6 +57,15 @@ def test_the_whole_view_is_pillows_reduction_and_then_the_centre(height: int, wi
     assert np.array_equal(whole_view(pixels, 224), expected[top : top + 224, left : left + 224])
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 200), st.sampled_from([32, 64]))
+def test_pillows_image_and_its_array_give_the_same_views(height: int, width: int, size: int) -> None:
+    pixels = noise(height, width)
+    assert np.array_equal(
+        take_views(Image.fromarray(pixels), list(VIEWS), size), take_views(pixels, list(VIEWS), size)
+    )
+
+
 def test_views_are_taken_by_name_in_order() -> None:
     pixels = noise(300, 400)
     taken = take_views(pixels, ["whole", "center_crop"], 224)

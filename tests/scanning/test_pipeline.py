@@ -21,7 +21,7 @@ from PIL import Image
 
 from aigdetect.images import read
 from aigdetect.images.find import Found, find_files
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning import preparation
 from aigdetect.scanning.pipeline import Tally, scan_found
 from aigdetect.scanning.record import Record
@@ -48,11 +48,11 @@ class FakeDetector:
     prepared: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def view(self, pixels: Pixels, /) -> Pixels:
+    def view(self, picture: Picture, /) -> Pixels:
         time.sleep(self.delay())
         with self.lock:
             self.prepared += 1
-        return pixels[:8, :8]
+        return np.asarray(picture)[:8, :8]
 
     def score_views(self, views: Sequence[Pixels], /) -> list[FakeScore]:
         self.batches.append(len(views))
@@ -314,10 +314,10 @@ def test_an_interrupt_ends_the_scan_without_waiting_for_a_decoder(folder: Path) 
     decoded = threading.Event()
 
     class Interrupted(FakeDetector):
-        def view(self, pixels: Pixels, /) -> Pixels:
+        def view(self, picture: Picture, /) -> Pixels:
             if self.prepared >= 9:
                 decoded.wait(60)
-            return super().view(pixels)
+            return super().view(picture)
 
         def score_views(self, views: Sequence[Pixels], /) -> list[FakeScore]:
             if self.batches:
@@ -382,7 +382,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_stability_is_part_of_the_preparation(folder: Path) -> None:
-    prepared = preparation.Preparation(lambda pixels: pixels[:8, :8], stability=True)(
+    prepared = preparation.Preparation(lambda picture: np.asarray(picture)[:8, :8], stability=True)(
         Found(str(folder / "09.png"), "image")
     )
     assert [variant.shape for variant in prepared.variants] == [(8, 8, 3)] * 3
@@ -396,7 +396,7 @@ def test_no_memory_for_the_changes_costs_the_stability_only(
         raise MemoryError
 
     monkeypatch.setattr(preparation, "MILD", (Change("none", full),))
-    prepared = preparation.Preparation(lambda pixels: pixels[:8, :8], stability=True)(
+    prepared = preparation.Preparation(lambda picture: np.asarray(picture)[:8, :8], stability=True)(
         Found(str(folder / "09.png"), "image")
     )
     assert prepared.view is not None

@@ -26,7 +26,7 @@ from PIL import Image
 
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.images.find import Found, find_files
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Picture, Pixels
 from aigdetect.model.calibration import Calibration
 from aigdetect.model.card import AdapterCard, ModelCard, Preprocess
 from aigdetect.scanning.cluster import Share, joined, require_ray, share_of
@@ -121,7 +121,7 @@ class Red:
     thresholds: Any = None
     card: ModelCard = CARD
 
-    def view(self, pixels: Pixels, /) -> Pixels:
+    def view(self, picture: Picture, /) -> Pixels:
         raise AssertionError("decoded elsewhere")
 
     def score_views(self, views: Sequence[Pixels], /) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.preparation import Prepared
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.scoring import SAME_CONTENT, score_batch
@@ -26,8 +26,8 @@ class Mean:
     card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="mean"))
     views: int = 0
 
-    def view(self, pixels: Pixels, /) -> Pixels:
-        return pixels
+    def view(self, picture: Picture, /) -> Pixels:
+        return np.asarray(picture)
 
     def score_views(self, views: Sequence[Pixels], /) -> list[Any]:
         self.views += len(views)

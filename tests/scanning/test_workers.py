@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from aigdetect.images.find import Found, find_files
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.pipeline import scan_with
 from aigdetect.scanning.preparation import Preparation
 from aigdetect.scanning.record import Record
@@ -32,13 +32,14 @@ from aigdetect.scanning.workers import Processes
 CRASH, EXIT, KILLED, EATS, LOOPS, TORCH = 200, 201, 202, 203, 204, 205
 
 
-def first_pixel(pixels: Pixels) -> Pixels:
+def first_pixel(picture: Picture) -> Pixels:
     """The view of well-behaved files."""
-    return pixels[:1, :1]
+    return np.asarray(picture)[:1, :1]
 
 
-def hostile(pixels: Pixels) -> Pixels:
+def hostile(picture: Picture) -> Pixels:
     """A decoder that files of certain reds bring down; it runs in a worker."""
+    pixels = np.asarray(picture)
     red = int(pixels[0, 0, 0])
     if red == CRASH:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -63,7 +64,7 @@ class Red:
     precision: str = "float32"
     card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="red"))
 
-    def view(self, pixels: Pixels, /) -> Pixels:
+    def view(self, picture: Picture, /) -> Pixels:
         raise AssertionError("decoded in this process")
 
     def score_views(self, views: Sequence[Pixels], /) -> list[Any]:
@@ -80,7 +81,7 @@ def make(path: Path, red: int) -> Path:
     return path
 
 
-def scan(folder: Path, *, take_view: Callable[[Pixels], Pixels] = hostile, **options: Any) -> list[Record]:
+def scan(folder: Path, *, take_view: Callable[[Picture], Pixels] = hostile, **options: Any) -> list[Record]:
     workers = options.pop("workers", 2)
     return scan_all(find_files([folder]), Processes(Preparation(take_view), workers, **options))
 
