@@ -79,7 +79,9 @@ def generator_table(sets: Sequence[BenchmarkSet], run: Run, measure: str) -> Tab
     generated = sum(bool(each.generated) for each in sets)
     if generated:
         means = [detector.mean.figures[measure] for detector in run.detectors]
-        builder.row([f"mean over {generated} generators", "", "", *means], kind="total")
+        builder.row(
+            [f"mean over {generated} generator{'s' * (generated != 1)}", "", "", *means], kind="total"
+        )
     return builder.table()
 
 

@@ -165,8 +165,9 @@ class Fatal(Reds):
         os._exit(1)
 
 
-def first_pixel(pixels: Pixels) -> Pixels:
+def first_pixel(picture: Picture) -> Pixels:
     """The view of a file; some bring down the process that decodes them."""
+    pixels = np.asarray(picture)
     red = int(pixels[0, 0, 0])
     if red in (CRASH, KILL):
         os.kill(os.getpid(), signal.SIGSEGV if red == CRASH else signal.SIGKILL)
