@@ -246,11 +246,11 @@ def test_held_out_images_that_cannot_be_kept_are_read_again(
     stages: list[str] = []
     watch = Watch(stage=lambda name, total: stages.append(name))
     kept = train(data, tmp_path / "kept", tiny_weights, watch)
-    assert sum("held-out" in stage for stage in stages) == 1
+    assert sum("to measure on" in stage for stage in stages) == 1
     stages.clear()
     monkeypatch.setattr(held_out, "KEPT_BYTES", 0)
     again = train(data, tmp_path / "again", tiny_weights, watch)
-    assert sum("held-out" in stage for stage in stages) == 3
+    assert sum("to measure on" in stage for stage in stages) == 3
     assert again.calibration == kept.calibration
 
 
