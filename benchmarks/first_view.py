@@ -17,10 +17,9 @@ from frozen_features import FrozenFeatures
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from unseen import Floats, Mask, Protocol, read_trials
+from unseen import Floats, Mask, Protocol, auc, read_trials
 
 from aigdetect.data.layouts import find_samples
-from aigdetect.evaluation.metrics import ROC_AUC
 from aigdetect.evaluation.robustness import CLEAN
 from aigdetect.model.calibration import DEFAULT_FNR, DEFAULT_FPR
 
@@ -36,8 +35,8 @@ def verdicts(logits: Floats, real: Mask, fpr: float, fnr: float) -> NDArray[np.i
 
 
 def settled(views: Floats, real: Mask, first: int, fpr: float, fnr: float) -> dict[str, float]:
-    """Figures of settling by one view of logits ``(N, V)``, by the heads of the table's columns."""
-    together = views.mean(axis=1)
+    """Figures of settling by one view of logits ``(N, V)``, by the titles of the table's columns."""
+    together, generated = views.mean(axis=1), (~real).astype(int)
     before = verdicts(together, real, DEFAULT_FPR, DEFAULT_FNR)
     by_first = verdicts(views[:, first], real, fpr, fnr)
     done = by_first != 0
@@ -50,15 +49,9 @@ def settled(views: Floats, real: Mask, first: int, fpr: float, fnr: float) -> di
         "all views: real called ai": (before[real] == 1).mean(),
         "generated called ai": (after[~real] == 1).mean(),
         "all views: generated called ai": (before[~real] == 1).mean(),
-        "AUC": _auc(real, np.where(done, views[:, first], together)),
-        "all views: AUC": _auc(real, together),
+        "AUC": auc(generated, np.where(done, views[:, first], together)),
+        "all views: AUC": auc(generated, together),
     }
-
-
-def _auc(real: Mask, logits: Floats) -> float:
-    value = ROC_AUC(~real, logits).value
-    assert value is not None
-    return value
 
 
 def main() -> None:

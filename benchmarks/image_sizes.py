@@ -84,8 +84,8 @@ def main() -> None:
             for name, settings in FORMATS.items():
                 path = Path(folder) / f"image.{name.lower()}"
                 image.save(path, name, **settings)
-                scan = milliseconds(lambda path=path: prepared(prepare, path), options.rounds)  # type: ignore[misc]
-                least = milliseconds(lambda path=path: pixels(path), options.rounds)  # type: ignore[misc]
+                scan = milliseconds(partial(prepared, prepare, path), options.rounds)
+                least = milliseconds(partial(pixels, path), options.rounds)
                 figures = [scan, scan / megapixels, least]
                 table.add_row(
                     name, f"{megapixels:g}", *(f"{each:.1f}" for each in figures), f"{scan / least:.2f}"

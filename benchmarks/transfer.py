@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,6 @@ FIGURES = {
     "generated_called_ai": "generated called ai",
     "uncertain": "uncertain",
 }
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,7 @@ class Scored:
 
 def score(detector: Detector, images: Sequence[Pixels]) -> Scored:
     """Score the pixels of images."""
-    scores = [
-        each for at in range(0, len(images), _AT_ONCE) for each in detector.score(images[at : at + _AT_ONCE])
-    ]
+    scores = detector.score(images)
     return Scored(np.array([each.logit for each in scores]), np.array([each.verdict for each in scores]))
 
 
@@ -160,11 +158,9 @@ def main() -> None:
     conditions = {CLEAN: None, **{str(each): each for each in operations}}
     scorers: dict[str, Callable[[Sequence[Pixels]], Scored]] = {}
     if options.peer:
-        predict = load_peer(options.wheel)
-        scorers["the wheel's own detector"] = lambda images: score_peer(predict, images)
+        scorers["the wheel's own detector"] = partial(score_peer, load_peer(options.wheel))
     for name, model in models.items():
-        detector = load_detector(model, precision=options.precision)
-        scorers[name] = lambda images, detector=detector: score(detector, images)  # type: ignore[misc]
+        scorers[name] = partial(score, load_detector(model, precision=options.precision))
     found = {}
     for condition, operation in conditions.items():
         images = read(samples, operation)

@@ -148,11 +148,9 @@ def figures(
     threshold = float(np.quantile(by_source[CLEAN][real], 0.95, method="higher"))
     result: dict[str, Any] = {}
     for condition, logits in by_generator.items():
-        areas = {
-            str(name): _auc(labels, logits, real | (names == name)) for name in sorted(set(names[~real]))
-        }
+        areas = {str(name): auc(labels, logits, real | (names == name)) for name in sorted(set(names[~real]))}
         unseen = by_source[condition]
-        of_sources = [_auc(labels, unseen, ~real | (names == name)) for name in sorted(set(names[real]))]
+        of_sources = [auc(labels, unseen, ~real | (names == name)) for name in sorted(set(names[real]))]
         result[condition] = {
             "mean AUC": float(np.mean(list(areas.values()))),
             "worst AUC": min(areas.values()),
@@ -176,7 +174,8 @@ def _fused(protocol: Protocol, trial: Trial, label: int, seed: int) -> dict[str,
     return {condition: logits.mean(axis=1) for condition, logits in of_views.items()}
 
 
-def _auc(labels: NDArray[np.int64], logits: Floats, chosen: Mask) -> float:
+def auc(labels: NDArray[np.int64], logits: Floats, chosen: Mask | slice = slice(None)) -> float:
+    """ROC AUC of the chosen images, of which there must be some of each class."""
     value = ROC_AUC(labels[chosen], logits[chosen]).value
     assert value is not None
     return value

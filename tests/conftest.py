@@ -300,6 +300,20 @@ def tiny_model(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return TinyModel(folder, tiny_weights)
 
 
+@pytest.fixture
+def cached_tower(tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny model's tower as a cache of its own holds it, for what is given no weights."""
+    from aigdetect.model.backbones import parse_backbone
+    from aigdetect.model.towerfile import load_tower_state, write_tower
+
+    monkeypatch.setenv("AIGDETECT_CACHE", str(tmp_path))
+    spec = parse_backbone(tiny_model.backbone)
+    path = tmp_path / "backbones" / f"{spec.stem}.safetensors"
+    path.parent.mkdir()
+    write_tower(path, load_tower_state(tiny_model.weights), backbone=spec.name, source="hub")
+    return path
+
+
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     """Runs the program as processes that need not load torch each."""

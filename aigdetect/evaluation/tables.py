@@ -79,9 +79,8 @@ def generator_table(sets: Sequence[BenchmarkSet], run: Run, measure: str) -> Tab
     generated = sum(bool(each.generated) for each in sets)
     if generated:
         means = [detector.mean.figures[measure] for detector in run.detectors]
-        builder.row(
-            [f"mean over {generated} generator{'s' * (generated != 1)}", "", "", *means], kind="total"
-        )
+        noun = "generator" if generated == 1 else "generators"
+        builder.row([f"mean over {generated} {noun}", "", "", *means], kind="total")
     return builder.table()
 
 

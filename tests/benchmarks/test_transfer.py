@@ -14,10 +14,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from aigdetect.model.backbones import parse_backbone
 from aigdetect.model.card import read_card
 from aigdetect.model.detector import load_detector
-from aigdetect.model.towerfile import load_tower_state, write_tower
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES = 12
@@ -36,14 +34,8 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "held"
 
 
-def test_figures_are_those_of_the_scores(
-    tiny_model: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIGDETECT_CACHE", str(tmp_path))
-    spec = parse_backbone(tiny_model.backbone)
-    (tmp_path / "backbones").mkdir()
-    cached = tmp_path / "backbones" / f"{spec.stem}.safetensors"
-    write_tower(cached, load_tower_state(tiny_model.weights), backbone=spec.name, source="hub")
+@pytest.mark.usefixtures("cached_tower")
+def test_figures_are_those_of_the_scores(tiny_model: Any, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_model.folder, folder)
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "transfer.py"), str(data), f"mine={folder}"]

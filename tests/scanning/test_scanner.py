@@ -9,20 +9,7 @@ import pytest
 
 from aigdetect.errors import WeightsError
 from aigdetect.model import towerfile
-from aigdetect.model.backbones import parse_backbone
-from aigdetect.model.towerfile import load_tower_state, write_tower
 from aigdetect.scanning.scanner import Wanted
-
-
-@pytest.fixture
-def cached(tiny_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny model's tower, as the cache holds it."""
-    monkeypatch.setenv("AIGDETECT_CACHE", str(tmp_path))
-    spec = parse_backbone(tiny_model.backbone)
-    path = tmp_path / "backbones" / f"{spec.stem}.safetensors"
-    path.parent.mkdir()
-    write_tower(path, load_tower_state(tiny_model.weights), backbone=spec.name, source="hub")
-    return path
 
 
 def load(tiny_model: Any, weights: Path | None = None) -> Any:
@@ -31,19 +18,19 @@ def load(tiny_model: Any, weights: Path | None = None) -> Any:
 
 
 def test_weights_of_the_cache_are_hashed_once(
-    tiny_model: Any, cached: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Any, cached_tower: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed = []
     digest = towerfile._file_digest
     monkeypatch.setattr(towerfile, "_file_digest", lambda path: hashed.append(path) or digest(path))
     assert load(tiny_model).weights_digest == load(tiny_model, tiny_model.weights).weights_digest
-    assert hashed == [cached]
+    assert hashed == [cached_tower]
 
 
-def test_damaged_weights_of_the_cache_are_an_error(tiny_model: Any, cached: Path) -> None:
-    contents = bytearray(cached.read_bytes())
+def test_damaged_weights_of_the_cache_are_an_error(tiny_model: Any, cached_tower: Path) -> None:
+    contents = bytearray(cached_tower.read_bytes())
     contents[-1] ^= 1
-    cached.write_bytes(contents)
+    cached_tower.write_bytes(contents)
     with pytest.raises(WeightsError, match=r"damaged .its tensors do not match"):
         load(tiny_model)
 
