@@ -6,8 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import nn
 
 from aigdetect.model.detector import Detector
+from aigdetect.model.int8 import NormedInt8, TokenInt8
 from aigdetect.model.linear import PackedLinear
 
 
@@ -29,10 +31,9 @@ def products(detector: Detector) -> Callable[[], None]:
     calls: list[Callable[[], torch.Tensor]] = []
     last = len(tower.blocks) - 1
     for index, (attention, mlp) in enumerate(zip(tower.attentions, tower.mlps, strict=True)):
-        layers = [m for part in (attention, mlp) for m in part.modules() if isinstance(m, PackedLinear)]
-        for place, layer in enumerate(layers):
-            rows = 1 if index == last and place else tokens
-            calls.append(partial(layer, torch.randn(rows, layer.in_features, dtype=layer.dtype)))
+        products = [call for part in (attention, mlp) for call in map(_product, part.modules()) if call]
+        for place, product in enumerate(products):
+            calls.append(product(1 if index == last and place else tokens))
     if not calls:
         raise SystemExit("no floor: this torch or this machine packs no layers")
 
@@ -42,3 +43,15 @@ def products(detector: Detector) -> Callable[[], None]:
                 call()
 
     return work
+
+
+def _product(layer: nn.Module) -> Callable[[int], Callable[[], torch.Tensor]] | None:
+    """For a packed layer, what makes its product of so many rows; None for another."""
+    if isinstance(layer, PackedLinear):
+        return lambda rows: partial(layer, torch.randn(rows, layer.in_features, dtype=layer.dtype))
+    if isinstance(layer, NormedInt8 | TokenInt8):
+        product = layer.product
+        return lambda rows: partial(
+            product, torch.randint(256, (rows, product.in_features), dtype=torch.uint8), 1.0, 128
+        )
+    return None

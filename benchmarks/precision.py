@@ -1,6 +1,6 @@
 """What each precision does to the scores, and what it costs: ``python benchmarks/precision.py DATA``.
 
-Scores every image of a labelled data set in float32 and in bfloat16, image by image in turns, and
+Scores every image of a labelled data set in every precision of this machine, image by image in turns, and
 prints one row per precision: ROC AUC, difference of the logit to float32 (mean and largest), verdicts that
 change, and the time of one processor per view, which a busy machine disturbs little. ``--scan NAME=F.jsonl``
 adds the logits that ``aigdetect scan --jsonl`` wrote, of another version or another machine.

@@ -141,7 +141,7 @@ def main() -> None:
     )
     parser.add_argument("--peer", action="store_true", help="the peer's detector, too; needs onnxruntime")
     parser.add_argument("--wheel", type=Path, help="the peer's wheel, instead of fetching it")
-    parser.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
+    parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16 or int8")
     parser.add_argument(
         "--write",
         metavar="NAME",

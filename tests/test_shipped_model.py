@@ -26,6 +26,8 @@ from aigdetect.model.card import (
     shipped_models,
 )
 from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.int8 import can_multiply
+from aigdetect.model.linear import can_pack
 from aigdetect.model.weights import Weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -114,6 +116,19 @@ def test_bfloat16_is_near_float32_and_the_same_whatever_the_neighbours(
     detector = load(real_weights, "bfloat16")
     near = detector.logits(views)
     assert np.mean(np.abs(np.array(near) - exact)) < 0.05
+    assert detector.logits(views[::-1]) == near[::-1]
+    assert [detector.logits([view])[0] for view in views] == near
+
+
+def test_int8_is_near_float32_and_the_same_whatever_the_neighbours(
+    real_weights: Weights, views: list[np.ndarray]
+) -> None:
+    if not (can_pack() and can_multiply()):
+        pytest.skip("INT8 NOT TESTED: not on this processor, or this torch")
+    exact = load(real_weights, "float32").logits(views)
+    detector = load(real_weights, "int8")
+    near = detector.logits(views)
+    assert 0 < np.mean(np.abs(np.array(near) - exact)) < 0.2
     assert detector.logits(views[::-1]) == near[::-1]
     assert [detector.logits([view])[0] for view in views] == near
 

@@ -31,6 +31,7 @@ class Precision(str, Enum):
     AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 def _if_given(act: Callable[[], None]) -> Callable[[bool], bool]:

@@ -9,22 +9,28 @@ import torch
 from torch import nn
 
 from aigdetect.errors import UsageError
+from aigdetect.model.int8 import can_multiply
 from aigdetect.model.linear import PackedLinear, can_pack
 from aigdetect.model.tower import ImageTower
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+INT8 = "int8"
+PRECISIONS = (*_DTYPES, INT8)
 
 
 def choose_precision(name: str, device: torch.device) -> str:
     """Precision by name; ``"auto"`` takes bfloat16 on CUDA and on CPUs that multiply in it, else float32.
 
     Raises:
-        UsageError: if the name is unknown.
+        UsageError: if the name is unknown, or this machine cannot calculate so.
     """
+    if name == INT8 and not (device.type == "cpu" and can_pack() and can_multiply()):
+        place = "this processor multiplies no int8" if device.type == "cpu" else f"not on {device.type}"
+        raise UsageError(f"precision {name}: {place}; use auto, float32 or bfloat16")
     if name in PRECISIONS:
         return name
     if name != "auto":
-        raise UsageError(f"precision {name!r}: unknown; use auto, float32 or bfloat16")
+        raise UsageError(f"precision {name!r}: unknown; use auto, {', '.join(PRECISIONS)}")
     if device.type == "cuda":
         return "bfloat16"
     return "bfloat16" if device.type == "cpu" and _cpu_multiplies_bfloat16() else "float32"
@@ -52,19 +58,23 @@ def prepare_tower(
         device: where it will run.
         trained_from: index of the first adapted block of a tower whose bypasses are to be trained; gradients
             go through this block and later ones, and through no other. None for a tower that only scores.
+
+    Raises:
+        UsageError: if this tower does not calculate so, or not while it trains.
     """
-    if device.type == "cpu" and can_pack():
-        tower.fold()
-        for layers in (tower.attentions, tower.mlps):
-            for index, layer in enumerate(layers):
-                pack = partial(
-                    PackedLinear,
-                    dtype=PRECISIONS[precision],
-                    gradient=trained_from is not None and index >= trained_from,
-                )
-                _replace(layer, pack)
+    if precision == INT8:
+        if trained_from is not None:
+            raise UsageError("precision int8: for scoring only; train in bfloat16 or float32")
+        tower.quantise()
+    elif device.type == "cpu" and can_pack():
+        # block by block: what one leaves behind, the next one uses again
+        for index, layers in enumerate(zip(tower.attentions, tower.mlps, strict=True)):
+            tower.fold(index)
+            gradient = trained_from is not None and index >= trained_from
+            for layer in layers:
+                _replace(layer, partial(PackedLinear, dtype=_DTYPES[precision], gradient=gradient))
     else:
-        tower.set_precision(PRECISIONS[precision])
+        tower.set_precision(_DTYPES[precision])
 
 
 def _replace(module: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
 from aigdetect.model.attention import SelfAttention
+from aigdetect.model.basis import EvenNorm, even_basis, read_evenly, rewrite, write_evenly
+from aigdetect.model.int8 import NormedInt8, TokenInt8
+from aigdetect.model.linear import PackedLinear
 from aigdetect.model.mole import LowRankMixture
-from aigdetect.model.tower import ImageTower
+from aigdetect.model.tower import Beside, ImageTower
 from aigdetect.model.vit import PlainVit
 
 _QUICK_GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
@@ -29,35 +33,57 @@ class ClipTower(ImageTower):
             if isinstance(block.attn, nn.MultiheadAttention):
                 block.attn = SelfAttention(block.attn)
         super().__init__(base, **facts)
+        # between stem and embedding, tokens may lie in another basis: (d, d), a vector in every row
+        self._basis: Tensor | None = None
+        self._enter: nn.Module = nn.Identity()
 
     @property
     def blocks(self) -> nn.ModuleList:
         """Transformer blocks, in order."""
         return cast(Any, self.base).transformer.resblocks  # type: ignore[no-any-return]
 
-    def fold(self) -> None:
+    def fold(self, index: int) -> None:
         """See :meth:`ImageTower.fold`; QuickGELU becomes one fast function.
 
         ``x * sigmoid(1.702 x)`` is ``silu(1.702 x) / 1.702``, and both factors fit into the matrices beside
         it: one pass over the widest activations of the tower in the place of three.
         """
-        for mlp in self.mlps:
-            fold_quick_gelu(mlp)
+        fold_quick_gelu(self.mlps[index])
 
     def set_precision(self, dtype: torch.dtype) -> None:
         """See :meth:`ImageTower.set_precision`; outside float32, layers are folded first."""
         if dtype != torch.float32:
-            self.fold()
+            for index in range(len(self.blocks)):
+                self.fold(index)
         super().set_precision(dtype)
+
+    def quantise(self) -> None:
+        """See :meth:`ImageTower.quantise`; between stem and embedding, tokens lie in another basis."""
+        for block in cast(Any, self.blocks):
+            _require_plain(block)
+        for index, block in enumerate(cast(Any, self.blocks)):
+            self.fold(index)
+            _quantise_attention(block)
+            _quantise_mlp(block, self.mlps[index])
+        self._basis = even_basis(self.width)
+        self._enter = PackedLinear(_matrix(write_evenly(torch.eye(self.width))), torch.float32)
 
     def stem(self, images: Tensor) -> Tensor:
         """See :meth:`ImageTower.stem`."""
-        if isinstance(self.base, PlainVit):
-            return self.base.stem(images)
-        return cast(Tensor, cast(Any, self.base)._embeds(images))
+        base = self.base
+        tokens = base.stem(images) if isinstance(base, PlainVit) else cast(Any, base)._embeds(images)
+        return cast(Tensor, self._enter(tokens))
+
+    def class_token(self, tokens: Tensor) -> Tensor:
+        """See :meth:`ImageTower.class_token`."""
+        return self._leave(self.pooled(tokens))
+
+    def _leave(self, tokens: Tensor) -> Tensor:
+        return tokens if self._basis is None else tokens @ self._basis
 
     def embed(self, tokens: Tensor) -> Tensor:
         """See :meth:`ImageTower.embed`."""
+        tokens = self._leave(tokens[:, :1] if self._reads_class_token else tokens)
         if isinstance(self.base, PlainVit):
             return self.base.embed(tokens)
         base = cast(Any, self.base)
@@ -112,3 +138,53 @@ def fold_quick_gelu(mlp: Any) -> None:
             # not in place: the values may lie in a file
             parameter.data = parameter.data * factor
     mlp.gelu = _SiLU()
+
+
+def _require_plain(block: Any) -> None:
+    """Raise UsageError for a block with more than attention, two norms and an MLP."""
+    odd = [
+        type(part).__name__
+        for part, known in (
+            (block.attn, SelfAttention),
+            (block.ls_1, nn.Identity),
+            (block.ls_2, nn.Identity),
+        )
+        if not isinstance(part, known)
+    ]
+    gelu = getattr(block.mlp, "base", block.mlp).gelu
+    if type(gelu).__name__ not in ("QuickGELU", "GELU") or getattr(gelu, "approximate", "none") != "none":
+        odd.append(type(gelu).__name__)
+    if odd:
+        raise UsageError(f"precision int8: not made for towers with {odd[0]}; use bfloat16 or float32")
+
+
+def _quantise_attention(block: Any) -> None:
+    attention = cast(SelfAttention, block.attn)
+    read = partial(read_evenly, norm=block.ln_1)
+    block.ln_1 = EvenNorm(block.ln_1)
+    # attention itself is calculated in bfloat16
+    attention.in_proj = NormedInt8(rewrite(cast(nn.Linear, attention.in_proj), read=read), torch.bfloat16)
+    attention.out_proj = TokenInt8(rewrite(cast(nn.Linear, attention.out_proj), write=write_evenly))
+    for name, bypass in attention.bypasses.items():
+        leaves = name == "out"
+        cast(LowRankMixture, bypass).rewrite(
+            read=None if leaves else read, write=write_evenly if leaves else None
+        )
+
+
+def _quantise_mlp(block: Any, mlp: Any) -> None:
+    read = partial(read_evenly, norm=block.ln_2)
+    block.ln_2 = EvenNorm(block.ln_2)
+    activation = "swish" if isinstance(mlp.gelu, nn.SiLU) else "gelu"
+    mlp.c_fc = NormedInt8(rewrite(mlp.c_fc, read=read), torch.float32, activation)
+    mlp.gelu = nn.Identity()
+    mlp.c_proj = TokenInt8(rewrite(mlp.c_proj, write=write_evenly), follows=activation)
+    if isinstance(block.mlp, Beside):
+        cast(LowRankMixture, block.mlp.bypass).rewrite(read=read, write=write_evenly)
+
+
+def _matrix(matrix: Tensor) -> nn.Linear:
+    """A layer of this matrix ``(out, in)`` and nothing else."""
+    layer = nn.Linear(matrix.shape[1], matrix.shape[0], bias=False)
+    layer.weight = nn.Parameter(matrix, requires_grad=False)
+    return layer

@@ -79,7 +79,7 @@ class Detector:
     Attributes:
         card: the model's card.
         device: where it runs.
-        precision: ``"float32"`` or ``"bfloat16"``.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
         thresholds: logits between which the verdict is uncertain.
         weights_digest: digest of the backbone's weights in use; None if that is not known.
     """
@@ -174,7 +174,8 @@ def load_detector(
     Args:
         name_or_folder: a shipped model by name, or a model folder.
         device: ``"auto"`` takes CUDA, then MPS, then the CPU; or any name that torch knows.
-        precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware multiplies in it.
+        precision: ``"float32"``, ``"bfloat16"``, ``"int8"``, or ``"auto"``: bfloat16 where the hardware
+            multiplies in it, else float32.
         batch_size: images handed over at once, on a GPU views per pass, too; None for the device's default.
         fpr: share of held-out real images that the verdict ``ai`` may flag; None for the card's (0.01).
         weights: file with the backbone's weights, or what the search has found; None searches for them.

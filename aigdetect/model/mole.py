@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
+from aigdetect.model.basis import Reading, Writing
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class LowRankMixture(nn.Module):
 
     channel_scale: Tensor
     channel_expert: Tensor
+    down_offset: Tensor | None
+    router_offset: Tensor | None
 
     def __init__(self, *, in_width: int, out_width: int, config: MixtureConfig) -> None:
         super().__init__()
@@ -129,6 +132,9 @@ class LowRankMixture(nn.Module):
         self.register_buffer("channel_scale", _per_channel(scales, ranks), persistent=False)
         owners = _per_channel(list(range(experts)), config.expert_ranks)
         self.register_buffer("channel_expert", owners, persistent=False)
+        # what down and router give of an input of zeros, after rewrite()
+        self.register_buffer("down_offset", None, persistent=False)
+        self.register_buffer("router_offset", None, persistent=False)
         self.initialize_parameters()
 
     def initialize_parameters(self) -> None:
@@ -148,7 +154,8 @@ class LowRankMixture(nn.Module):
         Returns:
             ``(..., out_width)`` in the dtype of ``x`` (or autocast's).
         """
-        hidden = F.linear(x, self.down.to(x.dtype))
+        offset = None if self.down_offset is None else self.down_offset.to(x.dtype)
+        hidden = F.linear(x, self.down.to(x.dtype), offset)
         weight = self.channel_scale
         if self.router is not None:
             routing = self.route(x)
@@ -156,6 +163,21 @@ class LowRankMixture(nn.Module):
                 collected.append(routing)
             weight = weight * self._channel_gates(routing)
         return F.linear(hidden * weight.to(hidden.dtype), self.up.to(x.dtype))
+
+    @torch.no_grad()
+    def rewrite(self, *, read: Reading | None = None, write: Writing | None = None) -> None:
+        """Take another input or give another output, for scoring only: the parameters are no adapter's then.
+
+        Args:
+            read: changes ``down`` and ``router``; None where the input stays.
+            write: changes ``up``; None where the output stays.
+        """
+        if read is not None:
+            self.down.data, self.down_offset = read(self.down)
+            if self.router is not None:
+                self.router.data, self.router_offset = read(self.router)
+        if write is not None:
+            self.up.data = write(self.up)
 
     def route(self, x: Tensor) -> Routing:
         """Choose one separate expert for every token of ``x`` ``(..., in_width)``; float32 inside.
@@ -166,7 +188,7 @@ class LowRankMixture(nn.Module):
         if self.router is None:
             raise ValueError("this bypass has no separate experts, so nothing to route")
         with torch.autocast(x.device.type, enabled=False):
-            gates = F.linear(x.float(), self.router.float()).softmax(dim=-1)
+            gates = F.linear(x.float(), self.router.float(), self.router_offset).softmax(dim=-1)
         return Routing(gates=gates, chosen=gates.argmax(dim=-1))
 
     def _channel_gates(self, routing: Routing) -> Tensor:

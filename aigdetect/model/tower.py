@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -116,8 +117,11 @@ class ImageTower(nn.Module, ABC):
         # taken before any bypass is put in: these, and only these, are ever cast or packed
         self.attentions: tuple[nn.Module, ...] = tuple(cast(Any, block).attn for block in self.blocks)
         self.mlps: tuple[nn.Module, ...] = tuple(cast(Any, block).mlp for block in self.blocks)
+        # weakly: packed layers take their place, and so large a memory must not wait for the last of them
         self._matrices = [
-            parameter for layer in (*self.attentions, *self.mlps) for parameter in layer.parameters()
+            weakref.ref(parameter)
+            for layer in (*self.attentions, *self.mlps)
+            for parameter in layer.parameters()
         ]
         for layer in (*self.attentions, *self.mlps):
             layer.register_forward_pre_hook(_cast_inputs)
@@ -150,9 +154,16 @@ class ImageTower(nn.Module, ABC):
     def has_class_token(self) -> bool:
         """Whether the first token stands for the image."""
 
-    def class_token(self, tokens: Tensor) -> Tensor:
+    def pooled(self, tokens: Tensor) -> Tensor:
         """Of tokens ``(B, T, d)`` the class token ``(B, d)``; their mean if the tower has none."""
         return tokens[:, 0] if self.has_class_token else tokens.mean(dim=1)
+
+    def class_token(self, tokens: Tensor) -> Tensor:
+        """What :meth:`pooled` gives of tokens between blocks, in the channels that the weights came with.
+
+        After :meth:`quantise` without its mean, which no reader sees: all of them normalise it.
+        """
+        return self.pooled(tokens)
 
     def last_block(self, tokens: Tensor) -> Tensor:
         """Tokens ``(B, T, d)`` through the last block, as far as the embedding and the class token need it.
@@ -172,14 +183,29 @@ class ImageTower(nn.Module, ABC):
         Tokens between the blocks, norms, stem, bypasses beside MLPs and routers stay in float32: a residual
         stream in bfloat16 moves tokens to other experts, and then logits by far more than its rounding.
         """
-        for parameter in self._matrices:
-            parameter.data = parameter.data.to(dtype)
+        for reference in self._matrices:
+            if (parameter := reference()) is not None:
+                parameter.data = parameter.data.to(dtype)
 
-    def fold(self) -> None:
-        """Change the layers to quicker ones that calculate the same up to rounding; a second time is no harm.
+    def fold(self, index: int) -> None:
+        """Change the layers of a block to quicker ones that calculate the same up to rounding.
 
-        A tower that knows of none stays as it is.
+        A second time is no harm. A tower that knows of none stays as it is.
+
+        Args:
+            index: which block.
         """
+
+    def quantise(self) -> None:
+        """Multiply in 8-bit integers inside the attention and the MLP of every block; for scoring only.
+
+        Raises:
+            UsageError: if this tower cannot.
+        """
+        raise UsageError(
+            f"precision int8: made for CLIP's own towers, not for {type(self.base).__name__}; "
+            "use bfloat16 or float32"
+        )
 
     def train(self, mode: bool = True) -> ImageTower:
         """Switch bypasses to training; the frozen tower stays in evaluation (no dropout)."""

@@ -487,6 +487,17 @@ def test_a_model_scores_real_files(folder: Path, tmp_path: Path, tiny_model: Any
     assert rows(alone.stdout)[0] == found[1]
 
 
+def test_a_precision_that_the_model_cannot_have(folder: Path, tmp_path: Path, tiny_model: Any) -> None:
+    out = tmp_path / "out.csv"
+    options = ["--model", tiny_model.folder, "--weights", tiny_model.weights, "--device", "cpu", "--csv", out]
+    result = scan(folder, *options, "--precision", "int8", program=REAL)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(b"error: precision int8: ")
+    assert b"; use " in result.stderr
+    assert b"Traceback" not in result.stderr
+    assert not out.exists()
+
+
 def test_weights_that_are_not_there(folder: Path, tmp_path: Path, tiny_model: Any) -> None:
     out = tmp_path / "out.csv"
     options = ["--model", tiny_model.folder, "--weights", tmp_path / "none.safetensors", "--csv", out]

@@ -1,0 +1,128 @@
+"""Frozen linear layers in 8-bit integers on a CPU: whole-number products, scaled back to float32.
+
+A matrix is int8 with one step per output channel. An input is uint8, with one step for all tokens where its
+range is known beforehand, and with a step for each token where it is not; nothing depends on data seen
+earlier. oneDNN multiplies these several times faster than floats where a processor has instructions for it
+(VNNI, AMX). The layers have no parameters, and cannot be turned back.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+# rows of a typical product, a view's tokens; the layout fits any number
+_ROWS = 197
+_LEVELS = 255  # of a uint8 above 0
+_SIGNED = 127  # greatest number of a matrix; the least is its negative
+
+_MIDDLE = 128
+#: how far a normalised channel may reach, in standard deviations; beyond, 7 values in a million are cut
+REACH = 4.5
+
+#: activations that oneDNN applies to a product before it writes it, and the least values they can give
+ACTIVATIONS = {"": -float("inf"), "swish": -0.278465, "gelu": -0.169972}
+_ZERO_POINT = 24  # of an activation's output: so many levels lie below 0
+
+
+@cache
+def can_multiply() -> bool:
+    """Whether this build of torch and this machine multiply these integers without error.
+
+    Processors older than the instructions for it add pairs of products in 16 bits, which overflow; elsewhere
+    the kernels are missing.
+    """
+    x = torch.full((2, 64), _LEVELS, dtype=torch.uint8)
+    base = nn.Linear(64, 16, bias=False)
+    with torch.no_grad():
+        base.weight.fill_(1.0)
+        try:
+            product = _Product(base, "", torch.float32)(x, 1.0, 0)
+        except (AttributeError, RuntimeError, NotImplementedError):
+            return False
+    return torch.allclose(product, torch.tensor(64.0 * _LEVELS))
+
+
+class NormedInt8(nn.Module):
+    """A linear layer for normalised tokens, whose channels are spread as standard normal variables.
+
+    Args:
+        base: what it calculates; needs a bias.
+        dtype: of the output.
+        activation: applied to the output, a key of :data:`ACTIVATIONS`.
+    """
+
+    def __init__(self, base: nn.Linear, dtype: torch.dtype, activation: str = "") -> None:
+        super().__init__()
+        self.product = _Product(base, activation, dtype, bias=base.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., in)`` float32 to ``(..., out)``; what lies beyond :data:`REACH` is cut."""
+        levels = (x * (_SIGNED / REACH)).add_(_MIDDLE + 0.5).clamp_(0, _LEVELS)
+        return self.product(_whole(levels), REACH / _SIGNED, _MIDDLE)
+
+
+class TokenInt8(nn.Module):
+    """A linear layer that measures how far each token reaches.
+
+    Args:
+        base: what it calculates; needs a bias.
+        follows: the activation that gives its input, a key of :data:`ACTIVATIONS`; empty for an input of
+            either sign.
+    """
+
+    def __init__(self, base: nn.Linear, follows: str = "") -> None:
+        super().__init__()
+        self.product = _Product(base, "", torch.float32)
+        self._bias = base.bias.detach().float()
+        self._zero = _ZERO_POINT if follows else _MIDDLE
+        self._least_step = -ACTIVATIONS[follows] / _ZERO_POINT if follows else torch.finfo(torch.float32).tiny
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., in)`` of any precision to ``(..., out)`` float32."""
+        reach = x.amax(-1, keepdim=True) if self._zero < _MIDDLE else x.abs().amax(-1, keepdim=True)
+        # half a level is left for rounding
+        step = (reach.float() / (_LEVELS - self._zero)).clamp_(min=self._least_step)
+        levels = (x / step).add_(self._zero + 0.5)
+        return torch.addcmul(self._bias, self.product(_whole(levels), 1.0, self._zero), step)
+
+
+class _Product:
+    """uint8 tokens times an int8 matrix, scaled back.
+
+    Args:
+        base: gives the matrix.
+        activation: see :class:`NormedInt8`.
+        dtype: of the output.
+        bias: added to the output.
+    """
+
+    def __init__(
+        self, base: nn.Linear, activation: str, dtype: torch.dtype, bias: Tensor | None = None
+    ) -> None:
+        self.in_features = base.in_features
+        weight = base.weight.detach()
+        # a row of zeros has no step of its own
+        step = (weight.abs().amax(dim=1) / _SIGNED).clamp(min=torch.finfo(torch.float32).tiny)
+        whole = (weight / step[:, None]).round().to(torch.int8)
+        self._weight = torch.ops.onednn.qlinear_prepack(whole, [_ROWS, base.in_features])
+        self._step = step
+        self._zeros = torch.zeros(len(step), dtype=torch.int64)
+        self._bias = None if bias is None else bias.detach().float()
+        self._activation = activation or "none"
+        self._dtype = dtype
+
+    def __call__(self, x: Tensor, step: float, zero: int) -> Tensor:
+        """``(..., in)`` uint8, of which ``(x - zero) * step`` is meant, to ``(..., out)``."""
+        product: Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(x, step, zero, self._weight, self._step, self._zeros, self._bias),
+            *(1.0, 0, self._dtype, self._activation, [], "none"),
+        )
+        return product
+
+
+def _whole(levels: Tensor) -> Tensor:
+    """Cut the fractions off numbers in 0..255; by way of int16 this is several times as fast."""
+    return levels.to(torch.int16).to(torch.uint8)

@@ -1,0 +1,94 @@
+"""The other basis of the channels: the same numbers by another way."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import scipy.fft
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from aigdetect.model.basis import EvenNorm, even_basis, read_evenly, rewrite, write_evenly
+from aigdetect.model.mole import LowRankMixture, MixtureConfig
+
+WIDTHS = st.sampled_from([1, 2, 7, 32, 48])
+
+
+def norm(width: int) -> nn.LayerNorm:
+    layer = nn.LayerNorm(width)
+    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.bias)
+    return layer.requires_grad_(False)
+
+
+def outstanding(width: int, count: int = 5) -> Tensor:
+    """Tokens with one channel far above the others, and a mean."""
+    tokens = torch.randn(count, width) + 3
+    tokens[:, 0] += 60
+    return tokens
+
+
+@pytest.mark.parametrize("width", [1, 2, 7, 768])
+def test_the_basis_is_orthonormal_and_begins_with_the_mean(width: int) -> None:
+    basis = even_basis(width)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(width), atol=1e-5, rtol=0)
+    torch.testing.assert_close(basis[0], torch.full((width,), width**-0.5))
+    tokens = torch.randn(3, width)
+    expected = torch.from_numpy(scipy.fft.dct(tokens.numpy(), norm="ortho"))
+    torch.testing.assert_close(tokens @ basis.T, expected, atol=1e-5, rtol=0)
+
+
+@given(width=WIDTHS, seed=st.integers(0, 2**31))
+def test_what_is_written_comes_back_without_its_mean(width: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    tokens = outstanding(width)
+    written = write_evenly(tokens.T).T
+    expected = tokens - tokens.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(written @ even_basis(width), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(write_evenly(tokens[0]), written[0], atol=1e-4, rtol=1e-4)
+
+
+@given(width=st.sampled_from([7, 32, 48]), seed=st.integers(0, 2**31))
+def test_a_rewritten_layer_calculates_the_same(width: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    before, layer, tokens = norm(width), nn.Linear(width, 5), outstanding(width)
+    there = write_evenly(tokens.T).T
+    with torch.no_grad():
+        reader = rewrite(layer, read=partial(read_evenly, norm=before))
+        torch.testing.assert_close(
+            reader(EvenNorm(before)(there)), layer(before(tokens)), atol=1e-3, rtol=1e-3
+        )
+        writer = nn.Linear(5, width)
+        x = torch.randn(3, 5)
+        torch.testing.assert_close(
+            rewrite(writer, write=write_evenly)(x), write_evenly(writer(x).T).T, atol=1e-4, rtol=1e-4
+        )
+    assert not any(parameter.requires_grad for parameter in reader.parameters())
+
+
+def test_no_channel_stands_out_there() -> None:
+    tokens = outstanding(768, 50)
+    flat = nn.LayerNorm(768)
+    assert flat(tokens).abs().max() > 25
+    assert EvenNorm(flat)(write_evenly(tokens.T).T).abs().max() < 5
+
+
+@pytest.mark.parametrize("ranks", [(4, 8, 16), ()])
+def test_a_rewritten_bypass_routes_and_adds_the_same(ranks: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    bypass = LowRankMixture(in_width=48, out_width=48, config=MixtureConfig(expert_ranks=ranks))
+    nn.init.normal_(bypass.up)
+    before, tokens = norm(48), torch.randn(40, 48) + 3
+    with torch.no_grad():
+        expected = bypass(before(tokens))
+        routing = bypass.route(before(tokens)) if ranks else None
+        bypass.rewrite(read=partial(read_evenly, norm=before), write=write_evenly)
+        x = EvenNorm(before)(write_evenly(tokens.T).T)
+        torch.testing.assert_close(bypass(x), write_evenly(expected.T).T, atol=1e-3, rtol=1e-3)
+        if routing is not None:
+            assert len(routing.chosen.unique()) > 1
+            assert torch.equal(bypass.route(x).chosen, routing.chosen)
+            torch.testing.assert_close(bypass.route(x).gates, routing.gates, atol=1e-4, rtol=1e-3)
