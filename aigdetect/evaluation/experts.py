@@ -294,7 +294,7 @@ class _Recorder:
 
     def _of_image(self, tokens: Tensor) -> Tensor:
         """Tokens ``(B, T, d)`` to what stands for each image, ``(B, d)`` float32."""
-        return self.network.tower.pooled(tokens).float()
+        return self.network.tower.class_token(tokens).float()
 
 
 def _note_output(outputs: list[Tensor], layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -97,6 +97,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     if q.device.type != "cpu" or q.dtype != torch.bfloat16 or mask is not None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     # torch's fused kernel is slower than its batched products for so few tokens, and no more exact
-    q_, k_, v_ = (x.flatten(0, 1) for x in (q, k, v))
+    q_, k_, v_ = (x.flatten(0, 1) for x in (q, k.contiguous(), v))  # the kernel's own copy of k is slow
     logits = torch.baddbmm(q_.new_empty(()), q_, k_.transpose(1, 2), beta=0, alpha=q.shape[-1] ** -0.5)
     return torch.bmm(logits.softmax(-1), v_).view(q.shape)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
 from aigdetect.model.attention import SelfAttention
-from aigdetect.model.basis import EvenNorm, even_basis, read_evenly, rewrite, write_evenly
+from aigdetect.model.basis import bare, read_turned, rewrite, turn
 from aigdetect.model.int8 import NormedInt8, TokenInt8
 from aigdetect.model.linear import PackedLinear
 from aigdetect.model.mole import LowRankMixture
@@ -33,9 +33,7 @@ class ClipTower(ImageTower):
             if isinstance(block.attn, nn.MultiheadAttention):
                 block.attn = SelfAttention(block.attn)
         super().__init__(base, **facts)
-        # between stem and embedding, tokens may lie in another basis: (d, d), a vector in every row
-        self._basis: Tensor | None = None
-        self._enter: nn.Module = nn.Identity()
+        self._turn: nn.Module = nn.Identity()  # of the tokens between stem and embedding, there and back
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -58,32 +56,30 @@ class ClipTower(ImageTower):
         super().set_precision(dtype)
 
     def quantise(self) -> None:
-        """See :meth:`ImageTower.quantise`; between stem and embedding, tokens lie in another basis."""
+        """See :meth:`ImageTower.quantise`; between stem and embedding, tokens are turned."""
         for block in cast(Any, self.blocks):
             _require_plain(block)
         for index, block in enumerate(cast(Any, self.blocks)):
             self.fold(index)
             _quantise_attention(block)
             _quantise_mlp(block, self.mlps[index])
-        self._basis = even_basis(self.width)
-        self._enter = PackedLinear(_matrix(write_evenly(torch.eye(self.width))), torch.float32)
+        matrix = nn.Linear(self.width, self.width, bias=False)
+        matrix.weight = nn.Parameter(turn(torch.eye(self.width)), requires_grad=False)
+        self._turn = PackedLinear(matrix, torch.float32)
 
     def stem(self, images: Tensor) -> Tensor:
         """See :meth:`ImageTower.stem`."""
         base = self.base
         tokens = base.stem(images) if isinstance(base, PlainVit) else cast(Any, base)._embeds(images)
-        return cast(Tensor, self._enter(tokens))
+        return cast(Tensor, self._turn(tokens))
 
-    def class_token(self, tokens: Tensor) -> Tensor:
-        """See :meth:`ImageTower.class_token`."""
-        return self._leave(self.pooled(tokens))
-
-    def _leave(self, tokens: Tensor) -> Tensor:
-        return tokens if self._basis is None else tokens @ self._basis
+    def turn_back(self, tokens: Tensor) -> Tensor:
+        """See :meth:`ImageTower.turn_back`."""
+        return cast(Tensor, self._turn(tokens))
 
     def embed(self, tokens: Tensor) -> Tensor:
         """See :meth:`ImageTower.embed`."""
-        tokens = self._leave(tokens[:, :1] if self._reads_class_token else tokens)
+        tokens = self.turn_back(tokens[:, :1] if self._reads_class_token else tokens)
         if isinstance(self.base, PlainVit):
             return self.base.embed(tokens)
         base = cast(Any, self.base)
@@ -160,31 +156,22 @@ def _require_plain(block: Any) -> None:
 
 def _quantise_attention(block: Any) -> None:
     attention = cast(SelfAttention, block.attn)
-    read = partial(read_evenly, norm=block.ln_1)
-    block.ln_1 = EvenNorm(block.ln_1)
+    read = partial(read_turned, norm=block.ln_1)
+    block.ln_1 = bare(block.ln_1)
     # attention itself is calculated in bfloat16
     attention.in_proj = NormedInt8(rewrite(cast(nn.Linear, attention.in_proj), read=read), torch.bfloat16)
-    attention.out_proj = TokenInt8(rewrite(cast(nn.Linear, attention.out_proj), write=write_evenly))
+    attention.out_proj = TokenInt8(rewrite(cast(nn.Linear, attention.out_proj), write=turn))
     for name, bypass in attention.bypasses.items():
         leaves = name == "out"
-        cast(LowRankMixture, bypass).rewrite(
-            read=None if leaves else read, write=write_evenly if leaves else None
-        )
+        cast(LowRankMixture, bypass).rewrite(read=None if leaves else read, write=turn if leaves else None)
 
 
 def _quantise_mlp(block: Any, mlp: Any) -> None:
-    read = partial(read_evenly, norm=block.ln_2)
-    block.ln_2 = EvenNorm(block.ln_2)
+    read = partial(read_turned, norm=block.ln_2)
+    block.ln_2 = bare(block.ln_2)
     activation = "swish" if isinstance(mlp.gelu, nn.SiLU) else "gelu"
     mlp.c_fc = NormedInt8(rewrite(mlp.c_fc, read=read), torch.float32, activation)
     mlp.gelu = nn.Identity()
-    mlp.c_proj = TokenInt8(rewrite(mlp.c_proj, write=write_evenly), follows=activation)
+    mlp.c_proj = TokenInt8(rewrite(mlp.c_proj, write=turn), follows=activation)
     if isinstance(block.mlp, Beside):
-        cast(LowRankMixture, block.mlp.bypass).rewrite(read=read, write=write_evenly)
-
-
-def _matrix(matrix: Tensor) -> nn.Linear:
-    """A layer of this matrix ``(out, in)`` and nothing else."""
-    layer = nn.Linear(matrix.shape[1], matrix.shape[0], bias=False)
-    layer.weight = nn.Parameter(matrix, requires_grad=False)
-    return layer
+        cast(LowRankMixture, block.mlp.bypass).rewrite(read=read, write=turn)

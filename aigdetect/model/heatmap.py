@@ -78,7 +78,7 @@ def logits_of_tokens(network: MoleNetwork, tokens: Tensor) -> Tensor:
         tokens = network.tower.run_blocks(tokens, index, index + 1)
         if index >= network.first_token:
             kept.append(network.tower.class_token(tokens))
-    features = torch.stack(kept, dim=1) if kept else network.tower.embed(tokens)
+    features = network.tower.turn_back(torch.stack(kept, dim=1)) if kept else network.tower.embed(tokens)
     return network.head(features)  # type: ignore[no-any-return]
 
 

@@ -60,6 +60,7 @@ class NormedInt8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., in)`` float32 to ``(..., out)``; what lies beyond :data:`REACH` is cut."""
+        # half a level more: fractions are cut off
         levels = (x * (_SIGNED / REACH)).add_(_MIDDLE + 0.5).clamp_(0, _LEVELS)
         return self.product(_whole(levels), REACH / _SIGNED, _MIDDLE)
 
@@ -82,10 +83,10 @@ class TokenInt8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., in)`` of any precision to ``(..., out)`` float32."""
+        x = x.float()
         reach = x.amax(-1, keepdim=True) if self._zero < _MIDDLE else x.abs().amax(-1, keepdim=True)
-        # half a level is left for rounding
-        step = (reach.float() / (_LEVELS - self._zero)).clamp_(min=self._least_step)
-        levels = (x / step).add_(self._zero + 0.5)
+        step = (reach / (_LEVELS - self._zero)).clamp_(min=self._least_step)
+        levels = (x * (1 / step)).add_(self._zero + 0.5)
         return torch.addcmul(self._bias, self.product(_whole(levels), 1.0, self._zero), step)
 
 

@@ -106,7 +106,7 @@ class MoleNetwork(nn.Module):
             )
             if index >= self.first_token:
                 kept.append(self.tower.class_token(tokens))
-        return torch.stack(kept, dim=1) if kept else self.tower.embed(tokens)
+        return self.tower.turn_back(torch.stack(kept, dim=1)) if kept else self.tower.embed(tokens)
 
     def forward(self, views: Tensor) -> Tensor:
         """Views ``(B, S, S, 3)`` uint8, 0..255, to logits ``(B,)``, float32."""

@@ -154,16 +154,16 @@ class ImageTower(nn.Module, ABC):
     def has_class_token(self) -> bool:
         """Whether the first token stands for the image."""
 
-    def pooled(self, tokens: Tensor) -> Tensor:
+    def class_token(self, tokens: Tensor) -> Tensor:
         """Of tokens ``(B, T, d)`` the class token ``(B, d)``; their mean if the tower has none."""
         return tokens[:, 0] if self.has_class_token else tokens.mean(dim=1)
 
-    def class_token(self, tokens: Tensor) -> Tensor:
-        """What :meth:`pooled` gives of tokens between blocks, in the channels that the weights came with.
+    def turn_back(self, tokens: Tensor) -> Tensor:
+        """Tokens ``(..., d)`` between blocks, or class tokens, in the channels that the weights came with.
 
-        After :meth:`quantise` without its mean, which no reader sees: all of them normalise it.
+        They are in other ones only after :meth:`quantise`.
         """
-        return self.pooled(tokens)
+        return tokens
 
     def last_block(self, tokens: Tensor) -> Tensor:
         """Tokens ``(B, T, d)`` through the last block, as far as the embedding and the class token need it.

@@ -5,16 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-import scipy.fft
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from aigdetect.model.basis import EvenNorm, even_basis, read_evenly, rewrite, write_evenly
+from aigdetect.model.basis import bare, read_turned, rewrite, turn
 from aigdetect.model.mole import LowRankMixture, MixtureConfig
-
-WIDTHS = st.sampled_from([1, 2, 7, 32, 48])
 
 
 def norm(width: int) -> nn.LayerNorm:
@@ -32,39 +29,35 @@ def outstanding(width: int, count: int = 5) -> Tensor:
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 768])
-def test_the_basis_is_orthonormal_and_begins_with_the_mean(width: int) -> None:
-    basis = even_basis(width)
-    torch.testing.assert_close(basis @ basis.T, torch.eye(width), atol=1e-5, rtol=0)
-    torch.testing.assert_close(basis[0], torch.full((width,), width**-0.5))
-    tokens = torch.randn(3, width)
-    expected = torch.from_numpy(scipy.fft.dct(tokens.numpy(), norm="ortho"))
-    torch.testing.assert_close(tokens @ basis.T, expected, atol=1e-5, rtol=0)
+def test_the_basis_is_orthonormal_its_own_inverse_and_leaves_the_mean(width: int) -> None:
+    basis = turn(torch.eye(width))
+    for product in (basis @ basis.T, basis @ basis, turn(basis), turn(basis, dim=1)):
+        torch.testing.assert_close(product, torch.eye(width), atol=1e-5, rtol=0)
+    torch.testing.assert_close(turn(torch.ones(width)), torch.ones(width), atol=1e-5, rtol=0)
+    assert basis.dtype == torch.float32
 
 
-@given(width=WIDTHS, seed=st.integers(0, 2**31))
-def test_what_is_written_comes_back_without_its_mean(width: int, seed: int) -> None:
+@given(width=st.sampled_from([1, 2, 7, 32, 48]), seed=st.integers(0, 2**31))
+def test_channels_are_turned_where_they_lie(width: int, seed: int) -> None:
     torch.manual_seed(seed)
-    tokens = outstanding(width)
-    written = write_evenly(tokens.T).T
-    expected = tokens - tokens.mean(dim=1, keepdim=True)
-    torch.testing.assert_close(written @ even_basis(width), expected, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(write_evenly(tokens[0]), written[0], atol=1e-4, rtol=1e-4)
+    tokens, basis = outstanding(width), turn(torch.eye(width))
+    torch.testing.assert_close(turn(tokens, dim=1), tokens @ basis, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(turn(tokens.T), basis @ tokens.T, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(turn(tokens[0]), basis @ tokens[0], atol=1e-4, rtol=1e-4)
 
 
 @given(width=st.sampled_from([7, 32, 48]), seed=st.integers(0, 2**31))
 def test_a_rewritten_layer_calculates_the_same(width: int, seed: int) -> None:
     torch.manual_seed(seed)
     before, layer, tokens = norm(width), nn.Linear(width, 5), outstanding(width)
-    there = write_evenly(tokens.T).T
+    there = turn(tokens, dim=1)
     with torch.no_grad():
-        reader = rewrite(layer, read=partial(read_evenly, norm=before))
-        torch.testing.assert_close(
-            reader(EvenNorm(before)(there)), layer(before(tokens)), atol=1e-3, rtol=1e-3
-        )
+        reader = rewrite(layer, read=partial(read_turned, norm=before))
+        torch.testing.assert_close(reader(bare(before)(there)), layer(before(tokens)), atol=1e-3, rtol=1e-3)
         writer = nn.Linear(5, width)
         x = torch.randn(3, 5)
         torch.testing.assert_close(
-            rewrite(writer, write=write_evenly)(x), write_evenly(writer(x).T).T, atol=1e-4, rtol=1e-4
+            rewrite(writer, write=turn)(x), turn(writer(x), dim=1), atol=1e-4, rtol=1e-4
         )
     assert not any(parameter.requires_grad for parameter in reader.parameters())
 
@@ -73,7 +66,7 @@ def test_no_channel_stands_out_there() -> None:
     tokens = outstanding(768, 50)
     flat = nn.LayerNorm(768)
     assert flat(tokens).abs().max() > 25
-    assert EvenNorm(flat)(write_evenly(tokens.T).T).abs().max() < 5
+    assert bare(flat)(turn(tokens, dim=1)).abs().max() < 5
 
 
 @pytest.mark.parametrize("ranks", [(4, 8, 16), ()])
@@ -85,9 +78,9 @@ def test_a_rewritten_bypass_routes_and_adds_the_same(ranks: tuple[int, ...]) -> 
     with torch.no_grad():
         expected = bypass(before(tokens))
         routing = bypass.route(before(tokens)) if ranks else None
-        bypass.rewrite(read=partial(read_evenly, norm=before), write=write_evenly)
-        x = EvenNorm(before)(write_evenly(tokens.T).T)
-        torch.testing.assert_close(bypass(x), write_evenly(expected.T).T, atol=1e-3, rtol=1e-3)
+        bypass.rewrite(read=partial(read_turned, norm=before), write=turn)
+        x = bare(before)(turn(tokens, dim=1))
+        torch.testing.assert_close(bypass(x), turn(expected, dim=1), atol=1e-3, rtol=1e-3)
         if routing is not None:
             assert len(routing.chosen.unique()) > 1
             assert torch.equal(bypass.route(x).chosen, routing.chosen)

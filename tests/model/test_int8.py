@@ -170,9 +170,8 @@ def before_and_after(network: MoleNetwork) -> tuple[list[Tensor], list[Tensor]]:
         if prepare:
             prepare_tower(network.tower, "int8", CPU)
         with torch.inference_mode():
-            token = network.tower.class_token(
-                network.tower.run_blocks(network.tower.stem(network.normalise(VIEWS)))
-            )
+            tokens = network.tower.run_blocks(network.tower.stem(network.normalise(VIEWS)))
+            token = network.tower.turn_back(network.tower.class_token(tokens))
             found.append([network(VIEWS), F.layer_norm(token, token.shape[-1:])])
     assert float(found[0][0].std()) > 0.05
     return found[0], found[1]
@@ -182,7 +181,7 @@ def before_and_after(network: MoleNetwork) -> tuple[list[Tensor], list[Tensor]]:
 @TOWERS
 @MODULES
 @HEADS
-def test_the_other_basis_alone_changes_nothing(
+def test_turned_tokens_alone_changes_nothing(
     make: Any, modules: tuple[str, ...], head_blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NormedInt8", "TokenInt8"):
