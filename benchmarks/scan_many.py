@@ -26,8 +26,10 @@ def main() -> None:
     parser.add_argument("--workers", default="2")
     parser.add_argument("--model")
     parser.add_argument("--weights")
+    parser.add_argument("--precision")
     args = parser.parse_args()
-    options = [f"--{name}={getattr(args, name)}" for name in ("model", "weights") if getattr(args, name)]
+    names = ("model", "weights", "precision")
+    options = [f"--{name}={getattr(args, name)}" for name in names if getattr(args, name)]
     first = 0
     for count in args.counts:
         with tempfile.TemporaryDirectory() as name:

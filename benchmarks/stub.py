@@ -1,7 +1,8 @@
 """A scan of small files with a stand-in for the model: what the benchmarks of scanning itself run.
 
 ``python benchmarks/stub.py FOLDER OUT`` scans FOLDER into OUT.jsonl and OUT.csv, or goes on there, and prints
-how many rows it made and the peak memory of its process in bytes. ``--model`` and ``--weights`` take a model.
+how many rows it made and the peak memory of its process in bytes. ``--model``, ``--weights`` and
+``--precision`` take a model.
 """
 
 from __future__ import annotations
@@ -99,12 +100,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=default_workers())
     parser.add_argument("--model")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--precision", default="auto")
     args = parser.parse_args()
     detector = None
     if args.model:
         from aigdetect.model.detector import load_detector
 
-        detector = load_detector(args.model, weights=args.weights)
+        detector = load_detector(args.model, weights=args.weights, precision=args.precision)
     made = scan(args.folder, args.out, workers=args.workers, detector=detector)
     print(made, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 

@@ -1,10 +1,11 @@
 """Images and views per second, all on the same files in one run: ``python benchmarks/throughput.py FOLDER``.
 
-Measures, in turns so that a drifting machine hurts all alike, end to end: ``scan`` in each precision (read,
-hashing, decode, score) beside the ``detect`` of a peer, the wheel on the package index that carries the
-same tower in int8; and the towers alone: ours with its bypasses in each precision, its matrix products by
-themselves (the floor), a plain loop over open_clip in float32, and the peer's encoder under onnxruntime.
-Prints the median of the rounds, processor time, and the ratio to the peer's counterpart.
+Measures, in turns so that a drifting machine hurts all alike, end to end: ``scan`` with every model in each
+precision (read, hashing, decode, score) beside the ``detect`` of a peer, the wheel on the package index that
+carries the same tower in int8; and the towers alone: that of our first model with its bypasses in each
+precision, its matrix products by themselves (the floor), a plain loop over open_clip in float32, and the
+peer's encoder under onnxruntime. Prints the median of the rounds, processor time, and the ratios to the plain
+loop, which takes one view of an image already decoded, and to the peer's counterpart.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Work:
         count: how many of these one run does.
         run: does it.
         peer: whether this is the peer's.
+        plain: whether this is the plain loop.
         speeds: per second of the clock, for each round.
         costs: milliseconds of a processor for one, for each round.
     """
@@ -65,6 +67,7 @@ class Work:
     count: int
     run: Callable[[], None]
     peer: bool = False
+    plain: bool = False
     speeds: list[float] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
 
@@ -84,7 +87,7 @@ def scan_work(found: list[Found], detector: Detector) -> Work:
         if errors:
             raise SystemExit(f"{errors[0].path}: {errors[0].error}")
 
-    return Work(f"scan, {detector.precision}", "images/s", len(found), run)
+    return Work(f"scan, {detector.card.name}, {detector.precision}", "images/s", len(found), run)
 
 
 def tower_works(views: list[Pixels], detector: Detector, threads: int) -> list[Work]:
@@ -124,7 +127,7 @@ def plain_work(views: list[Pixels]) -> Work:
             for batch in torch.split(images, PLAIN_BATCH):
                 tower(batch)
 
-    return Work("plain loop over open_clip, float32", "views/s", len(views), run)
+    return Work("plain loop over open_clip, float32", "views/s", len(views), run, plain=True)
 
 
 def onnx_work(views: list[Pixels], batch_size: int, threads: int, file: Path) -> Work:
@@ -189,9 +192,9 @@ def main() -> None:
         "--threads", type=int, default=os.cpu_count(), help="of each (default: all processors)"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL])
     parser.add_argument("--precision", nargs="+", help="which of ours (default: all)")
-    parser.add_argument("--onnx-batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--onnx-batch", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--wheel", type=Path, help="the peer, instead of fetching it from the package index")
     options = parser.parse_args()
     found = [item for item in find_files([options.folder]) if item.kind == "image"]
@@ -201,9 +204,12 @@ def main() -> None:
     names = options.precision or list(PRECISIONS)
     with tempfile.TemporaryDirectory() as name, using(options.threads):
         folder = Path(name)
-        detectors = [load_detector(options.model, device="cpu", precision=each) for each in names]
+        by_model = [
+            [load_detector(model, device="cpu", precision=each) for each in names] for model in options.model
+        ]
+        detectors = by_model[0]
         views = [view for item in found for view in detectors[0].view(_pixels(item))][: len(found)]
-        works: list[Work | None] = [scan_work(found, detector) for detector in detectors]
+        works: list[Work | None] = [scan_work(found, each) for group in by_model for each in group]
         wheel = options.wheel or fetch_wheel(OPENAI_VIT_B_16, folder)
         works.append(peer_work(found, options.threads, wheel, folder))
         for detector in detectors:
@@ -216,7 +222,7 @@ def main() -> None:
             for work in present:
                 work.measure()
     title = f"{len(found)} images, {options.threads} threads each, median of {options.rounds} rounds"
-    Console(width=110).print(table(title, present))
+    Console(width=140).print(table(title, present))
 
 
 def _pixels(item: Found) -> Pixels:
@@ -224,16 +230,27 @@ def _pixels(item: Found) -> Pixels:
 
 
 def table(title: str, works: list[Work]) -> Table:
-    """One row per work, with its ratio to the fastest of the peer's in the same unit."""
+    """One row per work, with its ratios to the plain loop and to the peer's fastest in the same unit."""
     result = Table(title=title)
-    for column in ("what", "per second", "lowest", "highest", "unit", "processor ms", "to the peer"):
+    columns = (
+        "what",
+        "per second",
+        "lowest",
+        "highest",
+        "unit",
+        "processor ms",
+        "to the loop",
+        "to the peer",
+    )
+    for column in columns:
         result.add_column(column, justify="left" if column in ("what", "unit") else "right")
     for work in works:
         median = statistics.median(work.speeds)
         peers = [statistics.median(w.speeds) for w in works if w.peer and w.unit == work.unit]
         speeds = (f"{speed:.1f}" for speed in (median, min(work.speeds), max(work.speeds)))
-        ratio = f"{median / max(peers):.2f}" if peers else ""
-        result.add_row(work.name, *speeds, work.unit, f"{statistics.median(work.costs):.1f}", ratio)
+        ratios = [f"{median / statistics.median(w.speeds):.2f}" for w in works if w.plain]
+        ratios.append(f"{median / max(peers):.2f}" if peers else "")
+        result.add_row(work.name, *speeds, work.unit, f"{statistics.median(work.costs):.1f}", *ratios)
     return result
 
 
