@@ -82,11 +82,12 @@ class TokenInt8(nn.Module):
         self._least_step = -ACTIVATIONS[follows] / _ZERO_POINT if follows else torch.finfo(torch.float32).tiny
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(..., in)`` of any precision to ``(..., out)`` float32."""
+        """``(..., in)`` of any precision to ``(..., out)`` float32; an activation is overwritten."""
         x = x.float()
         reach = x.amax(-1, keepdim=True) if self._zero < _MIDDLE else x.abs().amax(-1, keepdim=True)
         step = (reach / (_LEVELS - self._zero)).clamp_(min=self._least_step)
-        levels = (x * (1 / step)).add_(self._zero + 0.5)
+        scaled = torch.mul(x, 1 / step, out=x if self._zero < _MIDDLE else None)
+        levels = scaled.add_(self._zero + 0.5)
         return torch.addcmul(self._bias, self.product(_whole(levels), 1.0, self._zero), step)
 
 
