@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -11,11 +10,11 @@ from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
 from aigdetect.model.attention import SelfAttention
-from aigdetect.model.basis import bare, read_turned, rewrite, turn
-from aigdetect.model.int8 import NormedInt8, TokenInt8
+from aigdetect.model.basis import turn
 from aigdetect.model.linear import PackedLinear
 from aigdetect.model.mole import LowRankMixture
-from aigdetect.model.tower import Beside, ImageTower
+from aigdetect.model.quantise import quantise_attention, quantise_mlp, require_plain
+from aigdetect.model.tower import ImageTower
 from aigdetect.model.vit import PlainVit
 
 _QUICK_GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
@@ -57,12 +56,12 @@ class ClipTower(ImageTower):
 
     def quantise(self) -> None:
         """See :meth:`ImageTower.quantise`; between stem and embedding, tokens are turned."""
-        for block in cast(Any, self.blocks):
-            _require_plain(block)
+        for block in self.blocks:
+            require_plain(block)
         for index, block in enumerate(cast(Any, self.blocks)):
             self.fold(index)
-            _quantise_attention(block)
-            _quantise_mlp(block, self.mlps[index])
+            quantise_attention(block)
+            quantise_mlp(block, self.mlps[index])
         matrix = nn.Linear(self.width, self.width, bias=False)
         matrix.weight = nn.Parameter(turn(torch.eye(self.width)), requires_grad=False)
         self._turn = PackedLinear(matrix, torch.float32)
@@ -134,44 +133,3 @@ def fold_quick_gelu(mlp: Any) -> None:
             # not in place: the values may lie in a file
             parameter.data = parameter.data * factor
     mlp.gelu = _SiLU()
-
-
-def _require_plain(block: Any) -> None:
-    """Raise UsageError for a block with more than attention, two norms and an MLP."""
-    odd = [
-        type(part).__name__
-        for part, known in (
-            (block.attn, SelfAttention),
-            (block.ls_1, nn.Identity),
-            (block.ls_2, nn.Identity),
-        )
-        if not isinstance(part, known)
-    ]
-    gelu = getattr(block.mlp, "base", block.mlp).gelu
-    if type(gelu).__name__ not in ("QuickGELU", "GELU") or getattr(gelu, "approximate", "none") != "none":
-        odd.append(type(gelu).__name__)
-    if odd:
-        raise UsageError(f"precision int8: not made for towers with {odd[0]}; use bfloat16 or float32")
-
-
-def _quantise_attention(block: Any) -> None:
-    attention = cast(SelfAttention, block.attn)
-    read = partial(read_turned, norm=block.ln_1)
-    block.ln_1 = bare(block.ln_1)
-    # attention itself is calculated in bfloat16
-    attention.in_proj = NormedInt8(rewrite(cast(nn.Linear, attention.in_proj), read=read), torch.bfloat16)
-    attention.out_proj = TokenInt8(rewrite(cast(nn.Linear, attention.out_proj), write=turn))
-    for name, bypass in attention.bypasses.items():
-        leaves = name == "out"
-        cast(LowRankMixture, bypass).rewrite(read=None if leaves else read, write=turn if leaves else None)
-
-
-def _quantise_mlp(block: Any, mlp: Any) -> None:
-    read = partial(read_turned, norm=block.ln_2)
-    block.ln_2 = bare(block.ln_2)
-    activation = "swish" if isinstance(mlp.gelu, nn.SiLU) else "gelu"
-    mlp.c_fc = NormedInt8(rewrite(mlp.c_fc, read=read), torch.float32, activation)
-    mlp.gelu = nn.Identity()
-    mlp.c_proj = TokenInt8(rewrite(mlp.c_proj, write=turn), follows=activation)
-    if isinstance(block.mlp, Beside):
-        cast(LowRankMixture, block.mlp.bypass).rewrite(read=read, write=turn)

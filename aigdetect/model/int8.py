@@ -2,7 +2,7 @@
 
 A matrix is int8 with one step per output channel. An input is uint8, with one step for all tokens where its
 range is known beforehand, and with a step for each token where it is not; nothing depends on data seen
-earlier. oneDNN multiplies these several times faster than floats where a processor has instructions for it
+earlier. oneDNN multiplies these about twice as fast as bfloat16 where a processor has instructions for it
 (VNNI, AMX). The layers have no parameters, and cannot be turned back.
 """
 
@@ -39,8 +39,8 @@ def can_multiply() -> bool:
     with torch.no_grad():
         base.weight.fill_(1.0)
         try:
-            product = _Product(base, "", torch.float32)(x, 1.0, 0)
-        except (AttributeError, RuntimeError, NotImplementedError):
+            product = _Product(base, "swish", torch.float32)(x, 1.0, 0)  # so far up, the identity
+        except (AttributeError, NotImplementedError, RuntimeError, TypeError):
             return False
     return torch.allclose(product, torch.tensor(64.0 * _LEVELS))
 

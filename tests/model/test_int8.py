@@ -14,7 +14,7 @@ from tiny import clip_base, clip_tower, plain_tower, timm_tower
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
-from aigdetect.model import cliptower
+from aigdetect.model import quantise
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.int8 import REACH, NormedInt8, TokenInt8, can_multiply
 from aigdetect.model.linear import can_pack
@@ -185,7 +185,7 @@ def test_turned_tokens_alone_changes_nothing(
     make: Any, modules: tuple[str, ...], head_blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NormedInt8", "TokenInt8"):
-        monkeypatch.setattr(cliptower, name, FloatLayer)
+        monkeypatch.setattr(quantise, name, FloatLayer)
     for exact, near in zip(*before_and_after(make_network(make(), modules, head_blocks)), strict=True):
         torch.testing.assert_close(near, exact, atol=1e-3, rtol=0)
 
@@ -230,7 +230,11 @@ def approximate_tower() -> ImageTower:
 
 @pytest.mark.parametrize(
     ("make", "named"),
-    [(timm_tower, "not for VisionTransformer"), (scaled_tower, "Linear"), (approximate_tower, "GELU")],
+    [
+        (timm_tower, "not for VisionTransformer"),
+        (scaled_tower, "blocks with Linear"),
+        (approximate_tower, "blocks with GELU"),
+    ],
 )
 def test_a_tower_that_cannot_is_refused_and_left_as_it_was(make: Any, named: str) -> None:
     tower = make()

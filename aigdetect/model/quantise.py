@@ -1,0 +1,76 @@
+"""Put layers in 8-bit integers into the blocks of a CLIP tower, and turn the tokens between them.
+
+:mod:`aigdetect.model.int8` says what the layers do, :mod:`aigdetect.model.basis` why tokens are turned.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from aigdetect.errors import UsageError
+from aigdetect.model.attention import SelfAttention
+from aigdetect.model.basis import bare, read_turned, rewrite, turn
+from aigdetect.model.int8 import NormedInt8, TokenInt8
+from aigdetect.model.mole import LowRankMixture
+from aigdetect.model.tower import Beside
+
+
+def require_plain(block: nn.Module) -> None:
+    """Check that a block is nothing but attention, two norms and an MLP.
+
+    Args:
+        block: of ours or of open_clip's, with or without bypasses.
+
+    Raises:
+        UsageError: if there is more to it, or an activation without a kernel.
+    """
+    mlp = getattr(block, "mlp", None)
+    activation: Any = getattr(getattr(mlp, "base", mlp), "gelu", None)
+    known = type(activation).__name__ == "QuickGELU" or (
+        isinstance(activation, nn.GELU) and activation.approximate == "none"
+    )
+    odd = [] if known else [activation]
+    for name, kind in (("attn", SelfAttention), ("ls_1", nn.Identity), ("ls_2", nn.Identity)):
+        if not isinstance(part := getattr(block, name, None), kind):
+            odd.append(part)
+    if odd:
+        raise UsageError(
+            f"precision int8: not made for blocks with {type(odd[0]).__name__}; use bfloat16 or float32"
+        )
+
+
+def quantise_attention(block: Any) -> None:
+    """Read turned tokens, multiply in integers, write turned tokens; attention itself is in bfloat16.
+
+    Args:
+        block: changed in place, the bypasses of its attention, too.
+    """
+    attention = cast(SelfAttention, block.attn)
+    read = partial(read_turned, norm=block.ln_1)
+    block.ln_1 = bare(block.ln_1)
+    attention.in_proj = NormedInt8(rewrite(cast(nn.Linear, attention.in_proj), read=read), torch.bfloat16)
+    attention.out_proj = TokenInt8(rewrite(cast(nn.Linear, attention.out_proj), write=turn))
+    for name, bypass in attention.bypasses.items():
+        leaves = name == "out"
+        cast(LowRankMixture, bypass).rewrite(read=None if leaves else read, write=turn if leaves else None)
+
+
+def quantise_mlp(block: Any, mlp: Any) -> None:
+    """Read turned tokens, multiply in integers, write turned tokens.
+
+    Args:
+        block: changed in place, the bypass beside its MLP, too.
+        mlp: its MLP alone, with QuickGELU folded.
+    """
+    read = partial(read_turned, norm=block.ln_2)
+    block.ln_2 = bare(block.ln_2)
+    activation = "swish" if isinstance(mlp.gelu, nn.SiLU) else "gelu"
+    mlp.c_fc = NormedInt8(rewrite(mlp.c_fc, read=read), torch.float32, activation)
+    mlp.gelu = nn.Identity()  # the product before it applies it
+    mlp.c_proj = TokenInt8(rewrite(mlp.c_proj, write=turn), follows=activation)
+    if isinstance(block.mlp, Beside):
+        cast(LowRankMixture, block.mlp.bypass).rewrite(read=read, write=turn)
