@@ -36,12 +36,12 @@ def turn(values: Tensor, dim: int = 0) -> Tensor:
     """
     from scipy.fft import dct, idct  # slow to import, and wanted by one precision only
 
-    channels = np.moveaxis(values.detach().numpy(), dim, -1)
     # the old generator, whose numbers are promised to stay as they are
-    signs = np.random.RandomState(0).choice(np.array([-1, 1], dtype=np.float32), channels.shape[-1])
+    signs = np.random.RandomState(0).choice(np.array([-1, 1], dtype=np.float32), values.shape[dim])
     signs[0] = 1
-    turned = idct(dct(channels, norm="ortho") * signs, norm="ortho")
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(turned, -1, dim)))
+    spectrum = dct(values.detach().numpy(), norm="ortho", axis=dim)
+    spectrum *= np.expand_dims(signs, [other for other in range(values.ndim) if other != dim % values.ndim])
+    return torch.from_numpy(idct(spectrum, norm="ortho", axis=dim, overwrite_x=True))
 
 
 def read_turned(weight: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:

@@ -108,7 +108,7 @@ class _Product:
         weight = base.weight.detach()
         # a row of zeros has no step of its own
         step = (weight.abs().amax(dim=1) / _SIGNED).clamp(min=torch.finfo(torch.float32).tiny)
-        whole = (weight / step[:, None]).round().to(torch.int8)
+        whole = (weight / step[:, None]).round_().to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(whole, [_ROWS, base.in_features])
         self._step = step
         self._zeros = torch.zeros(len(step), dtype=torch.int64)
