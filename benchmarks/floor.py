@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import nn
 
 from aigdetect.model.detector import Detector
 from aigdetect.model.int8 import NormedInt8, TokenInt8
@@ -31,9 +30,10 @@ def products(detector: Detector) -> Callable[[], None]:
     calls: list[Callable[[], torch.Tensor]] = []
     last = len(tower.blocks) - 1
     for index, (attention, mlp) in enumerate(zip(tower.attentions, tower.mlps, strict=True)):
-        products = [call for part in (attention, mlp) for call in map(_product, part.modules()) if call]
-        for place, product in enumerate(products):
-            calls.append(product(1 if index == last and place else tokens))
+        modules = [module for part in (attention, mlp) for module in part.modules()]
+        layers = [m for m in modules if isinstance(m, PackedLinear | NormedInt8 | TokenInt8)]
+        for place, layer in enumerate(layers):
+            calls.append(_product(layer, rows=1 if index == last and place else tokens))
     if not calls:
         raise SystemExit("no floor: this torch or this machine packs no layers")
 
@@ -45,13 +45,9 @@ def products(detector: Detector) -> Callable[[], None]:
     return work
 
 
-def _product(layer: nn.Module) -> Callable[[int], Callable[[], torch.Tensor]] | None:
-    """For a packed layer, what makes its product of so many rows; None for another."""
+def _product(layer: PackedLinear | NormedInt8 | TokenInt8, *, rows: int) -> Callable[[], torch.Tensor]:
+    """The product of one layer with something of so many rows."""
     if isinstance(layer, PackedLinear):
-        return lambda rows: partial(layer, torch.randn(rows, layer.in_features, dtype=layer.dtype))
-    if isinstance(layer, NormedInt8 | TokenInt8):
-        product = layer.product
-        return lambda rows: partial(
-            product, torch.randint(256, (rows, product.in_features), dtype=torch.uint8), 1.0, 128
-        )
-    return None
+        return partial(layer, torch.randn(rows, layer.in_features, dtype=layer.dtype))
+    x = torch.randint(256, (rows, layer.product.in_features), dtype=torch.uint8)
+    return partial(layer.product, x, 1.0, 128)

@@ -24,7 +24,7 @@ from rich.table import Table
 from aigdetect.data.dataset import load_pixels
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.evaluation.metrics import ROC_AUC
-from aigdetect.model.arithmetic import PRECISIONS
+from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import DEFAULT_MODEL
 from aigdetect.model.detector import Detector, load_detector
 
@@ -71,7 +71,8 @@ def main() -> None:
     samples = find_samples(options.data).samples
     if options.images:
         samples = samples[:: max(1, len(samples) // options.images)]
-    detectors = {name: load_detector(options.model, device="cpu", precision=name) for name in PRECISIONS}
+    names = precisions_of(torch.device("cpu"))
+    detectors = {name: load_detector(options.model, device="cpu", precision=name) for name in names}
     runs = run(samples, detectors)
     for told in options.scan:
         name, _, path = told.partition("=")

@@ -33,7 +33,7 @@ from rich.table import Table
 from aigdetect.images.decode import decode
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Pixels
-from aigdetect.model.arithmetic import PRECISIONS
+from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import DEFAULT_MODEL
 from aigdetect.model.detector import Detector, load_detector
 from aigdetect.model.index import fetch_wheel, take_member
@@ -201,7 +201,7 @@ def main() -> None:
     if not found:
         raise SystemExit(f"{options.folder}: no images")
     found = list(islice(cycle(found), options.images))
-    names = options.precision or list(PRECISIONS)
+    names = options.precision or precisions_of(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as name, using(options.threads):
         folder = Path(name)
         by_model = [

@@ -17,6 +17,7 @@ from skimage import data as photographs
 from sklearn.datasets import load_sample_images
 
 from aigdetect.images.views import take_views
+from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import (
     ADAPTER_NAME,
     DEFAULT_MODEL,
@@ -26,8 +27,6 @@ from aigdetect.model.card import (
     shipped_models,
 )
 from aigdetect.model.detector import Detector, load_detector
-from aigdetect.model.int8 import can_multiply
-from aigdetect.model.linear import can_pack
 from aigdetect.model.weights import Weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -123,7 +122,7 @@ def test_bfloat16_is_near_float32_and_the_same_whatever_the_neighbours(
 def test_int8_is_near_float32_and_the_same_whatever_the_neighbours(
     real_weights: Weights, views: list[np.ndarray]
 ) -> None:
-    if not (can_pack() and can_multiply()):
+    if "int8" not in precisions_of(torch.device("cpu")):
         pytest.skip("INT8 NOT TESTED: not on this processor, or this torch")
     exact = load(real_weights, "float32").logits(views)
     detector = load(real_weights, "int8")

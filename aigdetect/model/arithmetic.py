@@ -18,16 +18,22 @@ INT8 = "int8"
 PRECISIONS = (*_DTYPES, INT8)
 
 
+def precisions_of(device: torch.device) -> tuple[str, ...]:
+    """Names of the precisions that a device calculates in, quickly or slowly."""
+    whole = device.type == "cpu" and can_pack() and can_multiply()
+    return PRECISIONS if whole else tuple(_DTYPES)
+
+
 def choose_precision(name: str, device: torch.device) -> str:
     """Precision by name; ``"auto"`` takes bfloat16 on CUDA and on CPUs that multiply in it, else float32.
 
     Raises:
         UsageError: if the name is unknown, or this machine cannot calculate so.
     """
-    if name == INT8 and not (device.type == "cpu" and can_pack() and can_multiply()):
-        place = "this processor multiplies no int8" if device.type == "cpu" else f"not on {device.type}"
-        raise UsageError(f"precision {name}: {place}; use auto, float32 or bfloat16")
     if name in PRECISIONS:
+        if name not in precisions_of(device):
+            place = "this processor multiplies no int8" if device.type == "cpu" else f"not on {device.type}"
+            raise UsageError(f"precision {name}: {place}; use auto, float32 or bfloat16")
         return name
     if name != "auto":
         raise UsageError(f"precision {name!r}: unknown; use auto, {', '.join(PRECISIONS)}")

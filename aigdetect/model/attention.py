@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aigdetect.model.linear import linear_of
+
 
 class SelfAttention(nn.Module):
     """What ``nn.MultiheadAttention`` calculates, as two linear layers with attention between them.
@@ -25,7 +27,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, base: nn.MultiheadAttention) -> None:
         super().__init__()
-        self.in_proj: nn.Module = _linear(base.in_proj_weight, base.in_proj_bias)
+        self.in_proj: nn.Module = linear_of(base.in_proj_weight, base.in_proj_bias)
         self.out_proj: nn.Module = base.out_proj
         self.heads = base.num_heads
         self.bypasses = nn.ModuleDict()
@@ -72,14 +74,6 @@ class SelfAttention(nn.Module):
         by_head = projected.view(batch, tokens, 3, self.heads, width // self.heads)
         q, k, v = by_head.permute(2, 0, 3, 1, 4).unbind()
         return q, k, v
-
-
-def _linear(weight: nn.Parameter, bias: nn.Parameter) -> nn.Linear:
-    """A layer of these very parameters."""
-    with torch.device("meta"):
-        layer = nn.Linear(weight.shape[1], weight.shape[0])
-    layer.weight, layer.bias = weight, bias
-    return layer
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:

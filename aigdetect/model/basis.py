@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aigdetect.model.linear import linear_of
+
 #: a matrix ``(out, d)`` to the one for turned and normalised tokens, and what that leaves to add
 Reading = Callable[[Tensor], tuple[Tensor, Tensor]]
 #: a matrix ``(d, in)`` or a bias ``(d,)`` to one whose output is turned
@@ -77,7 +79,4 @@ def rewrite(layer: nn.Linear, *, read: Reading | None = None, write: Writing | N
         bias = bias + offset
     if write is not None:
         weight, bias = write(weight), write(bias)
-    with torch.device("meta"):
-        new = nn.Linear(weight.shape[1], weight.shape[0])
-    new.weight, new.bias = (nn.Parameter(each, requires_grad=False) for each in (weight, bias))
-    return new
+    return linear_of(*(nn.Parameter(each, requires_grad=False) for each in (weight, bias)))

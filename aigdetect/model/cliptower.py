@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from aigdetect.errors import UsageError
 from aigdetect.model.attention import SelfAttention
 from aigdetect.model.basis import turn
-from aigdetect.model.linear import PackedLinear
+from aigdetect.model.linear import PackedLinear, linear_of
 from aigdetect.model.mole import LowRankMixture
 from aigdetect.model.quantise import quantise_attention, quantise_mlp, require_plain
 from aigdetect.model.tower import ImageTower
-from aigdetect.model.vit import PlainVit
+from aigdetect.model.vit import PlainVit, is_quick_gelu
 
 _QUICK_GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
 
@@ -62,9 +62,8 @@ class ClipTower(ImageTower):
             self.fold(index)
             quantise_attention(block)
             quantise_mlp(block, self.mlps[index])
-        matrix = nn.Linear(self.width, self.width, bias=False)
-        matrix.weight = nn.Parameter(turn(torch.eye(self.width)), requires_grad=False)
-        self._turn = PackedLinear(matrix, torch.float32)
+        matrix = nn.Parameter(turn(torch.eye(self.width)), requires_grad=False)
+        self._turn = PackedLinear(linear_of(matrix), torch.float32)
 
     def stem(self, images: Tensor) -> Tensor:
         """See :meth:`ImageTower.stem`."""
@@ -121,8 +120,7 @@ class _SiLU(nn.SiLU):
 
 def fold_quick_gelu(mlp: Any) -> None:
     """Turn QuickGELU between the two layers of a CLIP MLP into SiLU; nothing happens with another."""
-    # ours and open_clip's, which must not be imported for this
-    if type(mlp.gelu).__name__ != "QuickGELU":
+    if not is_quick_gelu(mlp.gelu):
         return
     with torch.no_grad():
         for parameter, factor in (

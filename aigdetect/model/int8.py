@@ -13,8 +13,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-# rows of a typical product, a view's tokens; the layout fits any number
-_ROWS = 197
+from aigdetect.model.linear import ROWS
+
 _LEVELS = 255  # of a uint8 above 0
 _SIGNED = 127  # greatest number of a matrix; the least is its negative
 
@@ -109,7 +109,7 @@ class _Product:
         # a row of zeros has no step of its own
         step = (weight.abs().amax(dim=1) / _SIGNED).clamp(min=torch.finfo(torch.float32).tiny)
         whole = (weight / step[:, None]).round_().to(torch.int8)
-        self._weight = torch.ops.onednn.qlinear_prepack(whole, [_ROWS, base.in_features])
+        self._weight = torch.ops.onednn.qlinear_prepack(whole, [ROWS, base.in_features])
         self._step = step
         self._zeros = torch.zeros(len(step), dtype=torch.int64)
         self._bias = None if bias is None else bias.detach().float()

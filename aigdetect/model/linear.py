@@ -12,8 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# rows of a typical product, a view's tokens; the layout fits any number
-_ROWS = 197
+#: rows of a typical product, a view's tokens, for which weights are laid out; the layout fits any number
+ROWS = 197
+
+
+def linear_of(weight: nn.Parameter, bias: nn.Parameter | None = None) -> nn.Linear:
+    """A plain linear layer of these very parameters, ``(out, in)`` and ``(out,)``."""
+    with torch.device("meta"):
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.weight = weight
+    if bias is not None:
+        layer.bias = bias
+    return layer
 
 
 def can_pack() -> bool:
@@ -77,7 +87,7 @@ class _Product(torch.autograd.Function):
 
 
 def _pack(weight: Tensor) -> Tensor:
-    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
     return packed
 
 

@@ -17,6 +17,7 @@ from aigdetect.model.basis import bare, read_turned, rewrite, turn
 from aigdetect.model.int8 import NormedInt8, TokenInt8
 from aigdetect.model.mole import LowRankMixture
 from aigdetect.model.tower import Beside
+from aigdetect.model.vit import is_quick_gelu
 
 
 def require_plain(block: nn.Module) -> None:
@@ -30,7 +31,7 @@ def require_plain(block: nn.Module) -> None:
     """
     mlp = getattr(block, "mlp", None)
     activation: Any = getattr(getattr(mlp, "base", mlp), "gelu", None)
-    known = type(activation).__name__ == "QuickGELU" or (
+    known = is_quick_gelu(activation) or (
         isinstance(activation, nn.GELU) and activation.approximate == "none"
     )
     odd = [] if known else [activation]

@@ -22,6 +22,11 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
+def is_quick_gelu(module: object) -> bool:
+    """Whether this is QuickGELU, ours or open_clip's, which must not be imported for this."""
+    return type(module).__name__ == "QuickGELU"
+
+
 class Block(nn.Module):
     """One residual block: self-attention, then a two-layer MLP, each after its own LayerNorm."""
 

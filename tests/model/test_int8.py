@@ -15,17 +15,17 @@ from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
 from aigdetect.model import quantise
-from aigdetect.model.arithmetic import choose_precision, prepare_tower
+from aigdetect.model.arithmetic import choose_precision, precisions_of, prepare_tower
 from aigdetect.model.int8 import REACH, NormedInt8, TokenInt8, can_multiply
-from aigdetect.model.linear import can_pack
 from aigdetect.model.mole import collect_routing
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig, ImageTower
 from aigdetect.model.wrap import wrap_tower
 
 CPU = torch.device("cpu")
-can_int8 = can_pack() and can_multiply()
-needs_int8 = pytest.mark.skipif(not can_int8, reason="INT8 NOT TESTED: not on this processor, or this torch")
+needs_int8 = pytest.mark.skipif(
+    "int8" not in precisions_of(CPU), reason="INT8 NOT TESTED: not on this processor, or this torch"
+)
 
 
 def whole_layer(inputs: int = 64, outputs: int = 32) -> nn.Linear:
@@ -181,7 +181,7 @@ def before_and_after(network: MoleNetwork) -> tuple[list[Tensor], list[Tensor]]:
 @TOWERS
 @MODULES
 @HEADS
-def test_turned_tokens_alone_changes_nothing(
+def test_turned_tokens_alone_change_nothing(
     make: Any, modules: tuple[str, ...], head_blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NormedInt8", "TokenInt8"):
