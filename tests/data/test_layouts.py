@@ -403,6 +403,18 @@ def test_csv_with_all_columns_in_any_order(tmp_path: Path) -> None:
     assert len(find_samples(root / "list.csv", split="val").samples) == 1
 
 
+def test_csv_with_kind_and_repository(tmp_path: Path) -> None:
+    plant(tmp_path, "1.png", "2.png")
+    text = "path,Kind,label,repository,sure\n1.png, photograph ,0,owner/name,3\n2.png,,1,,2\n"
+    data = find_samples(write(tmp_path, text))
+    assert [(s.key, s.label, s.repository, s.kind) for s in data.samples] == [
+        ("1.png", 0, "owner/name", "photograph"),
+        ("2.png", 1, "", ""),
+    ]
+    (sample,) = find_samples(write(tmp_path, "path,label\n1.png,0\n")).samples
+    assert (sample.repository, sample.kind) == ("", "")
+
+
 @pytest.mark.parametrize("label", ["0", "real", "REAL", "nature", "0_real", "0.0", " 0 "])
 def test_csv_words_for_real(tmp_path: Path, label: str) -> None:
     plant(tmp_path, "1.png")

@@ -20,6 +20,8 @@ _PATHS = ("path", "filename", "file", "filepath", "file_path", "image", "image_p
 _CLASSES = ("label", "class", "target", "is_ai", "is_fake", "is_generated", "typ")
 _GENERATORS = ("generator", "generator_name", "source", "model", "typ")
 _SUBSETS = ("split", "subset")
+_REPOSITORIES = ("repository",)
+_KINDS = ("kind",)
 _TYP = "typ"  # in ClipBased's and B-Free's lists: "real", or else the name of a generator
 
 
@@ -44,6 +46,8 @@ class _Row:
     label: str
     generator: str
     split: str
+    repository: str
+    kind: str
 
 
 def from_csv(path: str) -> DataSet:
@@ -82,7 +86,15 @@ def _sample(row: _Row, root: str, own_name: str) -> Sample:
     split = SPLIT_NAMES.get(fold_name(row.split), "")
     if row.split and not split:
         raise DataError(f"{row.where}: unknown split {row.split!r}; use {', '.join(SPLITS)} or nothing")
-    return Sample(str(Path(root) / row.path), label, sys.intern(row.generator) or own_name, split, root)
+    return Sample(
+        str(Path(root) / row.path),
+        label,
+        sys.intern(row.generator) or own_name,
+        split,
+        root,
+        repository=sys.intern(row.repository),
+        kind=sys.intern(row.kind),
+    )
 
 
 def _size(path: str, row: _Row) -> int:
@@ -126,20 +138,22 @@ def _header(path: str, line: str) -> _Header:
 
 
 def _named_rows(path: str, lines: Iterable[str], header: _Header) -> Iterator[_Row]:
-    columns = [header.position(known) for known in (_PATHS, _CLASSES, _GENERATORS, _SUBSETS)]
+    known = (_PATHS, _CLASSES, _GENERATORS, _SUBSETS, _REPOSITORIES, _KINDS)
+    columns = [header.position(each) for each in known]
     names = [None if at is None else header.names[at] for at in columns]
     reader = csv.reader(lines, delimiter=header.delimiter, strict=True)
     line = 2
     try:
         for cells in reader:
             if any(cells):
-                name, label, generator, split = (_cell(cells, at) for at in columns)
+                name, label, *others = (_cell(cells, at) for at in columns)
+                generator, split, repository, kind = (each.strip() for each in others)
                 if names[1] == _TYP and label and fold_name(label) not in LABELS:
                     label = "fake"
                 if names[2] == _TYP and fold_name(generator) in LABELS:
                     generator = ""
                 where = f"{path!r}, line {line}"
-                yield _Row(line, where, name, label.strip(), generator.strip(), split.strip())
+                yield _Row(line, where, name, label.strip(), generator, split, repository, kind)
             line = reader.line_num + 2
     except csv.Error as error:
         raise DataError(f"{path!r}, line {line}: {error}; check the quotes") from error

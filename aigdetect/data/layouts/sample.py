@@ -28,6 +28,8 @@ class Sample:
             (``"imagenet"``); never empty.
         split: ``"train"``, ``"val"`` or ``"test"`` when the data set says so, else ``""``.
         root: folder of the data set (of the CSV, if one was given).
+        repository: where the image came from, of which whole parts are held out together; empty: not known.
+        kind: what kind of picture it is, such as photograph or screenshot; empty: not known.
     """
 
     path: str
@@ -35,6 +37,8 @@ class Sample:
     generator: str
     split: str = ""
     root: str = ""
+    repository: str = ""
+    kind: str = ""
 
     @property
     def key(self) -> str:
