@@ -72,7 +72,7 @@ def prepare_tower(
         if trained_from is not None:
             raise UsageError("precision int8: for scoring only; train in bfloat16 or float32")
         tower.quantise()
-    elif device.type == "cpu" and can_pack():
+    elif device.type == "cpu" and can_pack(_DTYPES[precision]):
         # block by block: what one leaves behind, the next one uses again
         for index, layers in enumerate(zip(tower.attentions, tower.mlps, strict=True)):
             tower.fold(index)

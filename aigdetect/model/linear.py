@@ -7,6 +7,7 @@ processors not made by Intel. These layers have no parameters, and cannot be tur
 from __future__ import annotations
 
 import platform
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,13 +27,17 @@ def linear_of(weight: nn.Parameter, bias: nn.Parameter | None = None) -> nn.Line
     return layer
 
 
-def can_pack() -> bool:
+@cache
+def can_pack(dtype: torch.dtype = torch.float32) -> bool:
     """Whether this build of torch and this machine have oneDNN's kernels for packed weights."""
-    return (
-        platform.machine().lower() in {"x86_64", "amd64"}
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and all(hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
-    )
+    if platform.machine().lower() not in {"x86_64", "amd64"}:
+        return False
+    try:
+        # in bfloat16, processors without AVX-512 have none; nothing but a try says so
+        _product(torch.zeros((1, 16), dtype=dtype), _pack(torch.zeros((16, 16), dtype=dtype)), None)
+    except (AttributeError, RuntimeError):
+        return False
+    return True
 
 
 class PackedLinear(nn.Module):
