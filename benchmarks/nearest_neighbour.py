@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aigdetect.data.dataset import batched, map_ordered, validation_views
+from aigdetect.data.augment import Augmentation
+from aigdetect.data.dataset import batched, copies_of_views, map_ordered
 from aigdetect.data.layouts import Sample, find_samples, require_both_classes
 from aigdetect.errors import AigdetectError, ImageError, UsageError
+from aigdetect.images.views import Pixels
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.detector import choose_device
@@ -46,7 +48,11 @@ def embed(
     errors: dict[int, str] = {}
     places: list[int] = []
     parts: list[Floats] = []
-    views = map_ordered(lambda sample: validation_views(sample, size=size), samples, workers=workers)
+
+    def plain(sample: Sample) -> Pixels:
+        return copies_of_views(sample, [None], size=size, augmentation=Augmentation(), seed=0)[0]
+
+    views = map_ordered(plain, samples, workers=workers)
     for batch in batched(enumerate(views), _BATCH):
         read = {place: view for place, view in batch if not isinstance(view, ImageError)}
         errors |= {place: str(view) for place, view in batch if isinstance(view, ImageError)}

@@ -34,7 +34,7 @@ from torch import nn
 from whole_update import WithUpdate
 
 from aigdetect.data.augment import Augmentation
-from aigdetect.data.dataset import batched, map_ordered, training_views
+from aigdetect.data.dataset import batched, copies_of_views, map_ordered
 from aigdetect.data.facts import choose_some
 from aigdetect.data.layouts import Sample, find_samples, require_both_classes
 from aigdetect.errors import AigdetectError, ImageError, UsageError
@@ -115,7 +115,8 @@ def plain_loop(samples: Sequence[Sample], options: argparse.Namespace) -> Times:
 
 def _views(samples: Sequence[Sample], epoch: int, size: int) -> Iterator[Pixels]:
     def view(sample: Sample) -> Pixels:
-        return training_views(sample, [epoch], size=size, augmentation=Augmentation(), seed=0)[0]
+        views = copies_of_views(sample, [epoch], size=size, augmentation=Augmentation(), seed=0)[0]
+        return np.asarray(views[0])
 
     for made in map_ordered(view, samples, workers=_WORKERS):
         if isinstance(made, ImageError):

@@ -26,7 +26,7 @@ from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig
 from aigdetect.model.vit import PlainVit
 from aigdetect.model.wrap import wrap_tower
-from aigdetect.training import held_out
+from aigdetect.training import supply
 from aigdetect.training.checkpoint import RunIdentity, digest_images
 from aigdetect.training.recipe import make_recipe
 from aigdetect.training.run import split_data
@@ -93,8 +93,9 @@ def main() -> None:
     torch.set_num_threads(1)
     network = _network()
     pixels = np.full((_SIZE, _SIZE, 3), 128, dtype=np.uint8)
-    dataset.load_pixels = lambda sample: pixels
-    held_out.KEPT_BYTES = 0  # those of a real tower would not fit, either
+    dataset._pixels = lambda data: pixels
+    dataset.load_bytes = lambda sample: b""
+    supply.KEPT_BYTES = 0  # those of a real tower would not fit, either
     few = DataSet("/data/progan", "made up", _samples(32 * STEPS))
     _begin(network, few, lambda stage: None, balanced=False)  # all that is loaded for a first step is there
     began, start = time.perf_counter(), _peak()

@@ -1,49 +1,52 @@
-"""What helps on generators and sources never seen: ``python benchmarks/unseen.py DATA [--trials F.yaml]``.
+"""What helps on generators and sources never seen: ``python benchmarks/unseen.py --data A --state FOLDER``.
 
-Every generator is left out in turn, with an equal share of every source of real images, and then every source
-of real images, with an equal share of every generator. A head is fitted on the rest (frozen tower, no
-mixture) and scores what was left out, as it is and after each operation. One row per trial: mean and worst
-ROC AUC over generators, each against all real images, true-positive rates, false-positive rates by kind of
-real image at the threshold that holds 5 % over all clean ones, and the mean AUC over sources. Several seeds
-draw the shares anew; the spread is their standard deviation.
+Every trial is a recipe. Its folds leave whole origins out (all that one generator, source or repository
+gave), and each image is scored by a model that saw nothing of its origin. One row per trial: mean ROC AUC
+over generators, each against all real images, and over the worst ten; true-positive rates over all images;
+and the difference in mean AUC to the first trial, with a 95 % interval from a bootstrap over generators and
+sources. Then what a calibration claims and what comes out: the thresholds for each fold are set on the logits
+of the other folds, so that every verdict is about an origin that neither model nor thresholds have seen.
+Finished trials are kept in the state folder, and never computed again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from frozen_features import FrozenFeatures
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.evaluation.metrics import ROC_AUC, tpr_at_fpr
-from aigdetect.evaluation.robustness import CLEAN, Operation, parse_operations
 from aigdetect.files import write_atomically
-from aigdetect.model.head import Head
-from aigdetect.training.fit import fit_head
+from aigdetect.model.arithmetic import choose_precision, prepare_tower
+from aigdetect.model.build import load_tower
+from aigdetect.model.calibration_fit import fit_calibration
+from aigdetect.model.detector import adapter_config, choose_device, head_sets
+from aigdetect.model.network import MoleNetwork
+from aigdetect.training.draw import draw_samples
+from aigdetect.training.folds import make_folds
 from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.weights import image_weights
+from aigdetect.training.run import adapter_of
+from aigdetect.training.trainer import Trainer
+from aigdetect.training.watching import Watch
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
-#: sources of real images that are no ordinary photographs, or were not born as JPEG, by kind
-KINDS = {
-    "faces": ("faces_celebahq", "faces_web", "ffhq", "celeba_tiles"),
-    "paintings": ("art_paintings", "art_png", "gan_som"),
-    "documents": ("documents",),
-    "PNG-born": ("bsd68_png", "photoblog_png"),
-}
+WORST = 10
+DRAWS = 2000
+#: shares of a source's images called ai that are counted
+RATES = (0.01, 0.02, 0.03, 0.05)
 
 
 @dataclass(frozen=True)
@@ -60,187 +63,260 @@ def read_trials(path: Path) -> list[Trial]:
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
         base = settings[entry["base"]] if "base" in entry else {}
         settings[entry["name"]] = {**base, **entry["settings"]}
-    return [Trial(name, make_recipe({**values, "epochs": 0})) for name, values in settings.items()]
+    return [Trial(name, make_recipe(values)) for name, values in settings.items()]
 
 
-class Protocol:
-    """The images, their features, and who is left out when."""
+@dataclass(frozen=True)
+class Told:
+    """What models say of images of origins that they never saw.
 
-    def __init__(
-        self, samples: Sequence[Sample], features: FrozenFeatures, operations: Sequence[Operation]
-    ) -> None:
-        self.samples = list(samples)
-        self.labels = np.array([sample.label for sample in samples])
-        self.names = np.array([sample.generator for sample in samples])
-        self._features = features
-        self.conditions = {CLEAN: None, **{str(each): each for each in operations}}
+    Attributes:
+        samples: the images.
+        logits: ``(n,)``.
+        folds: ``(n,)``, the fold that left each out.
+    """
 
-    def logits(self, recipe: Recipe, label: int, seed: int) -> dict[str, Floats]:
-        """Logits ``(N, V)`` of all views by condition, each from a head that saw neither it nor its group.
+    samples: Sequence[Sample]
+    logits: Floats
+    folds: NDArray[np.int64]
 
-        Args:
-            recipe: how the head is fitted.
-            label: 1 to leave out generators, 0 to leave out sources of real images.
-            seed: draws the share of the other class that is left out with each.
-        """
-        width = self._features.width * recipe.head_blocks
-        own = self._features.of_training(self.samples, recipe)[..., -width:]
-        aligned = self._features.aligned(self.samples, recipe)
-        made = [each.sample for each in aligned]
-        places = {sample.path: index for index, sample in enumerate(self.samples)}
-        of_made = np.array([places[each.parent.path] for each in aligned], dtype=int)
-        extra = self._features.of_training(made, recipe)[..., -width:] if made else own[:0]
-        scans = {
-            name: self._features.of_scan(self.samples, recipe.views, operation)[..., -width:]
-            for name, operation in self.conditions.items()
-        }
-        out = {name: np.zeros((len(self.samples), len(recipe.views))) for name in scans}
-        for left_out in self._folds(label, seed):
-            kept, kept_made = np.flatnonzero(~left_out), np.flatnonzero(~left_out[of_made])
-            head = _fitted(
-                torch.cat([own[kept], extra[kept_made]]).float(),
-                [self.samples[index] for index in kept] + [made[index] for index in kept_made],
-                recipe,
-            )
-            for name, scan in scans.items():
-                logits = head(scan[left_out].float().flatten(0, 1)).view(-1, len(recipe.views))
-                out[name][left_out] = logits.detach().numpy()
-        return out
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """1 for generated, 0 for real, ``(n,)``."""
+        return np.array([sample.label for sample in self.samples])
 
-    def _folds(self, label: int, seed: int) -> Iterator[Mask]:
-        groups = sorted(set(self.names[self.labels == label]))
-        rng = np.random.default_rng(seed)
-        share = np.full(len(self.names), -1)
-        for name in sorted(set(self.names[self.labels != label])):
-            places = np.flatnonzero((self.labels != label) & (self.names == name))
-            share[places] = (rng.permutation(len(places)) + rng.integers(len(groups))) % len(groups)
-        for number, name in enumerate(groups):
-            yield ((self.labels == label) & (self.names == name)) | (share == number)
+    @property
+    def names(self) -> NDArray[np.str_]:
+        """Generator or source of each, ``(n,)``."""
+        return np.array([sample.generator for sample in self.samples])
 
 
-def _fitted(
-    features: torch.Tensor, samples: Sequence[Sample], recipe: Recipe
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    copies, width = features.shape[1:]
-    head = Head(blocks=0, width=width)  # the features are normalised already
-    labels = torch.tensor([float(sample.label) for sample in samples])
-    weights = torch.tensor(image_weights(samples, balanced=recipe.balanced))
-    names = sorted({sample.generator for sample in samples})
-    sources = torch.tensor([names.index(sample.generator) for sample in samples])
-    assert recipe.head_penalty is not None
-    fit_head(
-        head,
-        features.flatten(0, 1),
-        *(values.repeat_interleave(copies) for values in (labels, weights)),
-        penalty=recipe.head_penalty,
-        sources=sources.repeat_interleave(copies),
-        source_penalty=recipe.source_penalty,
+def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: Path | None) -> Told:
+    """Train the models of a recipe's folds, and let each score what it has left out."""
+    folds = recipe.folds
+    assert folds is not None
+    device = choose_device("auto")
+    recipe = replace(recipe, precision=choose_precision(recipe.precision, device))
+    tower, found = load_tower(recipe.backbone)
+    adapter = adapter_of(recipe)
+    torch.manual_seed(recipe.seed)
+    network = MoleNetwork(
+        tower,
+        adapter_config(adapter),
+        head_blocks=recipe.head_blocks,
+        head_sets=head_sets(adapter, recipe.views),
     )
-    return head
+    prepare_tower(network.tower, recipe.precision, device, trained_from=network.first_block)
+    network.to(device)
+    drawn = draw_samples(samples, recipe)
+    made = make_folds(drawn, [None] * len(drawn), folds, seed=recipe.seed)
+    trainer = Trainer(
+        *(network, recipe, drawn, drawn, folder, 2),
+        backbone=found.digest,
+        tables=tables,
+        watch=Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True)),
+        folds=made,
+    )
+    epoch = trainer.cross_fit()
+    fold_of = {index: number for number, fold in enumerate(made) for index in fold.left_out.tolist()}
+    return Told(
+        [drawn[index] for index in epoch.indices],
+        np.array(epoch.logits),
+        np.array([fold_of[index] for index in epoch.indices]),
+    )
 
 
-def figures(
-    protocol: Protocol, by_generator: Mapping[str, Floats], by_source: Mapping[str, Floats]
-) -> dict[str, Any]:
-    """All figures of one trial and one seed; nested by condition."""
-    labels, names = protocol.labels, protocol.names
-    real = labels == 0
-    threshold = float(np.quantile(by_source[CLEAN][real], 0.95, method="higher"))
-    result: dict[str, Any] = {}
-    for condition, logits in by_generator.items():
-        areas = {str(name): auc(labels, logits, real | (names == name)) for name in sorted(set(names[~real]))}
-        unseen = by_source[condition]
-        of_sources = [auc(labels, unseen, ~real | (names == name)) for name in sorted(set(names[real]))]
-        result[condition] = {
-            "mean AUC": float(np.mean(list(areas.values()))),
-            "worst AUC": min(areas.values()),
-            "TPR at 5 %": tpr_at_fpr(0.05)(labels, logits).value,
-            "TPR at 1 %": tpr_at_fpr(0.01)(labels, logits).value,
-            "AUC over sources": float(np.mean(of_sources)),
-            "false positives": float((unseen[real] > threshold).mean()),
-            **{
-                kind: float((unseen[real & np.isin(names, sources)] > threshold).mean())
-                for kind, sources in KINDS.items()
-                if np.isin(names, sources).any()
-            },
-            "by generator": areas,
-        }
+def areas(told: Told) -> tuple[list[str], list[str], Floats, Floats]:
+    """How often an image of each generator lies above one of each source.
+
+    Returns:
+        names of the generators and of the sources, the rates ``(G, S)`` (ties count half), and the number of
+        images of each source ``(S,)``.
+    """
+    labels, names = told.labels, told.names
+    generators, sources = (sorted(set(names[labels == label])) for label in (1, 0))
+    rates = np.empty((len(generators), len(sources)))
+    for column, source in enumerate(sources):
+        real = np.sort(told.logits[(labels == 0) & (names == source)])
+        for row, generator in enumerate(generators):
+            made = told.logits[(labels == 1) & (names == generator)]
+            below, up_to = (np.searchsorted(real, made, side=side) for side in ("left", "right"))
+            rates[row, column] = (below + up_to).mean() / 2 / len(real)
+    sizes = np.array([np.sum((labels == 0) & (names == source)) for source in sources], dtype=np.float64)
+    return generators, sources, rates, sizes
+
+
+def difference(told: Told, other: Told) -> tuple[float, float, float]:
+    """Difference in mean AUC over generators to another trial on the same images, and its 95 % interval.
+
+    Generators and sources are drawn anew together, as whole groups.
+    """
+    generators, sources, mine, sizes = areas(told)
+    rates = mine - areas(other)[2]
+    rng = np.random.default_rng(0)
+    rows = rng.integers(len(generators), size=(DRAWS, len(generators)))
+    columns = rng.integers(len(sources), size=(DRAWS, len(sources)))
+    drawn = [
+        float(np.average(rates[row].mean(axis=0)[column], weights=sizes[column]))
+        for row, column in zip(rows, columns, strict=True)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(np.average(rates.mean(axis=0), weights=sizes)), float(low), float(high)
+
+
+def verdicts(told: Told, fpr: float) -> NDArray[np.int64]:
+    """1 for ``ai``, -1 for ``real``, 0 between, ``(n,)``: thresholds come from the other folds."""
+    out = np.zeros(len(told.samples), dtype=np.int64)
+    for fold in set(told.folds.tolist()):
+        here = told.folds == fold
+        others = np.flatnonzero(~here).tolist()
+        calibration = fit_calibration(
+            told.logits[others].tolist(),
+            told.labels[others].tolist(),
+            [told.samples[index].generator for index in others],
+        )
+        limits = calibration.thresholds(fpr=fpr)
+        out[here] = (told.logits[here] > limits.ai).astype(int) - (told.logits[here] < limits.real)
+    return out
+
+
+def by_group(told: Told, values: NDArray[Any], label: int) -> dict[str, float]:
+    """Mean of values by generator (label 1) or source (label 0)."""
+    chosen = told.labels == label
+    names = told.names
+    return {name: float(values[chosen & (names == name)].mean()) for name in sorted(set(names[chosen]))}
+
+
+def figures(told: Told) -> dict[str, float]:
+    """Figures of one trial."""
+    generators, _, rates, sizes = areas(told)
+    of_generators = np.sort(np.average(rates, axis=1, weights=sizes))
+    assert len(generators)
+    result = {
+        "mean AUC": float(of_generators.mean()),
+        f"worst {WORST}": float(of_generators[:WORST].mean()),
+        "AUC": ROC_AUC(told.labels, told.logits).value or 0.0,
+        "TPR at 5 %": tpr_at_fpr(0.05)(told.labels, told.logits).value or 0.0,
+        "TPR at 1 %": tpr_at_fpr(0.01)(told.labels, told.logits).value or 0.0,
+    }
+    for fpr in (0.01, 0.05):
+        flagged = verdicts(told, fpr)
+        rates_of = np.array(list(by_group(told, flagged == 1, 0).values()))
+        result[f"claimed {fpr:.0%}: real ai"] = float(rates_of.mean())
+        if fpr == 0.01:
+            for most in RATES:
+                result[f"sources over {most:.0%}"] = float((rates_of > most).mean())
+            result["generated ai"] = float(np.mean(list(by_group(told, flagged == 1, 1).values())))
+            result["generated real"] = float(np.mean(list(by_group(told, flagged == -1, 1).values())))
+            result["uncertain"] = float((flagged == 0).mean())
     return result
 
 
-def _fused(protocol: Protocol, trial: Trial, label: int, seed: int) -> dict[str, Floats]:
-    """Logits ``(N,)`` of images, as a scan fuses those of their views."""
-    of_views = protocol.logits(trial.recipe, label, seed)
-    return {condition: logits.mean(axis=1) for condition, logits in of_views.items()}
+def _save(told: Told, path: Path) -> None:
+    rows = [
+        [sample.path, float(logit), int(fold)]
+        for sample, logit, fold in zip(told.samples, told.logits, told.folds, strict=True)
+    ]
+    write_atomically(path, json.dumps(rows).encode())
 
 
-def auc(labels: NDArray[np.int64], logits: Floats, chosen: Mask | slice = slice(None)) -> float:
-    """ROC AUC of the chosen images, of which there must be some of each class."""
-    value = ROC_AUC(labels[chosen], logits[chosen]).value
-    assert value is not None
-    return value
+def _load(path: Path, samples: Mapping[str, Sample]) -> Told:
+    rows = json.loads(path.read_text())
+    return Told(
+        [samples[row[0]] for row in rows],
+        np.array([row[1] for row in rows]),
+        np.array([row[2] for row in rows]),
+    )
 
 
-def _cell(values: Sequence[float]) -> str:
-    mean = f"{np.mean(values):.3f}"
-    return f"{mean}±{np.std(values, ddof=1):.3f}" if len(values) > 1 else mean
+def _print(console: Console, results: Mapping[str, Told]) -> None:
+    table = Table(title="origins never seen")
+    table.add_column("trial", min_width=30)
+    (_, first), *_ = results.items()
+    for column in (*figures(first), "mean AUC to the first"):
+        table.add_column(column, justify="right")
+    for name, told in results.items():
+        cells = [f"{value:.3f}" for value in figures(told).values()]
+        shift = (
+            difference(told, first) if told is not first and len(told.samples) == len(first.samples) else None
+        )
+        table.add_row(name, *cells, "" if shift is None else "{:+.4f} ({:+.4f}..{:+.4f})".format(*shift))
+    console.print(table)
 
 
-def _print(console: Console, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    first = next(iter(results.values()))[0]
-    for condition, example in first.items():
-        table = Table(title=f"never seen: {condition}")
-        table.add_column("trial", min_width=34)
-        columns = [name for name in example if name != "by generator"]
-        for name in columns:
-            table.add_column(name, justify="right")
-        for trial, seeds in results.items():
-            table.add_row(trial, *(_cell([seed[condition][name] for seed in seeds]) for name in columns))
-        console.print(table)
-    table = Table(title=f"AUC by generator left out: {CLEAN}")
-    table.add_column("trial", min_width=34)
-    for name in first[CLEAN]["by generator"]:
-        table.add_column(name, justify="right")
-    for trial, seeds in results.items():
-        values = [
-            [seed[CLEAN]["by generator"][name] for seed in seeds] for name in first[CLEAN]["by generator"]
-        ]
-        table.add_row(trial, *(f"{np.mean(each):.2f}" for each in values))
+def _print_groups(console: Console, name: str, told: Told) -> None:
+    generators, _, rates, sizes = areas(told)
+    flagged = verdicts(told, 0.01)
+    found, missed, alarms = (
+        by_group(told, flagged == verdict, label) for verdict, label in ((1, 1), (-1, 1), (1, 0))
+    )
+    counts = Counter((sample.label, sample.generator) for sample in told.samples)
+    table = Table(title=f"{name}: generators, at a claimed 1 %")
+    for column in ("generator", "images", "AUC", "ai", "real"):
+        table.add_column(column, justify="left" if column == "generator" else "right")
+    for generator, auc in sorted(
+        zip(generators, np.average(rates, axis=1, weights=sizes), strict=True), key=lambda pair: pair[1]
+    ):
+        table.add_row(
+            generator,
+            str(counts[1, generator]),
+            f"{auc:.3f}",
+            f"{found[generator]:.2f}",
+            f"{missed[generator]:.2f}",
+        )
+    console.print(table)
+    table = Table(title=f"{name}: real images called ai at a claimed 1 %")
+    for column in ("source", "images", "ai"):
+        table.add_column(column, justify="left" if column == "source" else "right")
+    for source, rate in sorted(alarms.items(), key=lambda pair: -pair[1]):
+        if rate:
+            table.add_row(source, str(counts[0, source]), f"{rate:.3f}")
+    console.print(table)
+    kinds = np.array([sample.kind or "not said" for sample in told.samples])
+    table = Table(title=f"{name}: verdicts on real images by kind, at a claimed 1 %")
+    for column in ("kind", "sources", "images", "ai", "uncertain", "real"):
+        table.add_column(column, justify="left" if column == "kind" else "right")
+    real = told.labels == 0
+    for kind in sorted(set(kinds[real])):
+        chosen = real & (kinds == kind)
+        shares = [f"{(flagged[chosen] == verdict).mean():.3f}" for verdict in (1, 0, -1)]
+        table.add_row(kind, str(len(set(told.names[chosen]))), str(chosen.sum()), *shares)
     console.print(table)
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("data", help="labelled data set, in any layout that train takes")
+    parser.add_argument(
+        "--data", action="append", required=True, help="data set in any layout that train takes"
+    )
+    parser.add_argument("--state", type=Path, required=True, help="folder of finished trials")
+    parser.add_argument("--cache-folder", type=Path, help="as for train; else in the state folder")
     parser.add_argument("--trials", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--only", metavar="NAME", action="append", help="only this trial; may be given again")
-    parser.add_argument("--operations", default="jpeg:75,resize:0.5,webp:80")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--state", type=Path, default=Path("unseen-state"), help="features and finished trials"
-    )
+    parser.add_argument("--samples-per-group", type=int, help="fewer images of each generator and source")
+    parser.add_argument("--groups", metavar="NAME", action="append", default=[], help="print its groups, too")
     options = parser.parse_args()
     trials = [each for each in read_trials(options.trials) if not options.only or each.name in options.only]
     if not trials:
         raise SystemExit(f"no trial of {options.trials} has a name given with --only")
-    features = FrozenFeatures(trials[0].recipe, options.state)
-    operations = parse_operations(options.operations)
-    protocol = Protocol(find_samples(options.data).samples, features, operations)
-    results: dict[str, list[Any]] = {}
+    samples = [sample for root in options.data for sample in find_samples(root).samples]
+    options.state.mkdir(parents=True, exist_ok=True)
+    tables = options.cache_folder or options.state / "tables"
+    results: dict[str, Told] = {}
     for trial in trials:
-        for seed in range(options.seeds):
-            done = options.state / f"{trial.name}, {seed}.json"
-            if not done.exists():
-                of_views = (protocol.logits(trial.recipe, label, seed) for label in (1, 0))
-                of_seed = figures(
-                    protocol,
-                    *({name: each.mean(axis=1) for name, each in views.items()} for views in of_views),
-                )
-                write_atomically(done, json.dumps(of_seed).encode())
-            results.setdefault(trial.name, []).append(json.loads(done.read_text()))
-        print(f"{trial.name}: {_cell([seed[CLEAN]['mean AUC'] for seed in results[trial.name]])}", flush=True)
-    _print(Console(width=200), results)
+        recipe = trial.recipe
+        if options.samples_per_group is not None:
+            recipe = replace(recipe, samples_per_group=options.samples_per_group)
+        done = options.state / f"{trial.name}, {recipe.samples_per_group}.json"
+        if not done.exists():
+            _save(cross_fit(recipe, samples, options.state, tables), done)
+        results[trial.name] = _load(done, {sample.path: sample for sample in samples})
+        print(f"{trial.name}: mean AUC {figures(results[trial.name])['mean AUC']:.4f}", flush=True)
+    console = Console(width=250)
+    _print(console, results)
+    for name in options.groups:
+        _print_groups(console, name, results[name])
 
 
 if __name__ == "__main__":

@@ -86,8 +86,18 @@ def train(
             help="What the model sees: center_crop, whole, or center_crop,whole.", rich_help_panel=_ADAPTER
         ),
     ] = None,
+    head_views: Annotated[
+        str | None,
+        typer.Option(
+            help="With several views: share the head's weights (shared), or each its own.",
+            rich_help_panel=_ADAPTER,
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images.", rich_help_panel=_PAPER)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Stop after so many steps.", rich_help_panel=_PAPER)
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step.", rich_help_panel=_PAPER)] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of AdamW.", rich_help_panel=_PAPER)] = None,
@@ -97,6 +107,12 @@ def train(
     ] = None,
     samples_per_class: Annotated[
         int | None, typer.Option(help="Train on this many images of each class.", rich_help_panel=_PAPER)
+    ] = None,
+    samples_per_group: Annotated[
+        int | None,
+        typer.Option(
+            help="Train on at most this many images of each generator or source.", rich_help_panel=_PAPER
+        ),
     ] = None,
     validation: Annotated[
         float | None, typer.Option(help="Share held out of each generator.", rich_help_panel=_PAPER)
@@ -166,6 +182,14 @@ def train(
     copies: Annotated[
         int | None, typer.Option(help="With a cache: augmented copies of each image.", rich_help_panel=RUN)
     ] = None,
+    plain_copy: Annotated[
+        bool | None,
+        typer.Option(
+            "--plain-copy/--no-plain-copy",
+            help="The first copy is the image as it is.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     cache: Annotated[
         str | None,
         typer.Option(help="Keep the frozen blocks' output: auto, memory, disk or none.", rich_help_panel=RUN),
@@ -173,6 +197,13 @@ def train(
     cache_budget: Annotated[
         str | None,
         typer.Option(help="Keep no more than this, such as 500M or 20G.", rich_help_panel=RUN),
+    ] = None,
+    cache_folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep it in this folder, for this run and later ones; by default it goes with the run.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     precision: Annotated[
         str | None,
@@ -219,11 +250,13 @@ def train(
         "head_blocks": head_blocks,
         "head_penalty": head_penalty,
         "epochs": epochs,
+        "steps": steps,
         "batch_size": batch_size,
         "lr": lr,
         "seed": seed,
         "samples": samples,
         "samples_per_class": samples_per_class,
+        "samples_per_group": samples_per_group,
         "validation": validation,
         "folds": folds,
         "source_penalty": source_penalty,
@@ -235,6 +268,8 @@ def train(
         "patience": patience,
         "keep": keep,
         "copies": copies,
+        "plain_copy": plain_copy,
+        "head_views": head_views,
         "cache": cache,
         "precision": precision,
     }
@@ -271,6 +306,7 @@ def train(
             weights=weights,
             offline=offline,
             workers=workers or default_workers(),
+            cache_folder=cache_folder,
         ),
     )
 

@@ -36,6 +36,7 @@ class Order:
     weights: Path | None
     offline: bool
     workers: int
+    cache_folder: Path | None
 
 
 def list_data(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any]) -> None:
@@ -89,6 +90,7 @@ def _train(
         session = Session(
             group=group,
             workers=order.workers,
+            tables=order.cache_folder,
             resume=order.resume,
             save_every=order.checkpoint_every,
             tensorboard=order.tensorboard,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +21,9 @@ _MARGIN = 32
 _COSTLY = 4
 # a whole image is reduced to between the view's side and so many times it
 _LOOSE = 1.15
+# resizing enlarges by this much at most, and to a short side of no more than so many pixels
+_ENLARGED = 1.25
+_RESIZED = 1600
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Augmentation:
         symmetric: resize and re-encode images of both classes at random. Real images were mostly born as
             JPEG and generated ones as PNG of few sizes; without this a detector learns that.
         resize_probability: with ``symmetric``, probability of resizing the whole image to a short side
-            between the view's and 1.5 times its own (or the view's) size, log-uniformly.
+            between the view's and 1.25 times its own (or 1.5 times the view's), log-uniformly, 1,600 pixels
+            at most: sites and messengers reduce what is sent to between 400 and 1,600.
         encode_probability: with ``symmetric``, probability of JPEG or WebP encoding.
         encode_quality: with ``symmetric``, range of its quality, both ends included.
         blur_probability: probability of Gaussian blur.
@@ -65,39 +71,76 @@ class Augmentation:
                 raise UsageError(f"{name}: {first}..{last} is not a range in {low}..{high}")
 
 
-def training_view(
-    pixels: Pixels, size: int, augmentation: Augmentation, rng: np.random.Generator, view: str = "center_crop"
+def training_views(
+    pixels: Pixels, size: int, augmentation: Augmentation, views: Sequence[str], seed: Sequence[int]
 ) -> Pixels:
-    """One random view of an image.
+    """One random copy of an image, through all views of a scan.
+
+    What happens to the image is drawn once, so that all views show the same copy; where each view lies in it
+    is drawn for each. A view does not depend on which others are asked for.
 
     Args:
         pixels: ``(H, W, 3)`` uint8 sRGB.
-        size: side of the view in pixels.
+        size: side of a view in pixels.
         augmentation: what may happen.
-        rng: the only source of chance.
-        view: the view of a scan that it stands for, a key of :data:`aigdetect.images.views.VIEWS`:
-            ``"center_crop"`` becomes a crop at random, ``"whole"`` the image reduced a little less than in a
-            scan, and then cropped at random.
+        views: views of a scan, keys of :data:`aigdetect.images.views.VIEWS`: ``"center_crop"`` becomes a
+            crop at random, ``"whole"`` the image reduced a little less than in a scan, and then cropped at
+            random.
+        seed: numbers from 0 on, the only source of chance.
 
     Returns:
-        ``(size, size, 3)`` uint8.
+        ``(V, size, size, 3)`` uint8.
     """
+    drawn = _draw(pixels, size, augmentation, np.random.default_rng(seed))
+    if drawn.factor is not None:
+        pixels = perturb.rescale(pixels, drawn.factor)
+    return np.stack(
+        [_view(pixels, size, drawn, name, np.random.default_rng([*seed, *name.encode()])) for name in views]
+    )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What happens to one copy of an image.
+
+    Attributes:
+        factor: both sides are resized by it; None: they are not.
+        operations: after that, in order.
+        flip: whether it is mirrored left to right.
+    """
+
+    factor: float | None
+    operations: tuple[Callable[[Pixels], Pixels], ...]
+    flip: bool
+
+
+def _draw(pixels: Pixels, size: int, augmentation: Augmentation, rng: np.random.Generator) -> _Drawn:
+    factor = None
+    operations: list[Callable[[Pixels], Pixels]] = []
     if augmentation.symmetric and rng.random() < augmentation.resize_probability:
-        pixels = _resized(pixels, size, rng)
+        short = min(pixels.shape[:2])
+        low, high = min(size, short), min(max(1.5 * size, _ENLARGED * short), _RESIZED)
+        factor = math.exp(rng.uniform(math.log(low), math.log(high))) / short
+    if augmentation.symmetric and rng.random() < augmentation.encode_probability:
+        operations.append(_encoder(augmentation.encode_quality, rng))
+    if rng.random() < augmentation.blur_probability:
+        operations.append(partial(perturb.gaussian_blur, sigma=rng.uniform(*augmentation.blur_sigma)))
+    if rng.random() < augmentation.jpeg_probability:
+        operations.append(partial(perturb.jpeg, quality=_integer(augmentation.jpeg_quality, rng)))
+    return _Drawn(factor, tuple(operations), bool(rng.random() < augmentation.flip_probability))
+
+
+def _view(pixels: Pixels, size: int, drawn: _Drawn, view: str, rng: np.random.Generator) -> Pixels:
     if view == "whole":
         region = _reduced(pixels, _COSTLY * size)
     else:
         region = _random_crop(enlarge(pixels, size), size + 2 * _MARGIN, rng)
-    if augmentation.symmetric and rng.random() < augmentation.encode_probability:
-        region = _encoded(region, augmentation.encode_quality, rng)
-    if rng.random() < augmentation.blur_probability:
-        region = perturb.gaussian_blur(region, rng.uniform(*augmentation.blur_sigma))
-    if rng.random() < augmentation.jpeg_probability:
-        region = perturb.jpeg(region, _integer(augmentation.jpeg_quality, rng))
+    for operation in drawn.operations:
+        region = operation(region)
     if view == "whole":
         region = enlarge(_reduced(region, rng.uniform(size, _LOOSE * size)), size)
     chosen = _random_crop(region, size, rng)
-    return perturb.flip(chosen) if rng.random() < augmentation.flip_probability else chosen
+    return perturb.flip(chosen) if drawn.flip else chosen
 
 
 def _reduced(pixels: Pixels, short: float) -> Pixels:
@@ -106,17 +149,11 @@ def _reduced(pixels: Pixels, short: float) -> Pixels:
     return perturb.rescale(pixels, factor) if factor < 1 else pixels
 
 
-def _resized(pixels: Pixels, size: int, rng: np.random.Generator) -> Pixels:
-    short = min(pixels.shape[:2])
-    low, high = min(size, short), 1.5 * max(size, min(short, 2 * size))
-    return perturb.rescale(pixels, math.exp(rng.uniform(math.log(low), math.log(high))) / short)
-
-
-def _encoded(pixels: Pixels, quality: tuple[int, int], rng: np.random.Generator) -> Pixels:
+def _encoder(quality: tuple[int, int], rng: np.random.Generator) -> Callable[[Pixels], Pixels]:
     chosen = _integer(quality, rng)
     if rng.random() < 0.3:
-        return perturb.webp(pixels, chosen)
-    return perturb.jpeg(pixels, chosen, "4:4:4" if rng.random() < 0.3 else "4:2:0")
+        return partial(perturb.webp, quality=chosen)
+    return partial(perturb.jpeg, quality=chosen, chroma="4:4:4" if rng.random() < 0.3 else "4:2:0")
 
 
 def _random_crop(pixels: Pixels, size: int, rng: np.random.Generator) -> Pixels:

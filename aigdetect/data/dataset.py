@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,11 +10,8 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
-from aigdetect.data.augment import Augmentation, training_view
+from aigdetect.data.augment import Augmentation, training_views
 from aigdetect.data.layouts import Sample
-from aigdetect.data.split import shuffle_key
 from aigdetect.errors import DataError, ImageError
 from aigdetect.images.decode import decode, require_scorable
 from aigdetect.images.views import Pixels, take_views
@@ -84,9 +82,19 @@ class Reading:
         Raises:
             DataError: if too many cannot be read.
         """
-        ahead, samples = tee(samples)
-        results = map_ordered(function, ahead, workers=self.workers)
-        for sample, result in zip(samples, results, strict=True):
+        return self.each_with(lambda sample, _: function(sample), ((sample, None) for sample in samples))
+
+    def each_with(
+        self, function: Callable[[Sample, T], R], wanted: Iterable[tuple[Sample, T]]
+    ) -> Iterator[R | None]:
+        """The same with a second argument for each sample.
+
+        Raises:
+            DataError: see :meth:`each`.
+        """
+        ahead, wanted = tee(wanted)
+        results = map_ordered(lambda item: function(*item), ahead, workers=self.workers)
+        for (sample, _), result in zip(wanted, results, strict=True):
             if not isinstance(result, ImageError):
                 yield result
                 continue
@@ -95,47 +103,76 @@ class Reading:
             yield None
 
 
+def load_bytes(sample: Sample) -> bytes:
+    """The file of a sample.
+
+    Raises:
+        ImageError: if it cannot be read.
+    """
+    try:
+        return Path(sample.path).read_bytes()
+    except OSError as error:
+        raise ImageError(error.strerror or "cannot be read") from error
+
+
 def load_pixels(sample: Sample) -> Pixels:
     """Decode the image of a sample to ``(H, W, 3)`` uint8.
 
     Raises:
         ImageError: if it cannot be read or is too small to score.
     """
-    try:
-        data = Path(sample.path).read_bytes()
-    except OSError as error:
-        raise ImageError(error.strerror or "cannot be read") from error
-    decoded = decode(data)
-    require_scorable(decoded)
-    return decoded.pixels
+    return _pixels(load_bytes(sample))
 
 
-def training_views(
+def digest(sample: Sample) -> bytes:
+    """SHA-256 of the file of a sample, 32 bytes.
+
+    Raises:
+        ImageError: if it cannot be read.
+    """
+    return hashlib.sha256(load_bytes(sample)).digest()
+
+
+def copies_of_views(
     sample: Sample,
-    copies: Sequence[int],
+    copies: Sequence[int | None],
     *,
     size: int,
     augmentation: Augmentation,
     seed: int,
     views: Sequence[str] = ("center_crop",),
 ) -> list[Pixels]:
-    """Random views of one image, which depend on the seed, the image's place and the copy's number alone.
+    """Copies of one image, each through all views; they depend on seed, content and number alone.
 
-    The copies stand for the ``views`` of a scan in turn.
+    Args:
+        sample: the image.
+        copies: numbers of augmented copies; None for the image as it is, through the views of a scan.
+        size: side of a view in pixels.
+        augmentation: what may happen to augmented copies.
+        seed: from 0 on.
+        views: names out of :data:`aigdetect.images.views.VIEWS`.
+
+    Returns:
+        for each copy ``(V, size, size, 3)`` uint8.
+
+    Raises:
+        ImageError: if it cannot be read or is too small to score.
     """
-    pixels = load_pixels(sample)
-    entropy = int.from_bytes(shuffle_key(sample, seed=seed), "little")
+    data = load_bytes(sample)
+    pixels = _pixels(data)
+    content = int.from_bytes(hashlib.sha256(data).digest()[:16], "little")
     return [
-        training_view(
-            pixels, size, augmentation, np.random.default_rng([entropy, copy]), views[copy % len(views)]
-        )
+        take_views(pixels, views, size)
+        if copy is None
+        else training_views(pixels, size, augmentation, views, [seed, content, copy])
         for copy in copies
     ]
 
 
-def validation_views(sample: Sample, *, size: int, views: Sequence[str] = ("center_crop",)) -> Pixels:
-    """The views that a scan would take of the image, ``(V, size, size, 3)`` uint8."""
-    return take_views(load_pixels(sample), views, size)
+def _pixels(data: bytes) -> Pixels:
+    decoded = decode(data)
+    require_scorable(decoded)
+    return decoded.pixels
 
 
 def map_ordered(function: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterator[R | ImageError]:

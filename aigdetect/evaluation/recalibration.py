@@ -14,7 +14,8 @@ from aigdetect.data.layouts import Sample, count_by_generator
 from aigdetect.errors import DataError
 from aigdetect.files import write_atomically, writing
 from aigdetect.images.find import find_files
-from aigdetect.model.calibration import Calibration, fit_calibration, supports
+from aigdetect.model.calibration import Calibration, supports
+from aigdetect.model.calibration_fit import fit_calibration, with_real_logits
 from aigdetect.model.card import ADAPTER_NAME, ModelCard, check_adapter, write_card
 
 CONFIDENCE = 0.95
@@ -67,7 +68,9 @@ def exact_rate(count: int, total: int) -> Rate:
     return Rate(count, total, float(interval.low), float(interval.high), float(upper))
 
 
-def require_support(fpr: float, reals: int, *, fnr: float | None = None, generated: int = 0) -> None:
+def require_support(
+    fpr: float, reals: float, *, fnr: float | None = None, generated: float = 0, weighted: bool = False
+) -> None:
     """Refuse error rates that so many images cannot show.
 
     Args:
@@ -75,6 +78,7 @@ def require_support(fpr: float, reals: int, *, fnr: float | None = None, generat
         reals: number of real images.
         fnr: rate at which generated images may be called ``real``; None asks for none.
         generated: number of generated images.
+        weighted: the numbers are of images of equal weight, as many as the weighted ones are worth.
 
     Raises:
         DataError: in one line, with how many images it takes and which rate those that are there support.
@@ -89,11 +93,10 @@ def require_support(fpr: float, reals: int, *, fnr: float | None = None, generat
             needed = math.ceil(1 / rate - 1e-9) - 1 if rate > 0 else None
             least = math.ceil(1000 / (count + 1)) / 1000
             takes = f"takes {needed} {kind} images or more" if needed else "cannot be shown by any number"
-            raise DataError(
-                f"{option} {rate:g} {takes}, and there are {count}: add images, or use {option} {least:g}"
-                if least < 1
-                else f"{option} {rate:g} {takes}, and there are {count}: add images"
-            )
+            there = f"those that are there, each source counting alike, are worth {count:.0f}"
+            there = there if weighted else f"there are {count}"
+            instead = f", or use {option} {least:g}" if least < 1 else ""
+            raise DataError(f"{option} {rate:g} {takes}, and {there}: add images{instead}")
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def recalibrate(
     """Calibrate a model anew.
 
     With images of both classes, scores and both thresholds are new. With real images alone, the threshold
-    ``ai`` is; scores and the threshold ``real`` stay what they were.
+    ``ai`` is; scores and the threshold ``real`` stay what they were. Every source and every generator counts
+    alike, as :func:`aigdetect.model.calibration_fit.group_weights` says.
 
     Args:
         card: of the model.
@@ -143,11 +147,24 @@ def recalibrate(
     """
     reals = [logit for sample, logit in zip(samples, logits, strict=True) if not sample.label]
     generated = [logit for sample, logit in zip(samples, logits, strict=True) if sample.label]
+    groups = [sample.generator for sample in samples]
     before = card.calibration
     fnr = before.fnr if fnr is None else fnr
-    require_support(fpr, len(reals), fnr=fnr if generated else None, generated=len(generated))
-    calibration = _fitted(reals, generated) if generated else before.with_real_logits(reals)
+    asked = fnr if generated else None
+    require_support(fpr, len(reals), fnr=asked, generated=len(generated))
+    calibration = (
+        _fitted(logits, [sample.label for sample in samples], groups)
+        if generated
+        else with_real_logits(before, reals, groups)
+    )
     calibration = replace(calibration, fpr=fpr, fnr=fnr)
+    require_support(
+        fpr,
+        calibration.real_effective or len(reals),
+        fnr=asked,
+        generated=calibration.generated_effective or len(generated),
+        weighted=True,
+    )
     limits = calibration.thresholds()
     false_alarms = exact_rate(sum(logit > limits.ai for logit in reals), len(reals))
     found = missed = None
@@ -167,8 +184,8 @@ def recalibrate(
     return Recalibration(new, false_alarms, found, missed)
 
 
-def _fitted(reals: list[float], generated: list[float]) -> Calibration:
-    calibration = fit_calibration([*reals, *generated], [0] * len(reals) + [1] * len(generated))
+def _fitted(logits: Sequence[float], labels: Sequence[int], groups: Sequence[str]) -> Calibration:
+    calibration = fit_calibration(logits, labels, groups)
     if calibration.slope < _LEAST_SLOPE:
         raise DataError(
             "the model does not rank these generated images above these real ones: there is nothing to "

@@ -80,11 +80,11 @@ def model_thresholds(card: ModelCard) -> tuple[Threshold, ...]:
     """Thresholds of a model, on the scale of its logits; chosen on images held out in training, if at all."""
     calibration = card.calibration
     reals = calibration.fitted_real_count or calibration.real_count
-    held_out = f"{reals} real and {calibration.generated_count} generated held-out images"
+    held_out = f"{reals:g} real and {calibration.generated_count} generated held-out images"
     return (
         Threshold(
             "model",
-            (0 - calibration.intercept) / calibration.slope,  # no negative zero
+            calibration.even,
             f"calibrated score of 0.5, fitted to {held_out}",
         ),
         Threshold(

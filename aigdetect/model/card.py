@@ -21,6 +21,8 @@ CARD_VERSION = 2
 CARD_NAME = "model.yaml"
 ADAPTER_NAME = "adapter.safetensors"
 DEFAULT_MODEL = "mole-vit-b16"
+#: all views of an image share the head's weights, or each has its own
+HEAD_VIEWS = ("shared", "own")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class AdapterCard:
     """Shape of the trained part.
 
     Of the bypasses as in :class:`aigdetect.model.tower.AdapterConfig`, and of the head as in
-    :class:`aigdetect.model.head.Head`.
+    :class:`aigdetect.model.head.Head`; ``head_views`` says whether views share its weights, a name out of
+    :data:`HEAD_VIEWS`, and ``kinds`` names the kinds of pictures that it tells apart.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS
@@ -63,6 +66,12 @@ class AdapterCard:
     expert_ranks: tuple[int, ...]
     alpha: float | None
     head_blocks: int
+    head_views: str = "shared"
+    kinds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.head_views not in HEAD_VIEWS:
+            raise ValueError(f"head_views: {self.head_views!r} is none of {', '.join(HEAD_VIEWS)}")
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from aigdetect.errors import ImageError, ModelError, UsageError
@@ -41,9 +44,12 @@ __all__ = [
     "Score",
     "adapter_config",
     "choose_device",
+    "head_sets",
     "load_detector",
 ]
 
+#: a kind of picture is named if it is at least this probable among those that are told apart
+SURE = 0.6
 #: what :meth:`Detector.score` takes for an image
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | Pixels"
 
@@ -62,12 +68,17 @@ class Score:
         score: calibrated probability, 0..1, at equal priors.
         log10_lr: decimal logarithm of the likelihood ratio, capped by the size of the calibration sample.
         verdict: ``ai``, ``uncertain`` or ``real``.
+        kind: kind of picture, out of :data:`aigdetect.data.kinds.KINDS`; None if the model tells none apart,
+            or is not sure.
+        notes: why the verdict is not what the logit alone would make it.
     """
 
     logit: float
     score: float
     log10_lr: float
     verdict: Verdict
+    kind: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Detector:
@@ -81,6 +92,7 @@ class Detector:
         device: where it runs.
         precision: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
         thresholds: logits between which the verdict is uncertain.
+        kind_thresholds: by kind of picture, the logit that must be passed as well for the verdict ``ai``.
         weights_digest: digest of the backbone's weights in use; None if that is not known.
     """
 
@@ -93,6 +105,7 @@ class Detector:
         precision: str,
         batch_size: int,
         thresholds: Thresholds,
+        kind_thresholds: Mapping[str, float] = MappingProxyType({}),
         weights_digest: str | None = None,
     ) -> None:
         prepare_tower(network.tower, precision, device)
@@ -101,6 +114,7 @@ class Detector:
         self.device = device
         self.precision = precision
         self.thresholds = thresholds
+        self.kind_thresholds = kind_thresholds
         self.weights_digest = weights_digest
         self._passes: Passes = (
             OneByOne(self._forward, batch_size)
@@ -133,27 +147,48 @@ class Detector:
 
     def score_views(self, views: Sequence[Pixels]) -> list[Score]:
         """Score any number of images by their views as :meth:`view` returns them, in order."""
-        return [self._score(logit) for logit in self.logits(views)]
+        rows = self._outputs(views)
+        return [self._score(float(row[0]), self._kind(row[1:])) for row in rows]
 
     def logits(self, views: Sequence[Pixels]) -> list[float]:
         """Logits of any number of images by their views as :meth:`view` returns them, in order.
 
         The logit of an image is the mean over its views.
         """
-        of_views = self._passes.logits([view for image in views for view in image])
+        return [float(row[0]) for row in self._outputs(views)]
+
+    def _outputs(self, views: Sequence[Pixels]) -> NDArray[np.float64]:
+        """Means ``(N, 1 + K)`` over the views of each image of what the network says of them."""
         count = len(self.card.preprocess.views)
-        return [sum(of_views[at : at + count]) / count for at in range(0, len(of_views), count)]
+        rows = self._passes.outputs([view for image in views for view in image], [*range(count)] * len(views))
+        means: NDArray[np.float64] = rows.reshape(len(views), count, -1).mean(axis=1, dtype=np.float64)
+        return means
 
-    def _forward(self, views: torch.Tensor) -> torch.Tensor:
-        return self.network(views)  # type: ignore[no-any-return]
+    def _forward(self, views: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        return self.network.outputs(views, places)
 
-    def _score(self, logit: float) -> Score:
+    def _kind(self, logits: NDArray[np.float64]) -> str | None:
+        """The kind of picture that logits ``(K,)`` speak for, if they do so clearly."""
+        if not len(logits):
+            return None
+        shares = np.exp(logits - logits.max())
+        best = int(np.argmax(shares))
+        return self.card.adapter.kinds[best] if shares[best] >= SURE * shares.sum() else None
+
+    def _score(self, logit: float, kind: str | None) -> Score:
         calibration = self.card.calibration
+        verdict = self.thresholds.verdict(logit)
+        notes: tuple[str, ...] = ()
+        if verdict == "ai" and kind is not None and logit <= self.kind_thresholds.get(kind, -math.inf):
+            verdict = "uncertain"
+            notes = (_held_back(kind, self.kind_thresholds[kind]),)
         return Score(
             logit=logit,
             score=calibration.score(logit),
             log10_lr=calibration.log10_lr(logit),
-            verdict=self.thresholds.verdict(logit),
+            verdict=verdict,
+            kind=kind,
+            notes=notes,
         )
 
 
@@ -209,7 +244,13 @@ def load_detector(
             f"{card.backbone_digest[:12]}) than {found.path} (digest {found.digest[:12]}): its logits may "
             f"differ by about half a per cent; aigdetect models pull {card.name} fetches the right ones"
         )
-    network = MoleNetwork(tower, adapter_config(card.adapter), head_blocks=card.adapter.head_blocks)
+    network = MoleNetwork(
+        tower,
+        adapter_config(card.adapter),
+        head_blocks=card.adapter.head_blocks,
+        head_sets=head_sets(card.adapter, card.preprocess.views),
+        kinds=card.adapter.kinds,
+    )
     network.load_adapter_state(_read_adapter(folder, card))
     detector = Detector(
         network,
@@ -218,6 +259,7 @@ def load_detector(
         precision=chosen_precision,
         batch_size=batch_size or BATCH_SIZES.get(chosen_device.type, BATCH_SIZES["cpu"]),
         thresholds=thresholds,
+        kind_thresholds=card.calibration.kind_thresholds(fpr=fpr),
         weights_digest=found.digest,
     )
     _log.info(
@@ -240,6 +282,11 @@ def adapter_config(card: AdapterCard) -> AdapterConfig:
         modules=cast("tuple[AdaptedModule, ...]", card.modules),  # AdapterConfig checks them itself
         mixture=MixtureConfig(shared_rank=card.shared_rank, expert_ranks=card.expert_ranks, alpha=card.alpha),
     )
+
+
+def head_sets(card: AdapterCard, views: Sequence[str]) -> int:
+    """Sets of weights that the head of a card has for so many views."""
+    return len(views) if card.head_views == "own" else 1
 
 
 def choose_device(name: str) -> torch.device:
@@ -271,6 +318,12 @@ def _thresholds(card: ModelCard, fpr: float | None, warn: Callable[[str], None])
             f"false-positive rate of {fpr:g}: ai means above all of them"
         )
     return card.calibration.thresholds(fpr=fpr)
+
+
+def _held_back(kind: str, threshold: float) -> str:
+    if math.isinf(threshold):
+        return f"{kind}: no verdict ai, the model was calibrated on too few of these"
+    return f"{kind}: real ones of this kind score as high"
 
 
 def _read_adapter(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The head: from what the tower says of an image to one logit."""
+"""The head: from what the tower says of the views of an image to one logit."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ class Head(nn.Linear):
     several blocks, each normalised on its own (LayerNorm without weights): traces of generation sit at all
     depths, and the last block keeps few of them.
 
+    The logit of an image is the mean over its views. All views may share one set of weights, or each place
+    among them has its own: then the head as a whole is one linear layer over all views side by side.
+
     Attributes:
         blocks: how many of the last blocks give their class token; 0 for the embedding.
+        sets: sets of weights; 1 if all views share it.
 
     Args:
         blocks: see the attribute.
         width: channels of a class token, or of the embedding.
+        sets: see the attribute.
     """
 
-    def __init__(self, *, blocks: int, width: int) -> None:
-        super().__init__(max(1, blocks) * width, 1)
+    def __init__(self, *, blocks: int, width: int, sets: int = 1) -> None:
+        super().__init__(max(1, blocks) * width, sets)
         self.blocks = blocks
+        self.sets = sets
 
     def features(self, x: Tensor) -> Tensor:
         """What the weights multiply.
@@ -38,7 +44,18 @@ class Head(nn.Linear):
         x = x.float()
         return F.layer_norm(x, x.shape[-1:]).flatten(1) if self.blocks else x
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Input as for :meth:`features` to logits ``(B,)``, float32."""
+    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """Logits of single views.
+
+        Args:
+            x: input as for :meth:`features`.
+            places: ``(B,)`` int64, place of each view among those of its image; None: all are the first.
+
+        Returns:
+            logits ``(B,)``, float32.
+        """
         with torch.autocast(x.device.type, enabled=False):
-            return super().forward(self.features(x)).squeeze(-1)
+            logits = super().forward(self.features(x))
+        if self.sets == 1 or places is None:
+            return logits[:, 0]
+        return logits.gather(1, places[:, None]).squeeze(1)

@@ -67,7 +67,7 @@ def heatmap(detector: Detector, pixels: Pixels) -> HeatMap:
 
 
 def logits_of_tokens(network: MoleNetwork, tokens: Tensor) -> Tensor:
-    """Logits ``(B,)`` of views of which the tower is shown only some tokens.
+    """Logits ``(B,)`` of views of which the tower is shown only some tokens, in the place of the first view.
 
     Args:
         network: of any model.

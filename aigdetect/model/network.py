@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ class MoleNetwork(nn.Module):
         tower: frozen image tower, with bypasses put in.
         bypasses: the bypasses by place.
         head: from the embedding or from class tokens to one logit.
+        kinds: from the class tokens of blocks before the first adapted one, as far as the head reads them, to
+            one logit for each kind of picture; None if the model tells no kinds apart.
+        kind_names: their names.
         first_block: index of the first adapted block; the number of blocks if none is.
         first_token: index of the first block whose class token the head reads; the number of blocks if it
             reads the embedding.
@@ -31,15 +34,26 @@ class MoleNetwork(nn.Module):
         tower: changed in place.
         config: which blocks are adapted, and how.
         head_blocks: the head reads the class tokens of so many last blocks; 0 for the embedding.
+        head_sets: see :class:`aigdetect.model.head.Head`.
+        kinds: names of the kinds of pictures that are told apart; empty for none.
 
     Raises:
-        UsageError: if the adapter or the head does not fit the tower.
+        UsageError: if the adapter or the head does not fit the tower, or kinds are wanted and the head reads
+            no class token of a block before the first adapted one.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, tower: ImageTower, config: AdapterConfig, *, head_blocks: int = 0) -> None:
+    def __init__(
+        self,
+        tower: ImageTower,
+        config: AdapterConfig,
+        *,
+        head_blocks: int = 0,
+        head_sets: int = 1,
+        kinds: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.tower = tower
         self.config = config
@@ -49,9 +63,21 @@ class MoleNetwork(nn.Module):
         self.first_block = config.first_block(self.depth)
         self.first_token = self.depth - head_blocks
         self.bypasses = adapt(tower, config)
-        self.head = Head(blocks=head_blocks, width=tower.width if head_blocks else tower.embed_dim)
+        width = tower.width if head_blocks else tower.embed_dim
+        self.head = Head(blocks=head_blocks, width=width, sets=head_sets)
+        if kinds and not self.frozen_tokens:
+            raise UsageError(
+                "kinds: need a head (head_blocks) on class tokens of blocks that are not adapted"
+            )
+        self.kind_names = tuple(kinds)
+        self.kinds = nn.Linear(self.frozen_tokens * width, len(kinds)) if kinds else None
         self.register_buffer("mean", 255 * torch.tensor(tower.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(tower.std).view(3, 1, 1), persistent=False)
+
+    @property
+    def frozen_tokens(self) -> int:
+        """How many of the class tokens that the head reads never change in training, the first ones."""
+        return max(0, self.first_block - self.first_token)
 
     def normalise(self, views: Tensor) -> Tensor:
         """Views ``(B, S, S, 3)`` uint8, 0..255, to the tower's input ``(B, 3, S, S)``, float32."""
@@ -80,8 +106,17 @@ class MoleNetwork(nn.Module):
         return torch.cat([tokens, torch.stack(kept, dim=1)], dim=1) if kept else tokens
 
     def tail(self, trunk: Tensor) -> Tensor:
-        """Output of :meth:`trunk` to logits ``(B,)``, float32."""
-        return self.head(self.read(trunk))  # type: ignore[no-any-return]
+        """Outputs of :meth:`trunk` for all views of images ``(B, V, ...)`` to logits ``(B,)``, float32."""
+        images, views = trunk.shape[:2]
+        read = self.read(trunk.flatten(0, 1))
+        return self.judge(read.view(images, views, *read.shape[1:]))
+
+    def judge(self, read: Tensor) -> Tensor:
+        """What the head reads of all views of images ``(B, V, ...)`` to logits ``(B,)``, float32."""
+        images, views = read.shape[:2]
+        places = torch.arange(views, device=read.device).repeat(images)
+        logits: Tensor = self.head(read.flatten(0, 1), places)
+        return logits.view(images, views).mean(dim=1)
 
     def read(self, trunk: Tensor) -> Tensor:
         """Output of :meth:`trunk` to what the head reads.
@@ -91,8 +126,7 @@ class MoleNetwork(nn.Module):
         """
         if not self.bypasses:
             return trunk
-        count = max(0, self.first_block - self.first_token)
-        tokens, kept = trunk.tensor_split([trunk.shape[1] - count], dim=1)
+        tokens, kept = trunk.tensor_split([trunk.shape[1] - self.frozen_tokens], dim=1)
         return self._read(tokens, start=self.first_block, kept=list(kept.unbind(dim=1)))
 
     def _read(self, tokens: Tensor, *, start: int, kept: list[Tensor]) -> Tensor:
@@ -108,9 +142,37 @@ class MoleNetwork(nn.Module):
                 kept.append(self.tower.class_token(tokens))
         return self.tower.turn_back(torch.stack(kept, dim=1)) if kept else self.tower.embed(tokens)
 
-    def forward(self, views: Tensor) -> Tensor:
-        """Views ``(B, S, S, 3)`` uint8, 0..255, to logits ``(B,)``, float32."""
-        return self.tail(self.trunk(views))
+    def forward(self, views: Tensor, places: Tensor | None = None) -> Tensor:
+        """Logits of single views; that of an image is the mean over its views.
+
+        Args:
+            views: ``(B, S, S, 3)`` uint8, 0..255.
+            places: ``(B,)`` int64, place of each among the views of its image; None: all are the first.
+
+        Returns:
+            ``(B,)`` float32.
+        """
+        return self.head(self.read(self.trunk(views)), places)  # type: ignore[no-any-return]
+
+    def outputs(self, views: Tensor, places: Tensor | None = None) -> Tensor:
+        """Logits as of :meth:`forward`, and beside them those of the kinds of pictures.
+
+        Args:
+            views: see there.
+            places: see there.
+
+        Returns:
+            ``(B, 1 + K)`` float32.
+        """
+        read = self.read(self.trunk(views))
+        logits = self.head(read, places)[:, None]
+        if self.kinds is None:
+            return logits  # type: ignore[no-any-return]
+        return torch.cat([logits, self.kinds(self.kind_features(read))], dim=1)
+
+    def kind_features(self, read: Tensor) -> Tensor:
+        """What tells kinds apart, ``(B, F)`` float32, out of what the head reads (:meth:`read`)."""
+        return self.head.features(read[:, : self.frozen_tokens])
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """All parameters that train, by name: ``block9_mlp.down`` ..., ``head.weight``, ``head.bias``."""
@@ -122,7 +184,7 @@ class MoleNetwork(nn.Module):
         """Copy of the trainable part, float32 on the CPU, as the file of a model folder holds it."""
         return {
             name: parameter.detach().to("cpu", torch.float32, copy=True)
-            for name, parameter in self.trainable().items()
+            for name, parameter in self._own().items()
         }
 
     def load_adapter_state(self, state: Mapping[str, Tensor]) -> None:
@@ -131,7 +193,7 @@ class MoleNetwork(nn.Module):
         Raises:
             ModelError: naming the first tensor that is missing, left over or misshapen.
         """
-        trainable = self.trainable()
+        trainable = self._own()
         for name in sorted(trainable.keys() | state.keys()):
             if name not in state:
                 raise ModelError(f"adapter: tensor {name!r} is missing; restore the model folder")
@@ -147,3 +209,10 @@ class MoleNetwork(nn.Module):
         with torch.no_grad():
             for name, parameter in trainable.items():
                 parameter.copy_(state[name])
+
+    def _own(self) -> dict[str, nn.Parameter]:
+        """All parameters that are not the tower's; those for the kinds are fitted, and take no steps."""
+        own = self.trainable()
+        if self.kinds is not None:
+            own.update({f"kinds.{name}": parameter for name, parameter in self.kinds.named_parameters()})
+        return own

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aigdetect.images.views import Pixels
 
-#: ``(B, S, S, 3)`` uint8 to ``(B,)`` float32
-Network = Callable[[Tensor], Tensor]
+#: views ``(B, S, S, 3)`` uint8, and the place ``(B,)`` int64 of each in its image, to ``(B, C)`` float32
+Network = Callable[[Tensor, Tensor], Tensor]
+
+
+#: a row for each view, float32
+Outputs = NDArray[np.float32]
 
 
 class Passes(Protocol):
@@ -24,10 +29,14 @@ class Passes(Protocol):
     def batch_size(self) -> int:
         """Views that it is best to hand over at once; may shrink."""
 
-    def logits(self, views: Sequence[Pixels]) -> list[float]:
-        """One logit per view ``(S, S, 3)`` uint8, in order.
+    def outputs(self, views: Sequence[Pixels], places: Sequence[int]) -> Outputs:
+        """What the network says of views ``(S, S, 3)`` uint8: a row ``(C,)`` for each, in order.
 
-        The same view gives the same logit bit for bit, whatever and how many the others are.
+        The same view in the same place gives the same row bit for bit, whatever the others are.
+
+        Args:
+            views: views of any images.
+            places: the place of each among the views of its image.
         """
 
 
@@ -50,17 +59,23 @@ class OneByOne:
         self.batch_size = batch_size
         self._pool: ThreadPoolExecutor | None = None
 
-    def logits(self, views: Sequence[Pixels]) -> list[float]:
-        """See :meth:`Passes.logits`."""
+    def outputs(self, views: Sequence[Pixels], places: Sequence[int]) -> Outputs:
+        """See :meth:`Passes.outputs`."""
         if torch.get_num_threads() == 1:
-            return [self._logit(view) for view in views]
+            return _rows(map(self._row, views, places))
         if self._pool is None:
             self._pool = single_threads(torch.get_num_threads())
-        return list(self._pool.map(self._logit, views))
+        return _rows(self._pool.map(self._row, views, places))
 
-    def _logit(self, view: Pixels) -> float:
+    def _row(self, view: Pixels, place: int) -> Outputs:
         with torch.inference_mode():
-            return float(self._network(torch.from_numpy(np.ascontiguousarray(view))[None]))
+            tensor = torch.from_numpy(np.ascontiguousarray(view))[None]
+            return self._network(tensor, torch.tensor([place]))[0].float().numpy()
+
+
+def _rows(rows: Iterable[Outputs]) -> Outputs:
+    made = list(rows)
+    return np.stack(made) if made else np.empty((0, 1), dtype=np.float32)
 
 
 def single_threads(count: int) -> ThreadPoolExecutor:
@@ -98,15 +113,15 @@ class Batches:
         self._device = device
         self.batch_size = batch_size
 
-    def logits(self, views: Sequence[Pixels]) -> list[float]:
-        """See :meth:`Passes.logits`.
+    def outputs(self, views: Sequence[Pixels], places: Sequence[int]) -> Outputs:
+        """See :meth:`Passes.outputs`.
 
         Raises:
             torch.OutOfMemoryError: if there is no memory even for a single view.
         """
         while True:
             try:
-                return self._all(views)
+                return self._all(views, places)
             except torch.OutOfMemoryError:
                 if self.batch_size == 1:
                     raise
@@ -115,15 +130,21 @@ class Batches:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _all(self, views: Sequence[Pixels]) -> list[float]:
+    def _all(self, views: Sequence[Pixels], places: Sequence[int]) -> Outputs:
         outputs = []
         with torch.inference_mode():
             for first in range(0, len(views), self.batch_size):
                 batch = self._filled(views[first : first + self.batch_size])
+                of_batch = torch.zeros(self.batch_size, dtype=torch.int64)
+                of_batch[: len(places[first : first + self.batch_size])] = torch.tensor(
+                    places[first : first + self.batch_size]
+                )
                 # returns before the device is done; nothing waits for it until all batches are on their way
-                outputs.append(self._network(batch.to(self._device, non_blocking=True)))
-            logits = torch.cat(outputs)[: len(views)].cpu() if outputs else torch.empty(0)
-        return [float(logit) for logit in logits]
+                outputs.append(
+                    self._network(batch.to(self._device, non_blocking=True), of_batch.to(self._device))
+                )
+            rows = torch.cat(outputs)[: len(views)].float().cpu() if outputs else torch.empty(0, 1)
+        return rows.numpy()
 
     def _filled(self, views: Sequence[Pixels]) -> Tensor:
         """Views and black ones ``(batch_size, S, S, 3)``, in memory that a GPU can fetch from by itself.

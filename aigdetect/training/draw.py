@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from aigdetect.data.layouts import Sample
@@ -11,11 +12,13 @@ from aigdetect.training.recipe import Recipe
 
 
 def draw_samples(training: Sequence[Sample], recipe: Recipe) -> list[Sample]:
-    """The images that the recipe trains on, drawn uniformly: from all, or from each class.
+    """The images that the recipe trains on, drawn uniformly: of each group, and then from all or each class.
 
     Raises:
         UsageError: if more are asked for than there are.
     """
+    if recipe.samples_per_group is not None:
+        training = _of_groups(training, recipe.samples_per_group, seed=recipe.seed)
     if recipe.samples is None and recipe.samples_per_class is None:
         return list(training)
     shuffled = sorted(training, key=lambda sample: shuffle_key(sample, seed=recipe.seed))
@@ -33,3 +36,16 @@ def draw_samples(training: Sequence[Sample], recipe: Recipe) -> list[Sample]:
             )
         chosen += of_class[: recipe.samples_per_class]
     return chosen
+
+
+def _of_groups(samples: Sequence[Sample], most: int, *, seed: int) -> list[Sample]:
+    """At most so many images of each generator or source, in the order that they came in."""
+    groups: defaultdict[tuple[int, str], list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.label, sample.generator].append(sample)
+    chosen = {
+        sample.path
+        for group in groups.values()
+        for sample in sorted(group, key=lambda sample: shuffle_key(sample, seed=seed))[:most]
+    }
+    return [sample for sample in samples if sample.path in chosen]

@@ -32,9 +32,13 @@ def fit_head(
     from landscapes, a camera from a scanner) is content, and must not move the logit. The problem is convex:
     no seed and no order of the images plays a part.
 
+    A head with a set of weights for each view is fitted to the views of an image side by side, one with a
+    single set to each view by itself.
+
     Args:
         head: changed in place.
-        features: ``(N, F)`` float32, as :meth:`aigdetect.model.head.Head.features` gives them.
+        features: ``(N, V, F)`` float32, of all views of each image as
+            :meth:`aigdetect.model.head.Head.features` gives them.
         labels: ``(N,)`` float32, 1 for generated, 0 for real.
         weights: ``(N,)`` float32, how much each row counts.
         penalty: above 0.
@@ -45,8 +49,13 @@ def fit_head(
     Source: D. C. Liu and J. Nocedal, On the limited memory BFGS method, 1989; the second penalty is that of
     invariant-feature methods for domain generalisation (K. Muandet et al., 2013) on a linear head.
     """
-    mean, scale = features.mean(dim=0), features.std(dim=0, correction=0) + 1e-6
-    x = (features - mean) / scale
+    views = features.shape[1]
+    if head.sets == 1 and views > 1:
+        labels, weights = labels.repeat_interleave(views), weights.repeat_interleave(views)
+        sources = None if sources is None else sources.repeat_interleave(views)
+    columns = features.reshape(len(labels), -1)
+    mean, scale = columns.mean(dim=0), columns.std(dim=0, correction=0) + 1e-6
+    x = (columns - mean) / scale
     weights = weights / weights.sum()
     weight = x.new_zeros(x.shape[1], requires_grad=True)
     bias = x.new_zeros((), requires_grad=True)
@@ -66,8 +75,9 @@ def fit_head(
     with torch.enable_grad():
         optimiser.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        head.weight.copy_((weight / scale)[None])
-        head.bias.copy_(bias - (mean * weight / scale).sum())
+        # the logit of an image is the mean over its views, not their sum
+        head.weight.copy_(head.sets * (weight / scale).view(head.sets, -1))
+        head.bias.fill_(bias - (mean * weight / scale).sum())
 
 
 def _scatter(x: Tensor, sources: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Folds for scores on images that a model never saw, of generators that it never saw.
+"""Folds for scores on images that a model never saw, of origins that it never saw.
 
 A model that has learnt from all images has none left to be calibrated on. So others are trained in the same
 way, each without some of the images, and score those.
@@ -7,13 +7,14 @@ way, each without some of the images, and score those.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from aigdetect.data.layouts import Sample
+from aigdetect.data.origins import origins_of
 from aigdetect.data.split import shuffle_key
 from aigdetect.errors import DataError
 
@@ -36,10 +37,9 @@ def make_folds(
 ) -> list[Fold]:
     """Divide training images into folds; every image that was not made here is left out of one.
 
-    Where there are as many generators as folds, they are left out whole, the smallest fold taking the next
-    largest one; else every fold leaves out an equal share of each. Of every source of real images a fold
-    leaves out an equal share: a threshold that had to hold for whole sources of other kinds would hold back
-    nearly every verdict, and say little of those that are here.
+    Origins (`aigdetect.data.origins`) are left out whole, generators and sources of real images alike: what a
+    model says of a source that it has learnt from tells nothing of its false alarms on others. Where a class
+    comes from fewer origins than there are folds, every fold leaves out an equal share of each of them.
 
     Args:
         samples: training images.
@@ -52,22 +52,15 @@ def make_folds(
         DataError: if there are too few images of one class.
     """
     own = [index for index, parent in enumerate(parents) if parent is None]
-    fold_of = _whole_generators([samples[index] for index in own], count)
-    shares: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
-    for index in own:
-        if samples[index].generator not in fold_of or not samples[index].label:
-            shares[samples[index].label, samples[index].generator].append(index)
-    places = {index: fold_of.get(samples[index].generator, 0) for index in own}
-    for number, (_, members) in enumerate(sorted(shares.items())):
-        members.sort(key=lambda index: (shuffle_key(samples[index], seed=seed), samples[index].path))
-        places |= {index: (place + number) % count for place, index in enumerate(members)}
+    places = _places([samples[index] for index in own], count, seed=seed)
+    place_of = dict(zip(own, places, strict=True))
     folds = []
     for fold in range(count):
-        left_out = [index for index in own if places[index] == fold]
+        left_out = [index for index in own if place_of[index] == fold]
         kept = [
             index
             for index, parent in enumerate(parents)
-            if places[index if parent is None else parent] != fold
+            if place_of[index if parent is None else parent] != fold
         ]
         if {samples[index].label for index in kept} != {0, 1}:
             raise DataError(f"folds: {count} folds leave no image of one class to learn from; use fewer")
@@ -75,17 +68,55 @@ def make_folds(
     return folds
 
 
-def _whole_generators(samples: Sequence[Sample], count: int) -> dict[str, int]:
-    """The fold that leaves out each generator; empty if there are fewer generators than folds."""
-    sizes: defaultdict[str, int] = defaultdict(int)
-    for sample in samples:
-        sizes[sample.generator] += sample.label
-    generators = sorted((name for name, size in sizes.items() if size), key=lambda name: (-sizes[name], name))
-    if len(generators) < count:
-        return {}
-    totals = [0] * count
-    chosen: dict[str, int] = {}
-    for name in generators:
-        chosen[name] = min(range(count), key=lambda fold: (totals[fold], fold))
-        totals[chosen[name]] += sizes[name]
-    return chosen
+def _places(samples: Sequence[Sample], count: int, *, seed: int) -> list[int]:
+    """The fold that leaves out each image."""
+    origins = origins_of(samples)
+    whole = {
+        label
+        for label in (0, 1)
+        if len({origin for origin, sample in zip(origins, samples, strict=True) if sample.label == label})
+        >= count
+    }
+    fold_of = _folds_of_origins(
+        [(origin, sample.label) for origin, sample in zip(origins, samples, strict=True)], whole, count
+    )
+    places = [fold_of[origin] for origin in origins]
+    shares: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+    for index, sample in enumerate(samples):
+        if sample.label not in whole:
+            shares[sample.label, sample.generator].append(index)
+    for number, (_, members) in enumerate(sorted(shares.items())):
+        members.sort(key=lambda index: (shuffle_key(samples[index], seed=seed), samples[index].path))
+        for place, index in enumerate(members):
+            places[index] = (place + number) % count
+    return places
+
+
+def _folds_of_origins(
+    images: Sequence[tuple[int, int]], classes: Collection[int], count: int
+) -> dict[int, int]:
+    """The fold of each origin, so that the folds are of about one size in each of the classes.
+
+    The largest origin comes first, and each goes where it leaves the folds most alike.
+    """
+    sizes: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for origin, label in images:
+        sizes[origin][label] += label in classes
+    totals = [max(1, sum(size[label] for size in sizes.values())) for label in (0, 1)]
+    held = [[0, 0] for _ in range(count)]
+    fold_of: dict[int, int] = {}
+
+    def load(fold: int, size: Sequence[int]) -> float:
+        """How much the squares of the fold's shares of both classes grow by an origin."""
+        return sum(
+            ((held[fold][label] + size[label]) ** 2 - held[fold][label] ** 2) / totals[label] ** 2
+            for label in (0, 1)
+        )
+
+    for origin, size in sorted(
+        sizes.items(), key=lambda item: (-max(n / t for n, t in zip(item[1], totals, strict=True)), item[0])
+    ):
+        fold = min(range(count), key=lambda fold: (load(fold, size), fold))
+        fold_of[origin] = fold
+        held[fold] = [a + b for a, b in zip(held[fold], size, strict=True)]
+    return fold_of

@@ -13,7 +13,7 @@ from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import Group
 from aigdetect.training.fit import fit_head
 from aigdetect.training.sampler import batch_sizes
-from aigdetect.training.source import TRUNK_BATCH, Source
+from aigdetect.training.source import Source, by_image
 
 #: the head is fitted on no more bytes of features than this
 FIT_BYTES = 2 << 30
@@ -24,7 +24,7 @@ class Features:
     """What the head reads of training views while nothing has been trained; empty but in the first process.
 
     Attributes:
-        rows: ``(n, F)`` float32.
+        rows: ``(n, V, F)`` float32, for every copy of an image all its views.
         images: ``(n,)`` int64, the index of each row's image.
     """
 
@@ -37,6 +37,7 @@ def read_features(
     source: Source,
     *,
     copies: int,
+    views: int,
     batch_size: int,
     group: Group,
     stage: Callable[[str, int], None],
@@ -51,12 +52,14 @@ def read_features(
         network: not trained yet.
         source: outputs of the frozen trunk.
         copies: copies that there are of each image.
+        views: views of each.
         batch_size: images at a time.
         group: the processes.
-        stage: told that so many views are being used.
-        advance: told of views that were.
+        stage: told that so many copies are being used.
+        advance: told of copies that were.
     """
     fitting = FIT_BYTES // (4 * network.head.in_features)
+    fitting = FIT_BYTES // (4 * views * network.head.in_features)
     images = source.indices[:: math.ceil(len(source.indices) / fitting)]
     copies = min(copies, max(1, fitting // len(images)))
     stage("head on the frozen tower", len(images) * copies)
@@ -64,16 +67,15 @@ def read_features(
     network.eval()
     features, places = [], []
     for copy in range(copies):
-        for trunk, indices in source.batches(batches, copy):
+        for read, indices in source.features(batches, copy):
             if indices:
                 with torch.inference_mode():
-                    read = torch.cat([network.read(part) for part in torch.split(trunk, TRUNK_BATCH)])
-                    features.append(network.head.features(read))
+                    of_views = network.head.features(read.flatten(0, 1))
+                features.append(by_image(of_views, len(indices)))
                 places += [(copy, index) for index in indices]
             advance(len(indices))
-    device = network.head.weight.device
-    table = torch.cat(features) if features else torch.empty(0, network.head.in_features, device=device)
-    rows = group.rows_to_first(table)
+    empty = torch.empty(0, views, network.head.in_features, device=network.head.weight.device)
+    rows = group.rows_to_first(torch.cat(features) if features else empty)
     order = group.rows_to_first(torch.tensor(places, dtype=torch.int64).view(-1, 2))
     if group.first and not group.alone:  # back into the order of one process alone
         sorted_rows = torch.argsort(order[:, 0] * (int(images.max()) + 1) + order[:, 1])

@@ -1,24 +1,18 @@
-"""Logits of the held-out images: read once if what the frozen trunk makes of them can be kept."""
+"""Logits of the held-out images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from aigdetect.data.dataset import Reading, batched, validation_views
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError
-from aigdetect.images.views import Pixels
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import Group
-from aigdetect.training.source import TRUNK_BATCH, Trunk
-
-#: outputs of the frozen trunk are kept in memory up to this many bytes
-KEPT_BYTES = 2 << 30
+from aigdetect.training.source import TRUNK_BATCH, Source
+from aigdetect.training.watching import Epoch
 
 
 class HeldOut:
@@ -27,13 +21,11 @@ class HeldOut:
     Args:
         network: scores them.
         samples: all of them.
-        views: names of the views of each.
-        trunk: runs views through the frozen trunk.
-        example: trunk output of one view ``(1, ...)``.
-        reading: reads images.
+        source: trunk outputs for them as they are, through the views of a scan.
         group: the processes.
-        stage: told that so many images are being read.
-        advance: told of images that were read.
+        stage: told that so many images are being scored.
+        advance: told of images that were.
+        adapted: whether anything but the head is ever trained; else the head reads what is known already.
 
     Raises:
         DataError: if there is none of one class.
@@ -43,32 +35,24 @@ class HeldOut:
         self,
         network: MoleNetwork,
         samples: Sequence[Sample],
-        views: Sequence[str],
-        trunk: Trunk,
-        example: Tensor,
-        reading: Reading,
+        source: Source,
         group: Group,
         stage: Callable[[str, int], None],
         advance: Callable[[int], None],
+        *,
+        adapted: bool = True,
     ) -> None:
         self._network = network
-        self._views = views
-        self._trunk = trunk
-        self._reading = reading
+        self._samples = samples
+        self._source = source
         self._group = group
         self._stage = stage
         self._advance = advance
-        self._indices = range(group.rank, len(samples), group.size)
-        self._samples = samples
-        require_both([sample.label for sample in samples])
-        size = len(self._indices) * len(views) * example.numel() * example.dtype.itemsize
-        self._kept = list(self._outputs(self._indices)) if size <= KEPT_BYTES else None
-        if self._kept is not None:
-            readable = torch.tensor([index for indices, _ in self._kept for index in indices])
-            require_both([samples[index].label for index in group.rows_of_all(readable.long()).tolist()])
+        self._adapted = adapted
+        require_both([samples[index].label for index in source.indices.tolist()])
 
-    def logits(self) -> tuple[tuple[float, ...], tuple[int, ...]]:
-        """Logits and classes of those that can be read, in the order of the samples, the same everywhere.
+    def epoch(self, number: int) -> Epoch:
+        """What the network says after an epoch of those that can be read; the same in all processes.
 
         Raises:
             DataError: if none of one class can be read.
@@ -76,46 +60,29 @@ class HeldOut:
         indices, logits = self.logits_of(range(len(self._samples)))
         labels = [self._samples[index].label for index in indices]
         require_both(labels)
-        return tuple(logits), tuple(labels)
+        return Epoch(number, tuple(logits), tuple(labels), tuple(indices))
 
     def logits_of(self, chosen: Collection[int]) -> tuple[list[int], list[float]]:
         """Indices, ascending, and logits of the chosen samples that can be read; the same everywhere."""
         self._network.eval()
-        wanted = set(chosen)
+        readable = self._source.indices
+        wanted = readable[torch.isin(readable, torch.tensor(list(chosen), dtype=torch.int64))]
+        self._stage("held-out images", len(wanted))
         indices: list[int] = []
-        logits: list[float] = []
-        own = [index for index in self._indices if index in wanted]
+        logits: list[Tensor] = []
+        batches = torch.split(wanted, TRUNK_BATCH * self._group.size) if len(wanted) else ()
         with torch.inference_mode():
-            for of_batch, outputs in self._outputs(own) if self._kept is None else self._kept:
-                places = [place for place, index in enumerate(of_batch) if index in wanted]
-                if places:
-                    of_images = outputs.view(len(of_batch), -1, *outputs.shape[1:])
-                    rows = of_images[places].flatten(0, 1)
-                    of_views = self._network.tail(rows.to(self._network.head.weight.device))
-                    logits += of_views.view(len(places), -1).mean(dim=1).tolist()
-                    indices += [of_batch[place] for place in places]
+            outputs = self._source.batches if self._adapted else self._source.features
+            judge = self._network.tail if self._adapted else self._network.judge
+            for of_views, of_batch in outputs(batches, 0):
+                if of_batch:
+                    logits.append(judge(of_views).cpu())
+                    indices += of_batch
+                self._advance(len(of_batch))
         numbers = self._group.rows_of_all(torch.tensor(indices, dtype=torch.int64))
-        values = self._group.rows_of_all(torch.tensor(logits, dtype=torch.float32))
+        values = self._group.rows_of_all(torch.cat(logits) if logits else torch.empty(0))
         order = torch.argsort(numbers)
         return numbers[order].tolist(), values[order].tolist()
-
-    def _outputs(self, indices: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
-        """A few images at a time: their indices, and the trunk's outputs for all their views, on the CPU."""
-        self._stage("frozen blocks on the images to measure on", len(indices))
-        function = partial(validation_views, size=self._network.tower.image_size, views=self._views)
-        samples = [self._samples[index] for index in indices]
-        readable = self._readable(indices, self._reading.each(function, samples))
-        for batch in batched(readable, TRUNK_BATCH):
-            views = np.concatenate([of_image for _, of_image in batch])
-            yield [index for index, _ in batch], self._trunk(views).cpu()
-
-    def _readable(
-        self, indices: Sequence[int], views: Iterator[Pixels | None]
-    ) -> Iterator[tuple[int, Pixels]]:
-        for index, of_image in zip(indices, views, strict=True):
-            self._advance(1)
-            if of_image is not None:
-                yield index, of_image
 
 
 def require_both(labels: Sequence[int]) -> None:

@@ -97,6 +97,8 @@ class Loop:
         batches = self._begun.batches
         done = max(self._begun.epoch, 1) - 1
         while done < self._recipe.epochs and not self._patience_is_over(done):
+            if self._recipe.steps is not None and self._step >= self._recipe.steps:
+                break
             done += 1
             self._train_epoch(done, batches)
             batches = 0
@@ -110,9 +112,11 @@ class Loop:
         """Train over one epoch, of which the first ``done`` batches are done."""
         self._network.train()
         batches = self._batches(number)
+        if self._recipe.steps is not None:
+            batches = batches[: self._recipe.steps - self._step + done]
         self._watch.stage(f"epoch {number} of {self._recipe.epochs}", sum(map(len, batches)))
         self._watch.advance(sum(map(len, batches[:done])))
-        for trunk, indices in self._material.source.batches(batches[done:], copy=number - 1):
+        for trunk, indices in self._material.source.batches(batches[done:], turn=number - 1):
             done += 1
             self._take_step(number, trunk, indices)
             self._watch.advance(len(batches[done - 1]))
@@ -142,6 +146,8 @@ class Loop:
             return
         self._require_finite(losses.loss)
         total = len(batch_sizes(self._material.count, self._recipe.batch_size)) * self._recipe.epochs
+        if self._recipe.steps is not None:
+            total = min(total, self._recipe.steps)
         lr = learning_rate(self._recipe, self._step, total)
         for settings in self._optimiser.param_groups:
             settings["lr"] = lr

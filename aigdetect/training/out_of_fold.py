@@ -46,7 +46,7 @@ def score_out_of_fold(
     indices = sorted(logits)
     labels = tuple(samples[index].label for index in indices)
     require_both(labels)
-    return Epoch(epochs, tuple(logits[index] for index in indices), labels)
+    return Epoch(epochs, tuple(logits[index] for index in indices), labels, tuple(indices))
 
 
 def _tell_stage(stage: Callable[[str, int], None], prefix: str, name: str, total: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from aigdetect.data.augment import Augmentation
 from aigdetect.errors import UsageError
 from aigdetect.images.views import check_views
+from aigdetect.model.card import HEAD_VIEWS
 from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
 
 SCHEDULES = ("cosine", "constant")
@@ -36,6 +37,8 @@ class Recipe:
             paper.
         head_penalty: L2 penalty under which the head is first fitted to the frozen tower, until it converges;
             None: it starts at random, as in the paper.
+        head_views: with several views, whether they share the head's weights or each has its ``own``; see
+            :class:`aigdetect.model.head.Head`.
         source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
             :func:`aigdetect.training.fit.fit_head`.
         aligned: real training images also come back as generated ones, through autoencoders that upsample in
@@ -47,6 +50,7 @@ class Recipe:
         balanced_batches: half of every batch is of each class; the images of a class come in rounds, so that
             those of the smaller one are seen more often. Else the images come in a random order.
         epochs: passes over the training images; 0, with ``head_penalty``, leaves the fitted head as it is.
+        steps: stop after so many steps, if the epochs have more; None: never.
         batch_size: images per step, over all processes and micro batches.
         accumulate: parts (micro batches) in which a step goes over its images, to need less memory; the step
             is the same.
@@ -58,6 +62,7 @@ class Recipe:
         seed: of the split, the initial weights, the order and the augmentation.
         samples: train on this many images, drawn uniformly; None for all.
         samples_per_class: train on this many images of each class, drawn uniformly; None for all.
+        samples_per_group: train on at most this many images of each generator or source; None for all.
         validation: share of the images held out within each generator.
         folds: train on all images, and calibrate on what so many other models say, each trained in the same
             way without some of them (see `aigdetect.training.folds`); None: on the images held out.
@@ -65,7 +70,8 @@ class Recipe:
             never.
         keep: which weights become the model: the ``last``, or the ``best`` by that measure.
         copies: with a cache, augmented copies of each image; the epochs take them in turn.
-        cache: where the tokens that enter the first adapted block are kept: ``memory``, ``disk``, ``none``,
+        plain_copy: the first of them is the image as it is, through the views of a scan.
+        cache: where what the frozen tower makes of the images is kept: ``memory``, ``disk``, ``none``,
             or ``auto`` (memory if they are small enough).
         cache_budget: most bytes that the kept tokens may take; None: for ``auto``
             :data:`aigdetect.training.store.AUTO_BYTES`, and otherwise what there is.
@@ -85,6 +91,7 @@ class Recipe:
     expert_ranks: tuple[int, ...] = (4, 8, 16)
     alpha: float | None = None
     head_blocks: int = 0
+    head_views: str = "shared"
     head_penalty: float | None = None
     source_penalty: float = 0.0
     aligned: tuple[str, ...] = ()
@@ -93,6 +100,7 @@ class Recipe:
     balanced: bool = False
     balanced_batches: bool = False
     epochs: int = 8
+    steps: int | None = None
     batch_size: int = 32
     accumulate: int = 1
     lr: float = 6e-4
@@ -103,11 +111,13 @@ class Recipe:
     seed: int = 0
     samples: int | None = None
     samples_per_class: int | None = None
+    samples_per_group: int | None = None
     validation: float = 0.2
     folds: int | None = None
     patience: int | None = None
     keep: str = "last"
     copies: int = 8
+    plain_copy: bool = False
     cache: str = "auto"
     cache_budget: int | None = None
     precision: str = "auto"
@@ -118,11 +128,13 @@ class Recipe:
             ("epochs", 0),
             ("head_blocks", 0),
             ("batch_size", 1),
+            ("steps", 1),
             ("accumulate", 1),
             ("copies", 1),
             ("seed", 0),
             ("samples", 2),
             ("samples_per_class", 1),
+            ("samples_per_group", 1),
             ("patience", 1),
             ("cache_budget", 0),
             ("aligned_images", 1),
@@ -161,7 +173,12 @@ class Recipe:
             raise UsageError("source_penalty: needs head_penalty, too")
         if self.folds is not None and (self.patience is not None or self.keep == "best"):
             raise UsageError("folds: with them no image is held out by which an epoch could be the best one")
-        for name, choices in (("schedule", SCHEDULES), ("cache", CACHES), ("keep", KEEPS)):
+        for name, choices in (
+            ("schedule", SCHEDULES),
+            ("cache", CACHES),
+            ("keep", KEEPS),
+            ("head_views", HEAD_VIEWS),
+        ):
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is none of {', '.join(choices)}")
 

@@ -15,6 +15,7 @@ from safetensors.torch import save
 
 import aigdetect
 from aigdetect.data.dataset import Reading
+from aigdetect.data.kinds import kind_of
 from aigdetect.data.layouts import DataSet, Sample, count_by_generator, require_both_classes
 from aigdetect.data.split import split_by_generator
 from aigdetect.errors import UsageError
@@ -22,18 +23,20 @@ from aigdetect.files import write_atomically
 from aigdetect.locks import alone_in
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
-from aigdetect.model.calibration import fit_calibration
+from aigdetect.model.calibration_fit import fit_calibration, rates_at
 from aigdetect.model.card import ADAPTER_NAME, AdapterCard, ModelCard, Preprocess, write_card
-from aigdetect.model.detector import adapter_config, choose_device
+from aigdetect.model.detector import adapter_config, choose_device, head_sets
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.aligned import Aligned, list_aligned, make_aligned
 from aigdetect.training.checkpoint import Checkpoints, RunIdentity, digest_images
 from aigdetect.training.curves import draw_curves
 from aigdetect.training.draw import draw_samples
 from aigdetect.training.folds import Fold, make_folds
+from aigdetect.training.kinds import kinds_told
 from aigdetect.training.log import LOG_NAME, read_history
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.session import Session
+from aigdetect.training.store import remove_tables
 
 CURVES_NAME = "curves.png"
 #: folder of images that were made here, while a run goes on
@@ -78,9 +81,15 @@ def split_data(data: Sequence[DataSet], recipe: Recipe) -> Split:
     return Split(tuple(draw_samples(training, recipe)), tuple(validation))
 
 
-def adapter_of(recipe: Recipe) -> AdapterCard:
-    """The adapter's shape in a recipe; its settings have the names that they have in a card."""
-    return AdapterCard(**{each.name: getattr(recipe, each.name) for each in fields(AdapterCard)})
+def adapter_of(recipe: Recipe, kinds: Sequence[str] = ()) -> AdapterCard:
+    """The adapter's shape in a recipe; its settings have the names that they have in a card.
+
+    Args:
+        recipe: the settings.
+        kinds: kinds of pictures that are told apart, see :func:`aigdetect.training.kinds.kinds_told`.
+    """
+    names = {each.name for each in fields(AdapterCard)} - {"kinds"}
+    return AdapterCard(**{name: getattr(recipe, name) for name in names}, kinds=tuple(kinds))
 
 
 def train_model(
@@ -120,11 +129,20 @@ def train_model(
     group = session.group
     chosen = choose_device(device)
     recipe = replace(recipe, precision=choose_precision(recipe.precision, chosen))
-    adapter = adapter_of(recipe)
-    config = adapter_config(adapter)
+    config = adapter_config(adapter_of(recipe))
     tower, found = load_tower(recipe.backbone, file=weights, offline=offline, say=say)
+    depth = len(tower.blocks)
+    # kinds are told by class tokens that the head reads and training leaves alone, and learnt with the head
+    can_tell = recipe.head_penalty is not None and recipe.head_blocks > depth - config.first_block(depth)
+    adapter = adapter_of(recipe, kinds_told(split.training) if can_tell else ())
     torch.manual_seed(recipe.seed)
-    network = MoleNetwork(tower, config, head_blocks=recipe.head_blocks)
+    network = MoleNetwork(
+        tower,
+        config,
+        head_blocks=recipe.head_blocks,
+        head_sets=head_sets(adapter, recipe.views),
+        kinds=adapter.kinds,
+    )
     _log.info(
         "%s from %s, on %s in %s, %d threads; %d parameters train, %d stay frozen",
         *(recipe.backbone, found.path, chosen, recipe.precision, torch.get_num_threads()),
@@ -157,6 +175,16 @@ def train_model(
             _folds(training, aligned, recipe),
         )
         state = save(network.adapter_state())
+        held_out = split.validation if recipe.folds is None else split.training
+        groups = [held_out[index].generator for index in last.indices]
+        kinds = [kind_of(held_out[index].kind) for index in last.indices]
+        calibration = fit_calibration(last.logits, last.labels, groups, kinds if adapter.kinds else None)
+        if not calibration.informative:
+            session.watch.warn(
+                "the model ranks the held-out images no better than chance: every score will be 0.5, and "
+                "every verdict uncertain"
+            )
+        rates = rates_at(calibration.thresholds(), last.logits, last.labels, groups)
         card = ModelCard(
             name=folder.resolve().name,
             backbone=recipe.backbone,
@@ -164,11 +192,14 @@ def train_model(
             preprocess=Preprocess(size=tower.image_size, mean=tower.mean, std=tower.std, views=recipe.views),
             adapter=adapter,
             adapter_sha256=hashlib.sha256(state).hexdigest(),
-            calibration=fit_calibration(last.logits, last.labels),
+            calibration=calibration,
             command=run.command,
             recipe=recipe.as_dict(),
             data={"training": _counts(training), "validation": _counts(split.validation)},
-            metrics={"validation" if recipe.folds is None else "out of fold": last.metrics},
+            metrics={
+                "validation" if recipe.folds is None else "out of fold": last.metrics,
+                "rates": {name: rate.as_dict() for name, rate in rates.items()},
+            },
             program=f"aigdetect {aigdetect.__version__}",
         )
         if group.first:
@@ -178,6 +209,7 @@ def train_model(
             if len(history.step):
                 draw_curves(history, folder / CURVES_NAME)
             Checkpoints(folder).remove()
+            remove_tables(folder)
             shutil.rmtree(folder / ALIGNED_NAME, ignore_errors=True)
         return card
 

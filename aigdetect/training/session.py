@@ -18,7 +18,7 @@ from aigdetect.training.folds import Fold
 from aigdetect.training.log import LOG_NAME, Log
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.state import State
-from aigdetect.training.store import remove_leftovers
+from aigdetect.training.store import remove_tables
 from aigdetect.training.tensorboard import tensorboard_watch
 from aigdetect.training.trainer import Trainer
 from aigdetect.training.watching import CollapseWatch, Epoch, Watch, chain
@@ -31,6 +31,8 @@ class Session:
     Attributes:
         group: the processes that train together.
         workers: threads that decode.
+        tables: folder where outputs of the frozen tower are kept for this run and others; None keeps them
+            for this run alone.
         resume: go on from the folder's checkpoint, if there is one.
         save_every: write a checkpoint after every so many steps, besides those after every epoch.
         tensorboard: folder for TensorBoard's files; None writes none.
@@ -39,6 +41,7 @@ class Session:
 
     group: Group = ALONE
     workers: int = 2
+    tables: Path | None = None
     resume: bool = False
     save_every: int | None = None
     tensorboard: Path | None = None
@@ -61,7 +64,7 @@ class Session:
             recipe: the settings.
             training: samples to learn from.
             validation: samples held out.
-            folder: where log, checkpoints and token files lie; it must exist.
+            folder: where log and checkpoints lie, and, if nowhere else, what is kept; it must exist.
             run: what the run is.
             folds: as for the trainer.
 
@@ -100,7 +103,9 @@ class Session:
                 validation,
                 folder,
                 self.workers,
-                chain(*watches),
+                backbone=run.backbone,
+                tables=self.tables,
+                watch=chain(*watches),
                 group=self.group,
                 folds=folds,
                 save=save,
@@ -112,10 +117,11 @@ class Session:
         """Clear away what a killed run left, and find the checkpoint to go on from."""
         data = b""
         if self.group.first:
-            remove_leftovers(checkpoints.folder)
             remove_partial(checkpoints.folder)
             if self.resume:
                 data = checkpoints.read()
+            else:
+                remove_tables(checkpoints.folder)
         data = self.group.bytes_from_first(data)
         if not data:
             return None

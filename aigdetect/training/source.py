@@ -1,11 +1,9 @@
-"""Outputs of the frozen trunk for the training loop: computed anew, or kept between epochs."""
+"""Outputs of the frozen trunk for copies of images: computed anew each time, or kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -14,65 +12,105 @@ from torch import Tensor
 from aigdetect.data.dataset import batched
 from aigdetect.images.views import Pixels
 from aigdetect.training.distributed import Group
-from aigdetect.training.recipe import Recipe
-from aigdetect.training.store import TokenStore, place_for
+from aigdetect.training.frozen import FrozenPass
+from aigdetect.training.store import Table
 
 #: images per pass through the frozen trunk
 TRUNK_BATCH = 8
 
-Trunk = Callable[[Sequence[Pixels] | Pixels], Tensor]
-
 
 class ReadViews(Protocol):
-    """Views of samples by index, for the copies wanted; None for a sample that cannot be read."""
+    """Copies of samples, through all views ``(V, S, S, 3)``; None for a sample that cannot be read."""
 
-    def __call__(self, indices: Iterable[int], copies: Sequence[int]) -> Iterator[list[Pixels] | None]:
-        """One item per index, in order."""
+    def __call__(self, wanted: Iterable[tuple[int, int | None]]) -> Iterator[Pixels | None]:
+        """One item for each index and copy, in order; copy None is the plain one."""
 
 
 class Source(Protocol):
-    """Trunk outputs of batches of samples."""
+    """Trunk outputs of batches of samples.
+
+    In turn 0 every sample shows one of its copies, in turn 1 the next one, and so on: in each turn all copies
+    are met, and after as many turns as there are copies every sample has shown each. Which copy a sample
+    begins with is its own, whatever the others are.
+    """
 
     @property
     def indices(self) -> Tensor:
         """Indices of the samples that batches may be made of, int64, ascending; the same in all processes."""
 
-    def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+    def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
         """Go through batches, of each of which this process gets its part.
 
         Args:
             batches: indices of the samples of each batch, int64.
-            copy: number of the augmented copy.
+            turn: from 0 on.
 
         Yields:
-            trunk outputs ``(B, ...)`` and the indices of the samples they belong to; ``B`` may be 0.
+            trunk outputs ``(B, V, ...)`` and the indices of the samples they belong to; ``B`` may be 0.
         """
+
+    def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """What the untrained network's head reads of each view of one copy of samples, ``(B, V, ...)``."""
 
 
 class Computed:
-    """Every view is decoded, augmented and run through the trunk when it is wanted."""
+    """Every view is decoded, augmented and run through the trunk when it is wanted.
 
-    def __init__(self, count: int, views: ReadViews, trunk: Trunk, example: Tensor, group: Group) -> None:
-        self._count = count
+    Once all copies were shown, there are new ones.
+
+    Args:
+        views: reads them.
+        frozen: the frozen part.
+        copies: copies of the first turns.
+        begins: for each sample a number that says with which copy it begins.
+        group: the processes.
+    """
+
+    def __init__(
+        self,
+        views: ReadViews,
+        frozen: FrozenPass,
+        copies: Sequence[int | None],
+        begins: Sequence[int],
+        group: Group,
+    ) -> None:
+        self._begins = begins
         self._views = views
-        self._trunk = trunk
-        self._empty = example[:0]
+        self._frozen = frozen
+        self._copies = copies
         self._group = group
 
     @property
     def indices(self) -> Tensor:
         """See :attr:`Source.indices`."""
-        return torch.arange(self._count)
+        return torch.arange(len(self._begins))
 
-    def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+    def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`Source.batches`; a sample that cannot be read makes its batch smaller."""
+        count = len(self._copies)
+        return self._read(batches, lambda index: turn // count * count + (turn + self._begins[index]) % count)
+
+    def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """See :meth:`Source.features`."""
+        for trunk, indices in self._read(batches, lambda _: copy):
+            parts = [self._frozen.features(part.flatten(0, 1)) for part in torch.split(trunk, TRUNK_BATCH)]
+            yield by_image(torch.cat(parts), len(indices)), indices
+
+    def _read(
+        self, batches: Sequence[Tensor], copy_of: Callable[[int], int]
+    ) -> Iterator[tuple[Tensor, list[int]]]:
         # no list of all of them: an epoch may be long
-        views = self._views((index for batch in batches for index in self._own(batch)), [copy])
+        wanted = ((index, copy_of(index)) for batch in batches for index in self._own(batch))
+        views = self._views((index, copy or self._copies[0]) for index, copy in wanted)
         for part in map(self._own, batches):
             of_part = zip(part, islice(views, len(part)), strict=True)
-            readable = [(index, view[0]) for index, view in of_part if view is not None]
-            runs = [self._trunk(run) for run in batched((view for _, view in readable), TRUNK_BATCH)]
-            yield torch.cat(runs) if runs else self._empty, [index for index, _ in readable]
+            readable = [(index, of_image) for index, of_image in of_part if of_image is not None]
+            runs = [
+                by_image(self._frozen.trunk([view for of_image in run for view in of_image]), len(run))
+                for run in batched((of_image for _, of_image in readable), TRUNK_BATCH)
+            ]
+            empty = torch.empty((0, 1, *self._frozen.shape.trunk), device=self._frozen.device)
+            yield torch.cat(runs) if runs else empty, [index for index, _ in readable]
 
     def _own(self, batch: Tensor) -> list[int]:
         """Indices of a batch's part that is this process's."""
@@ -80,28 +118,68 @@ class Computed:
 
 
 class Kept:
-    """Every copy of every sample was run through the trunk once; epochs take the copies in turn."""
+    """Every copy of every sample was run through the frozen part once.
+
+    Args:
+        tables: rows, for each copy those of each view.
+        keys: key of each sample in the tables; None for one that cannot be read.
+        begins: for each sample a number that says with which copy it begins.
+        frozen: the frozen part.
+        group: the processes.
+    """
 
     def __init__(
-        self, store: TokenStore, indices: Tensor, copies: int, device: torch.device, group: Group
+        self,
+        tables: Sequence[Sequence[Table]],
+        keys: Sequence[bytes | None],
+        begins: Sequence[int],
+        frozen: FrozenPass,
+        group: Group,
     ) -> None:
-        self._store = store
-        self._indices = indices
-        self._copies = copies
-        self._device = device
+        self._tables = tables
+        self._keys = keys
+        self._begins = begins
+        self._shape = frozen.shape
+        self._device = frozen.device
         self._group = group
+        every = [table for of_copy in tables for table in of_copy]
+        self._indices = torch.tensor(
+            [i for i, key in enumerate(keys) if key is not None and all(key in table for table in every)],
+            dtype=torch.int64,
+        )
 
     @property
     def indices(self) -> Tensor:
         """See :attr:`Source.indices`: those that could be read."""
         return self._indices
 
-    def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+    def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`Source.batches`."""
+        count = len(self._tables)
+        columns, shape = self._shape.trunk_columns, self._shape.trunk
+        return self._read(batches, lambda index: (turn + self._begins[index]) % count, columns, shape)
+
+    def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """See :meth:`Source.features`."""
+        return self._read(batches, lambda _: copy, self._shape.feature_columns, self._shape.features)
+
+    def _read(
+        self,
+        batches: Sequence[Tensor],
+        copy_of: Callable[[int], int],
+        columns: slice,
+        shape: tuple[int, ...],
+    ) -> Iterator[tuple[Tensor, list[int]]]:
         for batch in batches:
-            part = _part(batch, self._group)
-            rows = part * self._copies + copy % self._copies
-            yield self._store[rows].to(self._device), part.tolist()
+            part = _part(batch, self._group).tolist()
+            rows = [
+                table.row(key, columns)
+                for index in part
+                if (key := self._keys[index]) is not None
+                for table in self._tables[copy_of(index)]
+            ]
+            flat = torch.stack(rows) if rows else torch.empty(0, torch.Size(shape).numel())
+            yield by_image(flat.view(-1, *shape), len(part)).to(self._device).float(), part
 
 
 class Part:
@@ -121,81 +199,18 @@ class Part:
         """See :attr:`Source.indices`."""
         return self._indices
 
-    def batches(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+    def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`Source.batches`."""
-        return self._source.batches(batches, copy)
+        return self._source.batches(batches, turn)
+
+    def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
+        """See :meth:`Source.features`."""
+        return self._source.features(batches, copy)
 
 
-@contextmanager
-def open_source(
-    *,
-    count: int,
-    copies: int,
-    recipe: Recipe,
-    views: ReadViews,
-    trunk: Trunk,
-    example: Tensor,
-    folder: Path,
-    group: Group,
-    stage: Callable[[str, int], None],
-    advance: Callable[[int], None],
-) -> Generator[Source, None, None]:
-    """The source that the recipe's cache asks for.
-
-    Args:
-        count: number of training samples.
-        copies: augmented copies of each.
-        recipe: says what is kept where.
-        views: reads views.
-        trunk: runs views through the frozen trunk.
-        example: trunk output of one view ``(1, ...)``, for its shape, dtype and device.
-        folder: where token files may lie.
-        group: the processes.
-        stage: told that the copies of so many images are being computed, to be kept.
-        advance: told of every image whose copies are kept.
-
-    Raises:
-        UsageError: if the tokens do not fit where they are to be kept.
-    """
-    size = count * copies * example.numel() * example.dtype.itemsize
-    keep, place = place_for(recipe.cache, recipe.cache_budget, size, folder, alone=group.alone)
-    if not keep:
-        yield Computed(count, views, trunk, example, group)
-        return
-    store = TokenStore(count, copies, tuple(example.shape[1:]), example.dtype, folder=place, group=group)
-    try:
-        own = group.run(count)
-        stage(f"frozen blocks on {copies} views of each image", len(own))
-        readable = group.rows_of_all(_fill(store, own, copies, views, trunk, advance))
-        store.share()
-        yield Kept(store, readable, copies, example.device, group)
-    finally:
-        store.close()
-
-
-def _fill(
-    store: TokenStore,
-    samples: range,
-    copies: int,
-    views: ReadViews,
-    trunk: Trunk,
-    advance: Callable[[int], None],
-) -> Tensor:
-    """Fill the store, ``copies`` rows per sample in the order of the samples.
-
-    Returns:
-        indices of the samples that could be read, int64.
-    """
-    readable = []
-    for index, of_sample in zip(samples, views(samples, range(copies)), strict=True):
-        if of_sample is not None:
-            for first in range(0, copies, TRUNK_BATCH):
-                part = trunk(of_sample[first : first + TRUNK_BATCH]).cpu()
-                row = index * copies + first
-                store[row : row + len(part)] = part
-            readable.append(index)
-        advance(1)
-    return torch.tensor(readable, dtype=torch.int64)
+def by_image(rows: Tensor, images: int) -> Tensor:
+    """Rows of all views of so many images ``(B * V, ...)`` to ``(B, V, ...)``."""
+    return rows.view(images, -1 if images else 1, *rows.shape[1:])
 
 
 def _part(batch: Tensor, group: Group) -> Tensor:

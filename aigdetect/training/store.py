@@ -1,143 +1,209 @@
-"""Where the outputs of the frozen trunk are kept between epochs: in memory, or in memory-mapped files."""
+"""Where outputs of the frozen tower are kept between epochs and runs: in memory, or in mapped files."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import mmap
 import os
-from itertools import pairwise
+import shutil
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from aigdetect.errors import UsageError
-from aigdetect.training.distributed import ALONE, Group
+from aigdetect.files import write_atomically
 
-#: with the choice ``auto``, tokens are kept up to this many bytes if the recipe names no budget
+#: with the choice ``auto``, outputs are kept up to this many bytes if the recipe names no budget
 AUTO_BYTES = 6 << 30
-#: token files, by the rank of the process that writes one
-_FILE = ".tokens-{rank}"
+#: folder of the files in that of the model to come
+TABLES_NAME = ".tokens"
+
+_KEY_BYTES = 32
+# so many rows may be lost in a crash
+_SETTLED = 64
 
 
-class TokenStore:
-    """A table of equally shaped tensors, filled once and read in any order.
+class Table:
+    """Equally long rows of numbers, each found by the SHA-256 of the image it belongs to.
 
-    Each process of a group fills the rows of its images, and after :meth:`share` reads those of all.
+    On disk a table is a folder: its settings, and pairs of files that each writer has made for itself, rows
+    and the keys of those that are whole. So a writer that is killed loses at most the last few rows, several
+    may write at once, and whoever opens the table later finds what all of them have left.
 
     Args:
-        images: how many images.
-        copies: rows of each.
-        shape: shape of one tensor.
+        settings: what the rows are; tables of other settings are others.
+        width: numbers in a row.
         dtype: dtype of all.
-        folder: put the rows into a file here, one per process, which is gone with the process whatever ends
-            it; None keeps them in memory, and no other process sees them.
-        group: the processes.
+        folder: where tables lie; None keeps the rows in memory, for this process alone.
 
     Raises:
-        UsageError: if the memory or the disk does not hold it.
+        UsageError: if the folder cannot be used.
     """
 
     def __init__(
-        self,
-        images: int,
-        copies: int,
-        shape: tuple[int, ...],
-        dtype: torch.dtype,
-        *,
-        folder: Path | None,
-        group: Group = ALONE,
+        self, settings: Mapping[str, Any], width: int, dtype: torch.dtype, *, folder: Path | None
     ) -> None:
-        self._shape, self._dtype, self._folder, self._group = shape, dtype, folder, group
-        self._bounds = [copies * bound for bound in group.bounds(images)]
-        self._first = self._bounds[group.rank]
-        rows = self._bounds[group.rank + 1] - self._first
-        try:
-            if folder is None:
-                self._own = torch.empty((rows, *shape), dtype=dtype)
-            else:
-                self._own = self._map(group.rank, rows, create=True)
-        except (OSError, RuntimeError, ValueError) as error:
-            place = f"{folder} ({getattr(error, 'strerror', error)})" if folder else "memory"
-            raise UsageError(
-                f"cache: {_gib(rows * _row_bytes(shape, dtype))} of tokens do not fit into {place}; use "
-                "fewer copies or --cache none"
-            ) from error
-        self._parts = [self._own]
+        self._width, self._dtype = width, dtype
+        self._bytes = width * dtype.itemsize
+        self._places: dict[bytes, tuple[int, int]] = {}
+        self._parts: list[Tensor] = []
+        self._writer: _Writer | None = None
+        self._added = 0
+        self._folder = None
+        if folder is not None:
+            text = json.dumps({**settings, "width": width, "dtype": str(dtype)}, sort_keys=True, indent=1)
+            self._folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(self._folder / "settings.json", text.encode())
+            except OSError as error:
+                raise UsageError(f"cache: {folder} cannot be used ({error.strerror})") from error
+            self.share()
 
-    def __setitem__(self, rows: slice, values: Tensor) -> None:
-        self._own[rows.start - self._first : rows.stop - self._first] = values
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._places
 
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        if len(self._parts) == 1:
-            return self._own[rows]
-        out = torch.empty((len(rows), *self._shape), dtype=self._dtype)
-        for part, (first, end) in zip(self._parts, pairwise(self._bounds), strict=True):
-            here = (rows >= first) & (rows < end)
-            out[here] = part[rows[here] - first]
-        return out
-
-    def share(self) -> None:
-        """Let every process read what all have written.
+    def reserve(self, count: int) -> None:
+        """Take the room for so many rows more: nothing may fail for lack of it later.
 
         Raises:
-            UsageError: if the folder is not the same for all of them.
+            UsageError: if the memory or the disk does not hold them.
         """
+        if not count:
+            return
+        try:
+            if self._folder is None:
+                self._parts.append(torch.empty((count, self._width), dtype=self._dtype))
+                self._added = 0
+            else:
+                self._writer = _Writer(self._folder, count * self._bytes)
+        except (OSError, RuntimeError, ValueError) as error:
+            place = f"{self._folder} ({getattr(error, 'strerror', error)})" if self._folder else "memory"
+            raise UsageError(
+                f"cache: {_gib(count * self._bytes)} of tokens do not fit into {place}; use "
+                "fewer copies or --cache none"
+            ) from error
+
+    def add(self, key: bytes, row: Tensor) -> None:
+        """Add a row for which there is room; one on disk can be read after :meth:`share`.
+
+        Raises:
+            ValueError: if it has another length or dtype than the table's rows.
+        """
+        if row.shape != (self._width,) or row.dtype != self._dtype:
+            raise ValueError(f"row {tuple(row.shape)} {row.dtype} is not ({self._width},) {self._dtype}")
+        if self._writer is None:
+            self._parts[-1][self._added] = row
+            self._places[key] = (len(self._parts) - 1, self._added)
+            self._added += 1
+        else:
+            self._writer.add(key, row)
+
+    def settle(self) -> None:
+        """Finish what was added: after this, it can be read by all."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def share(self) -> None:
+        """Let this process read what all have written and settled so far."""
         if self._folder is None:
             return
-        self._group.wait()
-        if not self._group.alone:
-            try:
-                self._parts = [
-                    self._map(rank, end - first, create=False) if rank != self._group.rank else self._own
-                    for rank, (first, end) in enumerate(pairwise(self._bounds))
-                ]
-            except OSError as error:
-                raise UsageError(
-                    f"cache: {self._folder} does not hold the tokens of every process "
-                    f"({error.strerror}); put --out where all machines see it, or use --cache none"
-                ) from error
-            self._group.wait()
-        # without a name the file goes with the processes that map it, even if they are killed
-        self._path(self._group.rank).unlink()
+        self.settle()
+        self._places.clear()
+        self._parts.clear()
+        for index in sorted(self._folder.glob("*.keys")):
+            keys = index.read_bytes()
+            count = len(keys) // _KEY_BYTES
+            part = self._map(index.with_suffix(".rows"), count) if count else None
+            if part is None:
+                continue
+            for row in range(count):
+                key = keys[row * _KEY_BYTES : (row + 1) * _KEY_BYTES]
+                self._places.setdefault(key, (len(self._parts), row))
+            self._parts.append(part)
+
+    def row(self, key: bytes, columns: slice = slice(None)) -> Tensor:
+        """The row ``(width,)`` of an image, or some columns of it; not to be changed.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        part, row = self._places[key]
+        return self._parts[part][row, columns]
 
     def close(self) -> None:
-        """Give the memory or the files back."""
-        del self._own, self._parts
-        if self._folder is not None:
-            self._path(self._group.rank).unlink(missing_ok=True)
+        """Give the memory or the maps back; what is on disk stays there."""
+        self.settle()
+        self._parts.clear()
+        self._places.clear()
 
-    def _path(self, rank: int) -> Path:
-        assert self._folder is not None
-        return self._folder / _FILE.format(rank=rank)
-
-    def _map(self, rank: int, rows: int, *, create: bool) -> Tensor:
-        """The rows of a process's file; its own is made, and its space taken before anything is written."""
-        size = rows * _row_bytes(self._shape, self._dtype)
-        if not size:
-            self._path(rank).touch()
-            return torch.empty((rows, *self._shape), dtype=self._dtype)
-        with self._path(rank).open("w+b" if create else "r+b") as file:
-            if create:
-                try:
-                    # written through a map, a full disk would be a signal that ends the process
-                    _allocate(file.fileno(), size)
-                except OSError:
-                    self._path(rank).unlink()
-                    raise
-            mapped = mmap.mmap(file.fileno(), size)
-        return torch.frombuffer(mapped, dtype=self._dtype).view(rows, *self._shape)
+    def _map(self, path: Path, count: int) -> Tensor | None:
+        """The rows of one writer's file; None if the file is shorter than its keys say."""
+        size = count * self._bytes
+        with suppress(FileNotFoundError), path.open("r+b") as file:
+            if os.fstat(file.fileno()).st_size >= size:
+                mapped = mmap.mmap(file.fileno(), size)
+                return torch.frombuffer(mapped, dtype=self._dtype).view(count, self._width)
+        return None
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove token files that a killed run left behind."""
-    for path in folder.glob(_FILE.format(rank="*")):
-        path.unlink()
+class _Writer:
+    """A pair of files that one process fills: a key is written once its row is on disk."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        stem = uuid.uuid4().hex
+        self._paths = [folder / f"{stem}.rows", folder / f"{stem}.keys"]
+        self._rows: BinaryIO = self._paths[0].open("w+b")
+        try:
+            # a disk that is full is noticed before anything is written
+            _allocate(self._rows.fileno(), size)
+            self._keys: BinaryIO = self._paths[1].open("w+b")
+        except OSError:
+            self._rows.close()
+            self._paths[0].unlink()
+            raise
+        self._waiting: list[bytes] = []
+
+    def add(self, key: bytes, row: Tensor) -> None:
+        self._rows.write(row.contiguous().view(torch.uint8).numpy().tobytes())
+        self._waiting.append(key)
+        if len(self._waiting) >= _SETTLED:
+            self._settle()
+
+    def close(self) -> None:
+        self._settle()
+        self._rows.truncate()
+        self._rows.close()
+        empty = not self._keys.tell()
+        self._keys.close()
+        if empty:
+            for path in self._paths:
+                path.unlink()
+
+    def _settle(self) -> None:
+        self._rows.flush()
+        os.fsync(self._rows.fileno())
+        self._keys.write(b"".join(self._waiting))
+        self._keys.flush()
+        self._waiting.clear()
+
+
+def remove_tables(folder: Path) -> None:
+    """Remove the tables in a model folder."""
+    shutil.rmtree(folder / TABLES_NAME, ignore_errors=True)
 
 
 def place_for(
     choice: str, budget: int | None, size: int, folder: Path, *, alone: bool = True
 ) -> tuple[bool, Path | None]:
-    """Whether to keep tokens, and the folder for their files (None for memory).
+    """Whether to keep outputs, and the folder for their files (None for memory).
 
     Several processes share files in the place of memory: the system keeps those in memory, too, once for all
     processes of a machine, where there is room.
@@ -163,10 +229,6 @@ def place_for(
             "larger budget or --cache none"
         )
     return True, folder if choice == "disk" or not alone else None
-
-
-def _row_bytes(shape: tuple[int, ...], dtype: torch.dtype) -> int:
-    return torch.Size(shape).numel() * dtype.itemsize
 
 
 def _allocate(descriptor: int, size: int) -> None:

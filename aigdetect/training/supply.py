@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from aigdetect.data.dataset import Reading, training_views
+from aigdetect.data.dataset import Reading, batched, copies_of_views, digest
 from aigdetect.data.layouts import Sample
+from aigdetect.data.split import shuffle_key
 from aigdetect.images.views import Pixels
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import Group
+from aigdetect.training.frozen import FrozenPass
 from aigdetect.training.held_out import HeldOut
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.source import Source, open_source
+from aigdetect.training.source import TRUNK_BATCH, Computed, Kept, Source
+from aigdetect.training.store import TABLES_NAME, Table, place_for
 from aigdetect.training.watching import Watch
+
+#: outputs for held-out images are kept in memory up to this many bytes, whatever the recipe keeps of others
+KEPT_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ def open_supply(
     training: Sequence[Sample],
     validation: Sequence[Sample],
     *,
+    backbone: str,
     folder: Path,
+    tables: Path | None,
     workers: int,
     watch: Watch,
     group: Group,
@@ -51,64 +56,165 @@ def open_supply(
     """Open what the run reads, and compute what is kept of it.
 
     Args:
-        network: its trunk is used.
+        network: its frozen part is used; it has not been trained yet.
         recipe: says what is kept where, and how images are augmented.
         training: samples to learn from.
         validation: samples held out.
-        folder: where token files may lie.
+        backbone: digest of the tower's weights.
+        folder: of the model to come.
+        tables: folder where outputs are kept, and stay for other runs; None for one in ``folder``.
         workers: threads that decode.
         watch: who is told.
         group: the processes.
 
     Raises:
         DataError: if too many images cannot be read, or there is none of one class.
-        UsageError: if the tokens do not fit where they are to be kept.
+        UsageError: if the outputs do not fit where they are to be kept.
     """
-    size = network.tower.image_size
-    reading = Reading.of("training", training, workers, watch.unread)
-
-    def trunk(views: Sequence[Pixels] | Pixels) -> Tensor:
-        return network.trunk(torch.from_numpy(np.asarray(views)).to(network.head.weight.device))
-
-    def views(indices: Iterable[int], copies: Sequence[int]) -> Iterator[list[Pixels] | None]:
-        function = partial(
-            training_views,
-            copies=copies,
-            size=size,
-            augmentation=recipe.augmentation,
-            seed=recipe.seed,
-            views=recipe.views,
+    with ExitStack() as stack:
+        frozen = FrozenPass(network, recipe.precision)
+        stack.callback(frozen.close)
+        copies = copies_kept(recipe)
+        row = len(recipe.views) * frozen.shape.width * frozen.dtype.itemsize
+        keep, place = place_for(
+            "disk" if tables and recipe.cache == "auto" else recipe.cache,
+            recipe.cache_budget,
+            row * (len(training) * len(copies) + len(validation)),
+            tables or folder / TABLES_NAME,
+            alone=group.alone,
         )
-        return reading.each(function, (training[index] for index in indices))
-
-    example = trunk([np.zeros((size, size, 3), dtype=np.uint8)])
-    held_out = HeldOut(
-        network,
-        validation,
-        recipe.views,
-        trunk,
-        example,
-        Reading.of("validation", validation, workers, watch.unread),
-        group,
-        stage=watch.stage,
-        advance=watch.advance,
-    )
-    with open_source(
-        count=len(training),
-        copies=copies_kept(recipe),
-        recipe=recipe,
-        views=views,
-        trunk=trunk,
-        example=example,
-        folder=folder,
-        group=group,
-        stage=watch.stage,
-        advance=watch.advance,
-    ) as source:
-        yield Supply(source, held_out)
+        settings = {
+            "backbone": backbone,
+            "precision": recipe.precision,
+            "device": frozen.device.type,
+            "size": network.tower.image_size,
+            "adapted_from": network.first_block if network.bypasses else None,
+            "head_blocks": network.head.blocks,
+        }
+        maker = _Maker(recipe, frozen, settings, place, workers, watch, group, stack)
+        source = maker.source("training", training, copies, keep=keep)
+        small = group.alone and row * len(validation) <= KEPT_BYTES
+        held_out = maker.source("validation", validation, [None], keep=keep or small)
+        yield Supply(
+            source,
+            HeldOut(
+                network,
+                validation,
+                held_out,
+                group,
+                stage=watch.stage,
+                advance=watch.advance,
+                adapted=recipe.epochs > 0,
+            ),
+        )
 
 
-def copies_kept(recipe: Recipe) -> int:
-    """Augmented copies of each image that are worth keeping: epochs beyond them take them in turn."""
+def copies_kept(recipe: Recipe) -> list[int | None]:
+    """Copies of each image that epochs take in turn, as many as are worth keeping; None is the plain one."""
     fitted = recipe.head_penalty is not None
-    return recipe.copies if fitted else min(recipe.copies, recipe.epochs)
+    count = recipe.copies if fitted else min(recipe.copies, max(1, recipe.epochs))
+    return [None if recipe.plain_copy and not number else number for number in range(count)]
+
+
+#: a copy and a view, by their numbers
+_Cell = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes sources; tables of the same rows are one table."""
+
+    recipe: Recipe
+    frozen: FrozenPass
+    settings: Mapping[str, Any]
+    place: Path | None
+    workers: int
+    watch: Watch
+    group: Group
+    stack: ExitStack
+    tables: dict[tuple[int | None, str], Table] = field(default_factory=dict)
+
+    def source(
+        self, what: str, samples: Sequence[Sample], copies: Sequence[int | None], *, keep: bool
+    ) -> Source:
+        """The outputs for copies of samples, kept or computed when they are wanted."""
+        reading = Reading.of(what, samples, self.workers, self.watch.unread)
+        begins = [shuffle_key(sample, seed=self.recipe.seed)[0] for sample in samples]
+        if not keep:
+
+            def views(wanted: Iterable[tuple[int, int | None]]) -> Iterator[Pixels | None]:
+                chosen = ((samples[index], copy) for index, copy in wanted)
+                return reading.each_with(lambda sample, copy: self._views(sample, [copy])[0], chosen)
+
+            return Computed(views, self.frozen, copies, begins, self.group)
+        tables = [[self._table(copy, view) for view in self.recipe.views] for copy in copies]
+        keys = self._fill(samples, copies, tables, reading)
+        return Kept(tables, keys, begins, self.frozen, self.group)
+
+    def _table(self, copy: int | None, view: str) -> Table:
+        if (copy, view) not in self.tables:
+            settings = {**self.settings, "copy": copy, "view": view}
+            if copy is not None:
+                settings |= {"seed": self.recipe.seed, "augmentation": asdict(self.recipe.augmentation)}
+            table = Table(settings, self.frozen.shape.width, self.frozen.dtype, folder=self.place)
+            self.stack.callback(table.close)
+            self.tables[copy, view] = table
+        return self.tables[copy, view]
+
+    def _fill(
+        self,
+        samples: Sequence[Sample],
+        copies: Sequence[int | None],
+        tables: Sequence[Sequence[Table]],
+        reading: Reading,
+    ) -> list[bytes | None]:
+        """Add what the tables lack, each process for its run of the samples.
+
+        Returns:
+            the key of every sample.
+        """
+        keys = list(reading.each(digest, samples))
+        cells = [(copy, view) for copy in range(len(copies)) for view in range(len(self.recipe.views))]
+        wanted: list[tuple[Sample, list[_Cell]]] = []
+        missing: list[bytes] = []
+        for index in self.group.run(len(samples)):
+            key = keys[index]
+            if key is not None and (lacks := [cell for cell in cells if key not in tables[cell[0]][cell[1]]]):
+                wanted.append((samples[index], lacks))
+                missing.append(key)
+        for copy, view in cells:
+            tables[copy][view].reserve(sum((copy, view) in lacks for _, lacks in wanted))
+        if wanted:
+            self.watch.stage(f"frozen blocks on {len(cells)} views of each image", len(wanted))
+        views = reading.each_with(partial(self._cells, copies), wanted)
+        for batch in batched(zip(missing, wanted, views, strict=True), TRUNK_BATCH):
+            readable = [(key, lacks, of_image) for key, (_, lacks), of_image in batch if of_image is not None]
+            if readable:
+                rows = iter(self.frozen.rows([view for _, _, of_image in readable for view in of_image]))
+                for key, lacks, _ in readable:
+                    for copy, view in lacks:
+                        tables[copy][view].add(key, next(rows))
+            self.watch.advance(len(batch))
+        for copy, view in cells:
+            tables[copy][view].settle()
+        self.group.wait()
+        for copy, view in cells:
+            tables[copy][view].share()
+        return keys
+
+    def _cells(self, copies: Sequence[int | None], sample: Sample, cells: Sequence[_Cell]) -> list[Pixels]:
+        """One view for each cell."""
+        needed = sorted({copy for copy, _ in cells})
+        of_copies = self._views(sample, [copies[copy] for copy in needed])
+        by_copy = dict(zip(needed, of_copies, strict=True))
+        return [by_copy[copy][view] for copy, view in cells]
+
+    def _views(self, sample: Sample, copies: Sequence[int | None]) -> list[Pixels]:
+        return copies_of_views(
+            sample,
+            copies,
+            size=self.settings["size"],
+            augmentation=self.recipe.augmentation,
+            seed=self.recipe.seed,
+            views=self.recipe.views,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,14 @@ from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.folds import Fold
 from aigdetect.training.head_start import Features, read_features
 from aigdetect.training.held_out import HeldOut
+from aigdetect.training.kinds import fit_kinds
 from aigdetect.training.loop import Loop
 from aigdetect.training.material import Material, choose_material
 from aigdetect.training.out_of_fold import score_out_of_fold
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.source import Part, Source
 from aigdetect.training.state import State, first_state
-from aigdetect.training.supply import copies_kept, open_supply
+from aigdetect.training.supply import Supply, copies_kept, open_supply
 from aigdetect.training.watching import Epoch, Watch
 
 
@@ -35,8 +37,10 @@ class Trainer:
         recipe: the settings.
         training: samples to learn from.
         validation: samples held out.
-        folder: where token files may lie.
+        folder: of the model to come.
         workers: threads that decode.
+        backbone: digest of the tower's weights.
+        tables: folder where outputs of the frozen tower are kept, and stay; None for one in ``folder``.
         watch: who is told; of a group, only the first process tells anything.
         group: the processes that train together, each with the same network and samples.
         folds: divisions of the training samples; with them, the validation samples are the training samples
@@ -52,6 +56,8 @@ class Trainer:
     validation: Sequence[Sample]
     folder: Path
     workers: int
+    backbone: str = ""
+    tables: Path | None = None
     watch: Watch = field(default_factory=Watch)
     group: Group = ALONE
     folds: Sequence[Fold] = ()
@@ -72,32 +78,17 @@ class Trainer:
             UsageError: if the tokens do not fit where they are to be kept.
         """
         if state is None:
-            torch.manual_seed(self.recipe.seed)
-            state = first_state(self.network)
+            state = self._first_state()
             self._save(state)
         unsaid: list[str] = []
         watch = self.watch if self.group.first else Watch(unread=unsaid.append)
-        with open_supply(
-            self.network,
-            self.recipe,
-            self.training,
-            self.validation,
-            folder=self.folder,
-            workers=self.workers,
-            watch=watch,
-            group=self.group,
-        ) as supply:
+        with self._supply(watch) as supply:
             features = self._features(supply.source, watch) if not state.epoch else None
+            if features is not None and self.network.kinds is not None:
+                fit_kinds(self.network, features, self.training, self.group)
+                state = replace(state, adapter=self.network.adapter_state())
             if self.folds and state.out_of_fold is None:
-                told = score_out_of_fold(
-                    self.folds,
-                    self.training,
-                    supply.held_out,
-                    partial(self._train_fold, supply.source, features, state),
-                    epochs=self.recipe.epochs,
-                    watch=watch,
-                )
-                state = replace(state, out_of_fold=told)
+                state = replace(state, out_of_fold=self._out_of_fold(supply, features, state, watch))
                 self._save(state)
             loop = Loop(
                 self.network,
@@ -120,6 +111,48 @@ class Trainer:
         assert epoch is not None  # images were held out, or there were folds
         return epoch
 
+    def cross_fit(self) -> Epoch:
+        """Train the models of the folds alone.
+
+        Returns:
+            what they say of the images that each of them left out.
+
+        Raises:
+            DataError: as :meth:`run`.
+            UsageError: likewise.
+        """
+        with self._supply(self.watch) as supply:
+            features = self._features(supply.source, self.watch)
+            return self._out_of_fold(supply, features, self._first_state(), self.watch)
+
+    def _first_state(self) -> State:
+        torch.manual_seed(self.recipe.seed)
+        return first_state(self.network)
+
+    def _supply(self, watch: Watch) -> AbstractContextManager[Supply]:
+        return open_supply(
+            self.network,
+            self.recipe,
+            self.training,
+            self.validation,
+            backbone=self.backbone,
+            folder=self.folder,
+            tables=self.tables,
+            workers=self.workers,
+            watch=watch,
+            group=self.group,
+        )
+
+    def _out_of_fold(self, supply: Supply, features: Features | None, state: State, watch: Watch) -> Epoch:
+        return score_out_of_fold(
+            self.folds,
+            self.training,
+            supply.held_out,
+            partial(self._train_fold, supply.source, features, state),
+            epochs=self.recipe.epochs,
+            watch=watch,
+        )
+
     def _train_fold(
         self, source: Source, features: Features | None, state: State, kept: Tensor, watch: Watch
     ) -> None:
@@ -131,7 +164,7 @@ class Trainer:
 
     def _validate(self, held_out: HeldOut, watch: Watch, unsaid: list[str], number: int) -> Epoch:
         """Held-out logits; the first process says what the others could not."""
-        epoch = Epoch(number, *held_out.logits())
+        epoch = held_out.epoch(number)
         for text in self.group.texts_of_all(unsaid):
             watch.unread(text)
         unsaid.clear()
@@ -144,7 +177,8 @@ class Trainer:
         return read_features(
             self.network,
             source,
-            copies=copies_kept(self.recipe),
+            copies=len(copies_kept(self.recipe)),
+            views=len(self.recipe.views),
             batch_size=self.recipe.batch_size,
             group=self.group,
             stage=watch.stage,

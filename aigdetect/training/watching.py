@@ -46,11 +46,13 @@ class Epoch:
         epoch: number of the epoch, from 1; 0 after the head was fitted.
         logits: one per validation image that could be read.
         labels: 1 for generated, 0 for real.
+        indices: which of the validation images they are.
     """
 
     epoch: int
     logits: tuple[float, ...]
     labels: tuple[int, ...]
+    indices: tuple[int, ...] = ()
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:

@@ -30,7 +30,7 @@ keep: best
 # module, attribute, number of the call at which the process is killed
 WRITE = ("aigdetect.training.checkpoint", "write_atomically")
 MOMENTS = {
-    "while the first tokens are computed": ("aigdetect.training.store", "TokenStore.__setitem__", 9),
+    "while the first tokens are computed": ("aigdetect.training.store", "Table.add", 9),
     "before the first checkpoint": (*WRITE, 1),
     "in the first epoch": ("aigdetect.training.loop", "compute_gradients", 2),
     "between two checkpoints of an epoch": ("aigdetect.training.loop", "compute_gradients", 4),

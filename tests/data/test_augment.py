@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data as photographs
 
-from aigdetect.data.augment import Augmentation, training_view
+from aigdetect.data.augment import Augmentation, training_views
 from aigdetect.errors import UsageError
 
 PHOTO = photographs.astronaut()
@@ -16,7 +16,7 @@ NOTHING = Augmentation(blur_probability=0, jpeg_probability=0, flip_probability=
 def view(
     augmentation: Augmentation, seed: int = 0, pixels: np.ndarray = PHOTO, size: int = 224
 ) -> np.ndarray:
-    return training_view(pixels, size, augmentation, np.random.default_rng(seed))
+    return training_views(pixels, size, augmentation, ["center_crop"], [seed])[0]
 
 
 def test_without_operations_a_view_is_a_random_native_crop() -> None:
@@ -84,7 +84,7 @@ def test_impossible_values_are_named(settings_: dict[str, object], named: str) -
 
 def test_a_whole_view_shows_nearly_all_of_the_image() -> None:
     for seed in range(5):
-        chosen = training_view(PHOTO, 224, NOTHING, np.random.default_rng(seed), "whole")
+        chosen = training_views(PHOTO, 224, NOTHING, ["whole"], [seed])[0]
         assert chosen.shape == (224, 224, 3)
         # at most 15 per cent larger than the reduced image, so its mean is near the image's
         assert np.abs(chosen.mean(axis=(0, 1)) - PHOTO.mean(axis=(0, 1))).max() < 12
@@ -97,4 +97,26 @@ def test_a_whole_view_shows_nearly_all_of_the_image() -> None:
 def test_any_size_gives_a_view(height: int, width: int, seed: int, name: str) -> None:
     pixels = np.full((height, width, 3), 90, dtype=np.uint8)
     wild = Augmentation(symmetric=True, blur_probability=0.5, jpeg_probability=0.5)
-    assert training_view(pixels, 64, wild, np.random.default_rng(seed), name).shape == (64, 64, 3)
+    assert training_views(pixels, 64, wild, [name], [seed]).shape == (1, 64, 64, 3)
+
+
+def test_a_view_is_the_same_whichever_others_are_asked_for() -> None:
+    wild = Augmentation(symmetric=True, blur_probability=0.5, jpeg_probability=0.5)
+    for seed in range(6):
+        crop, whole = training_views(PHOTO, 96, wild, ["center_crop", "whole"], [seed])
+        assert np.array_equal(training_views(PHOTO, 96, wild, ["whole"], [seed])[0], whole)
+        assert np.array_equal(training_views(PHOTO, 96, wild, ["center_crop"], [seed])[0], crop)
+
+
+def test_all_views_show_the_same_copy() -> None:
+    """A mirrored image is mirrored in all of them."""
+    half = np.zeros((300, 300, 3), dtype=np.uint8)
+    half[:, 150:] = 255
+    options = Augmentation(blur_probability=0, jpeg_probability=0, flip_probability=0.5)
+    mirrored = set()
+    for seed in range(12):
+        crop, whole = training_views(half, 224, options, ["center_crop", "whole"], [seed])
+        sides = [float(view[:, -40:].mean()) < float(view[:, :40].mean()) for view in (crop, whole)]
+        assert sides[0] == sides[1]
+        mirrored.add(sides[0])
+    assert mirrored == {True, False}

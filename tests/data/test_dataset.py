@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from aigdetect.data.augment import Augmentation
-from aigdetect.data.dataset import Reading, Unreadable, map_ordered, training_views, validation_views
+from aigdetect.data.dataset import Reading, Unreadable, copies_of_views, digest, load_pixels, map_ordered
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
 
@@ -62,30 +63,34 @@ def test_other_exceptions_are_raised() -> None:
         list(map_ordered(fault, range(3), workers=2))
 
 
-def test_views_depend_on_seed_image_and_copy_alone(sample: Sample, tmp_path: Path) -> None:
+def test_views_depend_on_seed_content_and_copy_alone(sample: Sample, tmp_path: Path) -> None:
     options = {"size": 64, "augmentation": Augmentation(symmetric=True)}
-    many = training_views(sample, range(4), seed=5, **options)
-    assert len({view.tobytes() for view in many}) == 4
-    assert np.array_equal(training_views(sample, [2], seed=5, **options)[0], many[2])
-    assert not np.array_equal(training_views(sample, [2], seed=6, **options)[0], many[2])
-    # the same data set elsewhere
-    moved = tmp_path / "moved"
-    (moved / "real").mkdir(parents=True)
-    Path(sample.path).rename(moved / "real" / "a.png")
-    elsewhere = Sample(str(moved / "real" / "a.png"), 0, "a", root=str(moved))
-    assert np.array_equal(training_views(elsewhere, [2], seed=5, **options)[0], many[2])
+    many = copies_of_views(sample, range(4), seed=5, **options)
+    assert len({views.tobytes() for views in many}) == 4
+    assert np.array_equal(copies_of_views(sample, [2], seed=5, **options)[0], many[2])
+    assert not np.array_equal(copies_of_views(sample, [2], seed=6, **options)[0], many[2])
+    # the same image under another name
+    elsewhere = Sample(str(Path(sample.path).rename(tmp_path / "other.png")), 0, "b")
+    assert np.array_equal(copies_of_views(elsewhere, [2], seed=5, **options)[0], many[2])
 
 
-def test_the_validation_views_are_those_of_a_scan(sample: Sample) -> None:
+def test_the_digest_is_that_of_the_file(sample: Sample) -> None:
+    assert digest(sample) == hashlib.sha256(Path(sample.path).read_bytes()).digest()
+
+
+def test_a_plain_copy_is_what_a_scan_sees(sample: Sample) -> None:
     pixels = np.asarray(Image.open(sample.path))
-    assert np.array_equal(validation_views(sample, size=64)[0], pixels[13:77, 28:92])
+    assert np.array_equal(
+        copies_of_views(sample, [None], size=64, augmentation=Augmentation(), seed=0)[0][0],
+        pixels[13:77, 28:92],
+    )
 
 
 def test_unreadable_images_are_errors_of_ours(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     for name in ("broken.png", "none.png"):
         with pytest.raises(ImageError):
-            validation_views(Sample(str(tmp_path / name), 0, "a"), size=64)
+            load_pixels(Sample(str(tmp_path / name), 0, "a"))
 
 
 def test_a_share_of_unreadable_images_is_borne() -> None:

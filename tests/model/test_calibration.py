@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aigdetect.model.calibration import CURVE_POINTS, Calibration, fit_calibration
+from aigdetect.model.calibration import Calibration, Thresholds
+from aigdetect.model.calibration_fit import (
+    CURVE_POINTS,
+    SHRINKAGE,
+    fit_calibration,
+    group_weights,
+    rates_at,
+)
 
 
 def gaussian(reals: int, generated: int, seed: int = 0) -> tuple[list[float], list[int]]:
@@ -50,12 +57,6 @@ def test_claims_no_more_than_the_sample_supports() -> None:
 def test_needs_both_classes() -> None:
     with pytest.raises(ValueError, match="both classes"):
         fit_calibration([0.0, 1.0], [1, 1])
-
-
-def test_a_backward_detector_is_not_turned_round() -> None:
-    calibration = fit_calibration([1.0, 2.0, -1.0, -2.0], [0, 0, 1, 1])
-    assert calibration.slope > 0
-    assert calibration.score(5.0) == pytest.approx(0.5, abs=0.01)
 
 
 def known(
@@ -124,7 +125,7 @@ def test_error_rates_are_kept_on_the_held_out_images(
 def test_many_logits_are_thinned_and_keep_their_tails() -> None:
     logits, labels = gaussian(30_000, 30_000)
     calibration = fit_calibration(logits, labels)
-    assert len(calibration.real_logits) == CURVE_POINTS
+    assert CURVE_POINTS // 2 < len(calibration.real_logits) <= CURVE_POINTS
     assert calibration.real_count == 30_000
     assert calibration.real_logits[-1] == pytest.approx(max(logits[:30_000]), abs=1e-4)
     exact = float(np.quantile(logits[:30_000], 0.99))
@@ -136,3 +137,81 @@ def test_scores_at_the_ends_do_not_overflow() -> None:
     calibration = known([0.0], [1.0], slope=100.0)
     assert calibration.score(1e6) == 1.0
     assert calibration.score(-1e6) == 0.0
+
+
+def of_sources(sizes: dict[str, int], shifts: dict[str, float]) -> tuple[list[float], list[str]]:
+    rng = np.random.default_rng(0)
+    logits = [x for name, count in sizes.items() for x in rng.normal(shifts.get(name, 0.0), 1, count)]
+    return logits, [name for name, count in sizes.items() for _ in range(count)]
+
+
+def test_group_weights_draw_small_sources_towards_the_mean() -> None:
+    """The weighted share is the fixed point of what the weights are said to stand for."""
+    groups = ["a"] * 100 + ["b"] * 20 + ["c"] * 2
+    flagged = np.array([1] * 30 + [0] * 70 + [1] * 1 + [0] * 19 + [1, 1])
+    rate = float(group_weights(groups) @ flagged)
+    shrunk = [(k + SHRINKAGE * rate) / (n + SHRINKAGE) for k, n in ((30, 100), (1, 20), (2, 2))]
+    assert rate == pytest.approx(np.mean(shrunk))
+    np.testing.assert_allclose(group_weights(["a", "b", "c"]), 1 / 3)
+
+
+def test_the_threshold_is_that_of_sources_and_not_of_the_largest_one() -> None:
+    sizes = {"large": 4000, **{f"s{i}": 100 for i in range(19)}}
+    reals, groups = of_sources(sizes, {name: 1.0 for name in sizes if name != "large"})
+    generated, generators = of_sources({"g": 500}, {"g": 3.0})
+    labels = [0] * len(reals) + [1] * len(generated)
+    made = fit_calibration(reals + generated, labels, groups + generators)
+    limits = made.thresholds(fpr=0.01)
+    x, names = np.array(reals), np.array(groups)
+    over = [(x[names == name] > limits.ai).mean() for name in sizes]
+    assert np.average(over, weights=[n / (n + SHRINKAGE) for n in sizes.values()]) == pytest.approx(
+        0.01, abs=0.002
+    )
+    alike = fit_calibration(reals + generated, labels).thresholds(fpr=0.01)
+    assert limits.ai > alike.ai + 0.1
+    assert (made.real_sources, made.generators) == (20, 1)
+    assert made.real_effective is not None
+    assert 500 < made.real_effective < 5900
+
+
+def test_sources_alike_in_size_give_what_images_alike_give() -> None:
+    logits, labels = gaussian(200, 100)
+    groups = [f"s{i % 10}" for i in range(300)]
+    alike, grouped = fit_calibration(logits, labels), fit_calibration(logits, labels, groups)
+    assert grouped.slope == pytest.approx(alike.slope, rel=1e-6)
+    for fpr in (0.004, 0.01, 0.05, 0.3):
+        one, other = grouped.thresholds(fpr=fpr), alike.thresholds(fpr=fpr)
+        assert (one.ai, one.real) == pytest.approx((other.ai, other.real))
+    assert grouped.log10_lr(1e6) == pytest.approx(alike.log10_lr(1e6))
+
+
+def test_a_model_that_ranks_backwards_says_nothing() -> None:
+    """Wherever its logits lie: the intercept that goes with a slope thrown away must go with it."""
+    rng = np.random.default_rng(0)
+    logits = [*rng.normal(6, 1, 300), *rng.normal(4, 1, 300)]
+    made = fit_calibration(logits, [0] * 300 + [1] * 300)
+    assert not made.informative
+    assert {made.score(x) for x in (-1e6, 0.0, 4.0, 6.0, 1e6)} == {0.5}
+    assert made.log10_lr(9.0) == 0.0
+    limits = made.thresholds()
+    assert {limits.verdict(x) for x in (-1e6, 0.0, 4.0, 6.0, 1e6)} == {"uncertain"}
+    assert made.even == math.inf
+
+
+def test_the_rate_over_sources_and_its_upper_end() -> None:
+    sizes = {f"s{i}": 80 for i in range(30)}
+    # one source of thirty is far out: the mean is a thirtieth, and a draw may hold it more than once
+    reals, groups = of_sources(sizes, {"s7": 50.0})
+    limits = Thresholds(ai=25.0, real=-25.0)
+    rates = rates_at(limits, [*reals, 60.0, 0.0], [0] * len(reals) + [1, 1], [*groups, "g", "h"])
+    assert rates["real_called_ai"].rate == pytest.approx(1 / 30)
+    assert rates["real_called_ai"].groups == 30
+    # binomial: of 30 draws with a chance of 1/30 each, 95 % hold it three times or less
+    assert rates["real_called_ai"].upper == pytest.approx(3 / 30, abs=1e-9)
+    assert rates["generated_called_ai"].rate == pytest.approx(0.5)
+    assert rates["generated_called_real"].rate == 0.0
+
+
+def test_shares_of_another_length_than_their_logits_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 of them, but 1 shares"):
+        Calibration(1.0, 0.0, 2, 1, (0.0, 1.0), (2.0,), real_above=(0.5,))

@@ -53,8 +53,22 @@ def test_trunk_and_tail_are_the_whole_however_it_is_cut(make, blocks: int, head_
         with collect_routing() as routings:  # every token goes through the last block
             torch.testing.assert_close(made(x), logits, rtol=1e-4, atol=1e-4)
         assert len(routings) == blocks
-        alone = torch.cat([made.tail(made.trunk(view[None])) for view in x])
+        alone = torch.cat([made.tail(made.trunk(view[None])[None]) for view in x])
     torch.testing.assert_close(alone, logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("head_blocks", [0, 3])
+def test_views_with_weights_of_their_own_are_one_linear_layer_over_all_of_them(head_blocks: int) -> None:
+    made = network(head_blocks=head_blocks, head_sets=2)
+    x = views(32, 6)
+    with torch.inference_mode():
+        trunk = made.trunk(x)
+        whole = made.tail(trunk.view(3, 2, *trunk.shape[1:]))
+        features = made.head.features(made.read(trunk)).view(3, -1)
+        single = made(x, torch.tensor([0, 1] * 3))
+        expected = F.linear(features, made.head.weight.view(1, -1) / 2, made.head.bias.mean()[None])[:, 0]
+    torch.testing.assert_close(whole, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(single.view(3, 2).mean(dim=1), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_reach_bypasses_and_head_alone() -> None:

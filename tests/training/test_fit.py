@@ -19,7 +19,7 @@ def test_equals_scikit_learns_logistic_regression(penalty: float) -> None:
     x = (rng.normal(size=(400, 12)) + 0.7 * labels[:, None]) * rng.uniform(0.1, 9, 12) + 3
     weights = rng.uniform(0.2, 2, 400)
     head = Head(blocks=0, width=12)
-    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x, labels, weights))
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x[:, None], labels, weights))
     fit_head(head, *tensors, penalty=penalty)
     scaled = (x - x.mean(axis=0)) / x.std(axis=0)
     oracle = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=1000)
@@ -29,6 +29,27 @@ def test_equals_scikit_learns_logistic_regression(penalty: float) -> None:
     np.testing.assert_allclose(logits, oracle.decision_function(scaled), atol=2e-3)
 
 
+@pytest.mark.parametrize("sets", [1, 2])
+def test_several_views_are_fitted_one_by_one_or_side_by_side(sets: int) -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 300)
+    x = rng.normal(size=(300, 2, 5)) + labels[:, None, None] * rng.uniform(0, 1, (2, 5)) + 2
+    weights = rng.uniform(0.2, 2, 300)
+    head = Head(blocks=0, width=5, sets=sets)
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x, labels, weights))
+    fit_head(head, *tensors, penalty=0.1)
+    rows = x.reshape(300, 10) if sets == 2 else x.reshape(600, 5)
+    times = 1 if sets == 2 else 2
+    scaled = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    oracle = LogisticRegression(C=10, tol=1e-8, max_iter=1000)
+    oracle.fit(scaled, labels.repeat(times), sample_weight=weights.repeat(times) / weights.sum() / times)
+    places = torch.tensor([0, 1] * 300)
+    with torch.inference_mode():
+        logits = head(torch.tensor(x.reshape(600, 5), dtype=torch.float32), places).view(300, 2).mean(dim=1)
+    expected = oracle.decision_function(scaled).reshape(300, -1).mean(axis=1)
+    np.testing.assert_allclose(logits, expected, atol=2e-3)
+
+
 def test_the_source_penalty_equals_scipys_minimum() -> None:
     rng = np.random.default_rng(1)
     labels, sources = rng.integers(0, 2, 300), rng.integers(0, 3, 300)
@@ -36,7 +57,7 @@ def test_the_source_penalty_equals_scipys_minimum() -> None:
     # one source of real images looks generated in one channel
     x[:, 0] += 2 * np.where(labels == 1, 1, sources == 2)
     head = Head(blocks=0, width=6)
-    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x, labels, np.ones(300)))
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x[:, None], labels, np.ones(300)))
     fit_head(head, *tensors, penalty=0.1, sources=torch.tensor(sources), source_penalty=2.0)
     scaled = (x - x.mean(axis=0)) / x.std(axis=0)
 
@@ -53,7 +74,7 @@ def test_the_source_penalty_equals_scipys_minimum() -> None:
         logits = head(torch.tensor(x, dtype=torch.float32)).numpy()
     np.testing.assert_allclose(logits, scaled @ oracle[:-1] + oracle[-1], atol=2e-3)
     without = Head(blocks=0, width=6)
-    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x, labels, np.ones(300)))
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x[:, None], labels, np.ones(300)))
     fit_head(without, *tensors, penalty=0.1)
     with torch.inference_mode():
         free = without(torch.tensor(x, dtype=torch.float32)).numpy()
@@ -63,7 +84,7 @@ def test_the_source_penalty_equals_scipys_minimum() -> None:
 def test_a_constant_channel_does_no_harm() -> None:
     x = torch.cat([torch.linspace(-1, 1, 20)[:, None], torch.full((20, 1), 5.0)], dim=1)
     head = Head(blocks=0, width=2)
-    fit_head(head, x, (x[:, 0] > 0).float(), torch.ones(20), penalty=0.01)
+    fit_head(head, x[:, None], (x[:, 0] > 0).float(), torch.ones(20), penalty=0.01)
     assert torch.isfinite(head.weight).all()
     assert (head(x).sign() == x[:, 0].sign()).all()
 

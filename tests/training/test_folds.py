@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,17 +37,40 @@ def test_every_image_is_left_out_once_and_never_learnt_from_there(
         assert {images[index].label for index in fold.kept.tolist()} == {0, 1}
 
 
-def test_a_generator_is_left_out_whole_and_real_sources_in_shares() -> None:
-    images = samples({"coco": 9, "faces": 6}, {"gan": 5, "ldm": 4, "sd": 3, "dalle": 2})
+def test_generators_and_sources_of_real_images_are_left_out_whole() -> None:
+    images = samples(
+        {"coco": 9, "faces": 6, "maps": 5, "scans": 4}, {"gan": 5, "ldm": 4, "sd": 3, "dalle": 2}
+    )
     folds = make_folds(images, [None] * len(images), 3, seed=0)
+    whole = Counter((sample.label, sample.generator) for sample in images)
     for fold in folds:
-        out = [images[index] for index in fold.left_out.tolist()]
-        for name, count in (("coco", 3), ("faces", 2)):
-            assert sum(sample.generator == name and not sample.label for sample in out) == count
-        for name, count in (("gan", 5), ("ldm", 4), ("sd", 3), ("dalle", 2)):
-            assert sum(sample.generator == name for sample in out) in (0, count)
-    sizes = [sum(images[index].label for index in fold.left_out.tolist()) for fold in folds]
-    assert sorted(sizes) == [4, 5, 5]
+        out = Counter((images[i].label, images[i].generator) for i in fold.left_out.tolist())
+        assert all(count == whole[group] for group, count in out.items())
+    for label, expected in ((0, [6, 9, 9]), (1, [4, 5, 5])):
+        sizes = [sum(images[i].label == label for i in fold.left_out.tolist()) for fold in folds]
+        assert sorted(sizes) == expected
+
+
+def test_what_shares_a_repository_or_a_name_is_left_out_together() -> None:
+    groups = [("sd15", 1, "a/b"), ("sdxl", 1, "a/b"), ("bing", 1, "c/2023"), ("bing", 1, "d/2024")]
+    groups += [("old", 1, "d/2024"), ("gan", 1, ""), ("coco", 0, "a/b"), ("maps", 0, "e/f"), ("gan", 0, "")]
+    images = [
+        Sample(f"{label}/{name}/{number}/{index}.png", label, name, repository=repository)
+        for number, (name, label, repository) in enumerate(groups)
+        for index in range(3)
+    ]
+    for fold in make_folds(images, [None] * len(images), 3, seed=0):
+        out = {groups[index // 3] for index in fold.left_out.tolist()}
+        for together in (groups[0:2] + groups[6:7], groups[2:5], [groups[5], groups[8]]):
+            assert len(out & set(together)) in (0, len(together))
+
+
+def test_a_class_of_few_sources_is_shared_out_while_the_other_is_left_out_whole() -> None:
+    images = samples({"coco": 9, "faces": 6}, {"gan": 5, "ldm": 4, "sd": 3, "dalle": 2})
+    for fold in make_folds(images, [None] * len(images), 3, seed=0):
+        out = Counter(images[index].generator for index in fold.left_out.tolist())
+        assert (out.pop("coco"), out.pop("faces")) == (3, 2)
+        assert all(count == {"gan": 5, "ldm": 4, "sd": 3, "dalle": 2}[name] for name, count in out.items())
 
 
 def test_fewer_generators_than_folds_are_shared_out() -> None:

@@ -98,7 +98,7 @@ def test_a_run_that_goes_on_has_not_to_train_the_folds_again(
     first = trainer(tiny_weights, tmp_path, samples, samples, folds=folds, save=states.append)
     told = first.run()
     assert [state.out_of_fold is None for state in states] == [True] + [False] * (len(states) - 1)
-    marked = replace(states[1], out_of_fold=Epoch(1, told.logits[::-1], told.labels))
+    marked = replace(states[1], out_of_fold=Epoch(1, told.logits[::-1], told.labels, told.indices))
     again = trainer(tiny_weights, tmp_path, samples, samples, folds=folds)
     assert again.run(marked).logits == told.logits[::-1]
     for name, tensor in first.network.adapter_state().items():
@@ -121,6 +121,7 @@ def test_the_card_tells_of_folds_and_of_images_made_here(
     assert card.data["training"]["generated"] == {"gan": 7, "ldm": 5, "autoencoder_shuffle": 5}
     assert card.data["validation"] == {"real": {}, "generated": {}}
     assert (card.calibration.real_count, card.calibration.generated_count) == (14, 12)
-    assert set(card.metrics) == {"out of fold"}
+    assert set(card.metrics) == {"out of fold", "rates"}
+    assert (card.calibration.real_sources, card.calibration.generators) == (2, 2)
     assert cards[0].adapter_sha256 == cards[1].adapter_sha256
     assert not (tmp_path / "a" / "m" / ".aligned").exists()

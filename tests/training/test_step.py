@@ -28,7 +28,7 @@ def a_batch(made: MoleNetwork, count: int) -> Batch:
     size = made.tower.image_size
     views = torch.randint(0, 256, (count, size, size, 3), generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, 2, (count,), generator=generator).float()
-    return Batch(made.trunk(views), labels, torch.rand(count, generator=generator) + 0.5)
+    return Batch(made.trunk(views)[:, None], labels, torch.rand(count, generator=generator) + 0.5)
 
 
 def gradients(made: MoleNetwork) -> dict[str, torch.Tensor]:

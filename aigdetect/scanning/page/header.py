@@ -30,6 +30,8 @@ class PageHeader:
         view_size: side of a view in pixels.
         real_count: real images that the calibration rests on.
         generated_count: generated ones.
+        highest_lr: decimal logarithm of the highest likelihood ratio that it supports.
+        lowest_lr: of the lowest one.
         fpr: share of real images that the verdict ``ai`` may flag.
         fnr: share of generated images that the verdict ``real`` may miss.
         fpr_supported: whether there are enough real images to keep ``fpr``.
@@ -52,6 +54,8 @@ class PageHeader:
     view_size: int
     real_count: int
     generated_count: int
+    highest_lr: float
+    lowest_lr: float
     fpr: float
     fnr: float
     fpr_supported: bool
@@ -103,6 +107,8 @@ class PageHeader:
             view_size=card.preprocess.size,
             real_count=calibration.real_count,
             generated_count=calibration.generated_count,
+            highest_lr=math.log10(calibration.real_size),
+            lowest_lr=-math.log10(calibration.generated_size),
             fpr=fpr,
             fnr=DEFAULT_FNR,
             fpr_supported=calibration.supports(fpr),
@@ -145,8 +151,8 @@ def header_texts(header: PageHeader) -> HeaderTexts:
         real_below=score_text(header.real_below),
         real_rate=f"{100 * header.fpr:g}",
         generated_rate=f"{100 * header.fnr:g}",
-        highest_lr=f"+{math.log10(header.real_count):.2f}",
-        lowest_lr=f"−{math.log10(header.generated_count):.2f}",
+        highest_lr=f"+{header.highest_lr:.2f}",
+        lowest_lr=f"−{-header.lowest_lr:.2f}",
         views=f"{' and '.join(views)} ({header.view_size} × {header.view_size} pixels each)",
         spectrum=CAPTION,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ def header(**changes: Any) -> PageHeader:
         "view_size": 224,
         "real_count": 147,
         "generated_count": 128,
+        "highest_lr": math.log10(147),
+        "lowest_lr": -math.log10(128),
         "fpr": 0.01,
         "fnr": 0.05,
         "fpr_supported": True,
