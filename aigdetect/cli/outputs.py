@@ -7,9 +7,9 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,7 @@ from aigdetect.cli.options import terminal
 from aigdetect.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
+    from aigdetect.images.find import Found
     from aigdetect.scanning.case import CaseFolder
     from aigdetect.scanning.ledger import Targets
     from aigdetect.scanning.record import Record
@@ -81,6 +82,11 @@ class Outputs:
         return [*files, *([str(self.heatmaps)] if self.heatmaps else [])]
 
     @property
+    def _files(self) -> list[str]:
+        """All files named, as far as they hold something."""
+        return [file for file in (*self.named, *([str(self.html)] if self.html else [])) if _holds_rows(file)]
+
+    @property
     def rows_on_terminal(self) -> bool:
         """Whether rows for machines appear on a terminal as they are made."""
         return STDIO in self.named and sys.stdout.isatty()
@@ -94,13 +100,17 @@ class Outputs:
         Raises:
             UsageError: with what to do.
         """
+        from aigdetect.replacing import Form, refuse_inputs
         from aigdetect.scanning.case import refuse_inside
         from aigdetect.scanning.writers import check_output
 
         if self.force and self.resume:
             raise UsageError("--resume and --force: one goes on, the other begins anew; choose one")
-        for target in (*self.named, *([str(self.html)] if self.html else [])):
+        refuse_inputs(self._files, evidence)
+        for target in self.named:
             check_output(target, force=self.force or self.resume)
+        if self.html:
+            check_output(str(self.html), force=self.force or self.resume, form=Form.PAGE)
         if len(self.named) > len({_real(target) for target in self.named}):
             raise UsageError(
                 "CSV and JSON Lines need a file each; only one of them can be - (standard output)"
@@ -115,6 +125,16 @@ class Outputs:
             raise UsageError(
                 "--resume: there is nothing to go on with; name --csv, --jsonl, --html or --case"
             )
+
+    def without_own(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Pass over what this run writes, should it lie among what is scanned."""
+        from aigdetect.replacing import same_file
+
+        names = {Path(file).name for file in self._files}
+        for item in found:
+            # names first: nearly every file is settled by its own
+            own = Path(item.path).name in names and any(same_file(item.path, file) for file in self._files)
+            yield replace(item, kind="other", reason="written by this scan") if own else item
 
     def targets(self, evidence: Sequence[str]) -> Targets:
         """The files that the rows are kept in, with their journal.

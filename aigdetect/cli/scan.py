@@ -164,7 +164,7 @@ def scan(
     null: Annotated[
         bool, typer.Option("--null", "-0", help="The list on standard input is separated by NUL bytes.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing output files.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite output files of earlier scans.")] = False,
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")
     ] = None,
@@ -236,7 +236,9 @@ def scan(
     if ledger.lost:
         terminal.warn(f"{ledger.lost} rows are in the journal, but not in all files: they are made again")
     tally = Tally.of_outcomes(ledger.held)
-    found = find_files(_listed(paths, null=null, case=case), follow_symlinks=follow_symlinks)
+    found = outputs.without_own(
+        find_files(_listed(paths, null=null, case=case), follow_symlinks=follow_symlinks)
+    )
     fresh = ledger.fresh(part.take(enumerate(tally.without_others(found))))
     items = _from_first_image(fresh, tally)
 

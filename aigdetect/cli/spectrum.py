@@ -180,7 +180,7 @@ def spectrum(
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing output files.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite output files of earlier runs.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -220,7 +220,7 @@ def spectrum(
         tally=_Tally(),
     )
     for target in targets:
-        target.prepare(force=force or bool(state and state.exists()))
+        target.prepare(paths, force=force or bool(state and state.exists()))
     chosen = run.reference(reference) if reference is not None else None
     run.images(images, chosen)
     if folders:
@@ -264,6 +264,8 @@ def _max_pixels(given: int | None) -> int:
 
 def _state(targets: Sequence[_Target], folders: Sequence[str], *, resume: bool, force: bool) -> Path | None:
     """Where the progress on folders is kept, beside what is written of them; ready for this run."""
+    from aigdetect.replacing import Form, require_own
+
     if not folders or not targets:
         if resume:
             raise UsageError(
@@ -278,6 +280,7 @@ def _state(targets: Sequence[_Target], folders: Sequence[str], *, resume: bool, 
             raise UsageError(
                 f"{state}: holds an interrupted run; go on with --resume, or start anew with --force"
             )
+        require_own(state, Form.ARRAYS)
         state.unlink()
         _of_reference(state).unlink(missing_ok=True)
     return state
@@ -315,12 +318,17 @@ class _Target:
             names[name] = None
         return [Path(self.given, name) for name in names]
 
-    def prepare(self, *, force: bool) -> None:
+    def prepare(self, evidence: Sequence[str], *, force: bool) -> None:
         """Refuse what cannot be written or must not be overwritten; make the folder.
+
+        Args:
+            evidence: what is read.
+            force: overwrite files of earlier runs.
 
         Raises:
             UsageError: with what to do.
         """
+        from aigdetect.replacing import Form, refuse_inputs
         from aigdetect.scanning.writers import STDOUT, check_output
 
         if self.given == STDOUT:
@@ -332,8 +340,9 @@ class _Target:
                 raise UsageError(
                     f"{self.given}: cannot be made a folder for {len(self.labels)} files ({error.strerror})"
                 ) from error
+        refuse_inputs(self.files(), evidence)
         for file in self.files():
-            check_output(str(file), force=force)
+            check_output(str(file), force=force, form=Form.PICTURE if self.suffix == ".png" else Form.ARRAYS)
 
 
 def _file_name(label: str, end: str) -> str:

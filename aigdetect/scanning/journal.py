@@ -17,6 +17,7 @@ from typing import Any
 
 from aigdetect.errors import UsageError
 from aigdetect.files import IN_USE, writing
+from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.record import Record
@@ -93,9 +94,11 @@ class Journal:
             facts: about the whole scan.
 
         Raises:
-            UsageError: if it cannot be written, or another scan is writing to the one that is there.
+            UsageError: if it cannot be written, if something else has its name, or if another scan is
+                writing to the one that is there.
         """
         if path and path.exists():
+            require_own(path, Form.JOURNAL)
             _require_free(path)
         # what is unfinished must not be taken for a journal
         draft = path and path.with_name(f"{path.name}.new")

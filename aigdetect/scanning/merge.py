@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from aigdetect.errors import UsageError
 from aigdetect.files import writing, writing_atomically
+from aigdetect.replacing import refuse_inputs
 from aigdetect.scanning.case import CaseFolder
 from aigdetect.scanning.journal import Journal, Line
 from aigdetect.scanning.ledger import KINDS, journal_beside
@@ -59,11 +60,13 @@ def merge(
 
     Raises:
         UsageError: if a part is missing, doubled, unfinished or made with other settings, if a file has two
-            rows, or if something cannot be read or written; then nothing is written.
+            rows, if an output is a file of a
+            part, or if something cannot be read or written; then nothing is written.
     """
     with ExitStack() as stack:
         opened = [_open(path, stack) for path in parts]
         _check(opened)
+        refuse_inputs(outputs.values(), (file for part in opened for file in part.files.values()))
         counts = sum((Counter(part.journal.outcomes()) for part in opened), Counter[str]())
         met = {part.journal.fact("met") for part in opened}
         if met != {counts.total()}:

@@ -29,6 +29,7 @@ from typing import BinaryIO
 
 from aigdetect.errors import UsageError
 from aigdetect.files import hold, writing
+from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.record import COLUMNS, Record
 
 STDOUT = "-"
@@ -73,12 +74,13 @@ def jsonl_row(record: Record) -> str:
     return json.dumps(record.as_dict(), ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def check_output(target: str, *, force: bool = False) -> None:
+def check_output(target: str, *, force: bool = False, form: Form = Form.ROWS) -> None:
     """Refuse, before any work is done, a file that cannot be written or must not be overwritten.
 
     Args:
         target: file name, or ``"-"`` for standard output.
-        force: overwrite an existing file.
+        force: overwrite an existing file, if this program wrote it.
+        form: what is to be written.
 
     Raises:
         UsageError: with what to do.
@@ -99,6 +101,8 @@ def check_output(target: str, *, force: bool = False) -> None:
         raise UsageError(_exists(target))
     elif not os.access(target, os.W_OK):
         raise UsageError(f"{target}: cannot be written (no permission)")
+    elif stat.S_ISREG(mode):
+        require_own(Path(target), form)
 
 
 class RecordWriter:
@@ -112,7 +116,7 @@ class RecordWriter:
 
     Args:
         target: see the attributes.
-        force: overwrite an existing file.
+        force: overwrite an existing file, if this program wrote it.
         keep: go on behind so many bytes of an existing file, and drop what comes after; None begins anew.
     """
 
@@ -189,6 +193,8 @@ class RecordWriter:
         if self.target == STDOUT:
             return sys.stdout.buffer
         mode = _mode(self.target)
+        if self._keep is None and self._force and mode is not None and stat.S_ISREG(mode):
+            require_own(Path(self.target), Form.ROWS)
         overwrite = self._force or self._keep is not None or (mode is not None and not stat.S_ISREG(mode))
         # without a buffer: after an error nothing may be left that is written later
         return Path(self.target).open("ab" if overwrite else "xb", buffering=0)

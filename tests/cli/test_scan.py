@@ -173,8 +173,52 @@ def test_an_existing_file_is_refused_unless_forced(folder: Path, tmp_path: Path)
     assert result.returncode == 2
     assert result.stderr.decode() == f"error: {out}: exists; use --force or another name\n"
     assert out.read_text() == "precious"
-    assert scan(folder, "--csv", out, "--force").returncode == 0
-    assert len(out.read_text().splitlines()) == 4
+    result = scan(folder, "--csv", out, "--force")
+    assert result.returncode == 2
+    assert result.stderr.decode() == (
+        f"error: {out}: was not written by aigdetect, and is not replaced; name another file\n"
+    )
+    assert out.read_text() == "precious"
+    out.unlink()
+    assert scan(folder, "--csv", out).returncode == 0
+    assert scan(folder / "a.png", "--csv", out, "--force").returncode == 0
+    assert len(out.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("kind", ["--csv", "--jsonl", "--html"])
+def test_no_picture_is_ever_replaced(folder: Path, tmp_path: Path, kind: str) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for place in (folder, *folder.glob("*.png")):  # as if a shell had put names in the place of *.png
+        result = scan(kind, folder / "a.png", place, "--force")
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"error: {folder / 'a.png'}: ".encode())
+        assert result.stderr.count(b"\n") == 1
+    (tmp_path / "link").symlink_to(folder / "b.png")
+    (tmp_path / "hard").hardlink_to(folder / "c.png")
+    for name in ("link", "hard"):
+        result = scan(folder / "b.png", folder / "c.png", kind, tmp_path / name, "--force")
+        assert result.returncode == 2
+        assert b"is one of the files to be read; name another" in result.stderr
+    assert scan(folder, "--case", tmp_path / "case", "--csv", folder / "a.png", "--force").returncode == 2
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_journal_takes_no_strangers_place(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.csv.journal").write_bytes((folder / "a.png").read_bytes())
+    result = scan(folder, "--csv", tmp_path / "out.csv")
+    assert result.returncode == 2
+    assert b"out.csv.journal: was not written by aigdetect" in result.stderr
+    assert (tmp_path / "out.csv.journal").read_bytes() == (folder / "a.png").read_bytes()
+
+
+def test_outputs_among_the_images_are_not_scanned(folder: Path) -> None:
+    for _ in range(2):
+        result = scan(folder, "--csv", folder / "out.png", "--html", folder / "page.gif", "--force")
+        assert result.returncode == 0
+        assert b"3 scored" in result.stderr
+    listed = "\n".join(str(path) for path in folder.iterdir())
+    result = scan("-", "--csv", folder / "out.png", "--force", input=listed.encode())
+    assert b"3 scored" in result.stderr
 
 
 # --- what goes in ------------------------------------------------------------------------------------------

@@ -161,10 +161,20 @@ def test_an_existing_file_is_overwritten_only_by_force(kind: type[RecordWriter],
     with pytest.raises(UsageError, match=message), kind(str(target)):
         pass
     assert target.read_text() == "precious"
-    check_output(str(target), force=True)
-    with kind(str(target), force=True):
+    with pytest.raises(UsageError, match="was not written by aigdetect"):
+        check_output(str(target), force=True)
+    with pytest.raises(UsageError, match="was not written by aigdetect"), kind(str(target), force=True):
         pass
-    assert "precious" not in target.read_text()
+    assert target.read_text() == "precious"
+    for other in (CsvWriter, JsonlWriter):
+        target.unlink(missing_ok=True)
+        with other(str(target)) as writer:
+            writer.write(Record('an odd "name\\ \udcff\n.png'))
+            writer.write(Record("another"))
+        check_output(str(target), force=True)
+        with kind(str(target), force=True):
+            pass
+        assert "another" not in target.read_text()
 
 
 def test_a_link_to_nowhere_is_not_followed(tmp_path: Path) -> None:
