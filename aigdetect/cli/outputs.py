@@ -155,12 +155,22 @@ class Outputs:
             journal = None
         return Targets(jsonl, csv, journal)
 
-    def copy_rows(self) -> None:
-        """Write files named beside a case folder: they are copies of those in it.
+    @contextmanager
+    def copied_after(self, opened: AbstractContextManager[None]) -> Iterator[None]:
+        """Within files that are open, and that are copied once they are closed, however that comes.
+
+        Args:
+            opened: opens the files that hold the rows.
 
         Raises:
-            UsageError: if one cannot be written.
+            UsageError: if a copy, beside a case folder, cannot be written.
         """
+        with ExitStack() as after, opened:
+            after.callback(self._copy_rows)
+            yield
+
+    def _copy_rows(self) -> None:
+        """Write files named beside a case folder: they are copies of those in it."""
         from aigdetect.files import copy_atomically
 
         if self.case is None:

@@ -92,6 +92,13 @@ def scan(
         bool,
         typer.Option("--resume", help="Go on with the files or the case of an earlier scan, as called then."),
     ] = False,
+    retry_errors: Annotated[
+        bool,
+        typer.Option(
+            "--retry-errors",
+            help="With --resume: try all errors again, not only those that may pass (time, memory, access).",
+        ),
+    ] = False,
     stability: Annotated[
         bool,
         typer.Option(
@@ -208,6 +215,8 @@ def scan(
         force=force,
         resume=resume,
     )
+    if retry_errors and not resume:
+        raise UsageError("--retry-errors: tries the errors of an earlier scan again; only with --resume")
     outputs.check([path for path in paths if path != STDIO])
     if fpr is not None and not 0 <= fpr < 1:
         raise UsageError(f"--fpr: {fpr} is not in 0..1")
@@ -232,7 +241,7 @@ def scan(
         if engine is EngineName.LOCAL
         else on_a_cluster(wanted, prepare, workers, timeout, address=ray_address, heat_maps=drawn)
     )
-    ledger = Ledger(outputs.targets(paths), resume=resume, force=force)
+    ledger = Ledger(outputs.targets(paths), resume=resume, force=force, retry_errors=retry_errors)
     if ledger.lost:
         terminal.warn(f"{ledger.lost} rows are in the journal, but not in all files: they are made again")
     tally = Tally.of_outcomes(ledger.held)
@@ -246,7 +255,7 @@ def scan(
         settings = Settings.of_model(
             scanner.model, fpr=fpr, max_pixels=prepare.max_pixels, stability=stability, shard=shard or ""
         )
-        with ledger.open(settings, pictures=prepare.pictures):
+        with outputs.copied_after(ledger.open(settings, pictures=prepare.pictures)):
             report = Report(
                 ledger,
                 scanner.model,
@@ -337,11 +346,11 @@ def _deliver(
 ) -> None:
     """Write the rows as they come, and sum up however it ends."""
     start = time.monotonic()
-    before = tally.scored + tally.errors
+    before, done = tally.scored + tally.errors, 0
     files = bool(outputs.written or outputs.page)
 
     def rate() -> float:
-        return (tally.scored + tally.errors - before) / max(time.monotonic() - start, 1e-9)
+        return done / max(time.monotonic() - start, 1e-9)
 
     try:
         with (
@@ -350,12 +359,12 @@ def _deliver(
         ):
             for result in results:
                 pictures = heat_maps.draw(result) if heat_maps else result.prepared.pictures
-                ledger.write(result.record, pictures)
-                tally.count(result.record)
+                superseded = ledger.write(result.record, pictures)
+                tally.count(result.record, instead_of=superseded)
+                done += 1
                 hand_out(result.record, sinks, files=files)
                 bar.update(bar.task_ids[0], advance=1, speed=f"{rate():.1f}/s")
     finally:
-        outputs.copy_rows()
         _summarise(tally, before, f"{time.monotonic() - start:.1f} s, {rate():.1f} images/s", outputs)
 
 
@@ -370,7 +379,9 @@ def _summarise(tally: Tally, before: int, speed: str, outputs: Outputs) -> None:
     if tally.others:
         parts.append(f"{_other_files(tally)} passed over")
     if before:
-        parts.append(f"{before} of these rows from before")
+        parts.append(f"{before - tally.replaced} of these rows from before")
+    if tally.replaced:
+        parts.append(f"{tally.replaced} made anew")
     terminal.say("; ".join(parts) + f" ({speed})")
     if outputs.written:
         terminal.say("written to " + ", ".join(outputs.written))

@@ -39,6 +39,7 @@ class Tally:
         errors: rows without a score.
         others: files that deserve no row.
         met: files that deserve one, also those that have one from before or belong to another part.
+        replaced: rows that took the place of earlier ones, which are not counted any more.
     """
 
     scored: int = 0
@@ -48,6 +49,7 @@ class Tally:
     errors: int = 0
     others: int = 0
     met: int = 0
+    replaced: int = 0
 
     @classmethod
     def of_outcomes(cls, outcomes: Mapping[str, int]) -> Tally:
@@ -55,8 +57,15 @@ class Tally:
         verdicts = {name: outcomes.get(name, 0) for name in ("ai", "uncertain", "real")}
         return cls(scored=sum(verdicts.values()), errors=outcomes.get("error", 0), **verdicts)
 
-    def count(self, record: Record) -> None:
-        """Count one record."""
+    def count(self, record: Record, *, instead_of: str | None = None) -> None:
+        """Count one record, in the place of one with this outcome if it supersedes one."""
+        if instead_of is not None:
+            self.replaced += 1
+            if instead_of == "error":
+                self.errors -= 1
+            else:
+                self.scored -= 1
+                setattr(self, instead_of, getattr(self, instead_of) - 1)
         if record.verdict is None:
             self.errors += 1
         else:

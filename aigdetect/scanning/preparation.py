@@ -17,7 +17,7 @@ from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES, read_bytes, why_failed
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.pictures import Pictures, draw
-from aigdetect.scanning.record import Record
+from aigdetect.scanning.record import Cause, Record
 from aigdetect.scanning.stability import MILD
 
 
@@ -66,7 +66,7 @@ class Preparation:
         """Read and decode one file."""
         record = Record(item.path)
         if item.kind == "error":
-            return Prepared(record.failed(item.reason))
+            return Prepared(record.failed(item.reason, "access"))
         try:
             data = read_bytes(item.path, self.max_bytes)
             record = replace(
@@ -87,9 +87,9 @@ class Preparation:
                 draw(image.pixels) if self.pictures else None,
             )
         except ImageError as error:
-            return Prepared(_with_facts(record, error).failed(why_failed(error)))
+            return Prepared(_with_facts(record, error).failed(why_failed(error), _cause(error)))
         except BaseException as error:  # noqa: BLE001 - a panic in a decoder written in Rust is no Exception
-            return Prepared(record.failed(why_failed(error)), trace=traceback.format_exc())
+            return Prepared(record.failed(why_failed(error), _cause(error)), trace=traceback.format_exc())
 
     def without_pixels(self) -> Preparation:
         """The same for digest and metadata only."""
@@ -127,3 +127,12 @@ def _with_facts(record: Record, error: ImageError) -> Record:
         width=error.width if record.width is None else record.width,
         height=error.height if record.height is None else record.height,
     )
+
+
+def _cause(error: BaseException) -> Cause:
+    """What kind of error it is."""
+    if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+        return "memory"
+    if isinstance(error, OSError) or (isinstance(error, ImageError) and error.passing):
+        return "access"
+    return "file"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
 
 from aigdetect.evidence.provenance import Provenance
@@ -10,6 +10,9 @@ from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.stability import Stability
 
 Status = Literal["scored", "error"]
+
+Cause = Literal["file", "access", "time", "memory", "process", "scoring"]
+"""Why there is no score: the file itself, or what may pass, such as a disk that is out of reach."""
 
 
 class Scored(Protocol):
@@ -36,7 +39,7 @@ class Scored(Protocol):
 class Record:
     """What is known about one image; None for what is not known.
 
-    The attributes are the columns, in order; columns are only ever added at the end.
+    The attributes are the columns, in order, but for the last; columns are only ever added at the end.
 
     Attributes:
         path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
@@ -55,6 +58,7 @@ class Record:
         model: name of the model that scored it.
         precision: precision in which it was scored.
         stability: what the model says of the image after mild changes, if that was asked for.
+        cause: what kind of error it is; no column.
     """
 
     path: str
@@ -73,6 +77,7 @@ class Record:
     model: str | None = None
     precision: str | None = None
     stability: Stability | None = None
+    cause: Cause = field(default="file", metadata={"column": False})
 
     def scored(self, score: Scored, *, model: str, precision: str) -> Record:
         """The record with the score that a model gave it."""
@@ -88,9 +93,9 @@ class Record:
             precision=precision,
         )
 
-    def failed(self, error: str) -> Record:
-        """The record with the reason why it has no score."""
-        return replace(self, status="error", error=error)
+    def failed(self, error: str, cause: Cause = "file") -> Record:
+        """The record with the reason why it has no score, and what kind of reason that is."""
+        return replace(self, status="error", error=error, cause=cause)
 
     def steadied(self, stability: Stability) -> Record:
         """A scored record with what the model says after mild changes; a verdict that flips is uncertain."""
@@ -113,5 +118,5 @@ class Record:
         return row
 
 
-COLUMNS = tuple(field.name for field in fields(Record))
+COLUMNS = tuple(each.name for each in fields(Record) if each.metadata.get("column", True))
 """Names of the columns, in order."""

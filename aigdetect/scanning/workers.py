@@ -31,7 +31,7 @@ from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import why_failed
 from aigdetect.images.views import Pixels
 from aigdetect.scanning.preparation import Preparation, Prepared
-from aigdetect.scanning.record import Record
+from aigdetect.scanning.record import Cause, Record
 
 TIMEOUT = 60.0
 """Seconds that one file may take unless told otherwise."""
@@ -78,6 +78,7 @@ class _Job:
     future: Future[Prepared]
     tries: int = 1
     failure: str = ""
+    cause: Cause = "file"
 
 
 class Processes:
@@ -153,33 +154,34 @@ class Processes:
                         "no worker process can be started; --workers 0 does without them"
                     ) from None
                 if job.tries >= _TRIES:
-                    prepared = Prepared(Record(job.item.path).failed("the decoding process ended"))
+                    prepared = Prepared(Record(job.item.path).failed("the decoding process ended", "process"))
                 else:
                     self._begin_anew(pending)
                     continue
             except (ProcessExpired, TimeoutError) as error:
-                failure = job.failure or self._why_died(error)
+                failure, cause = (job.failure, job.cause) if job.failure else self._why_died(error)
                 _log.debug("%r: %s", job.item.path, failure)
                 if job.prepare.decode:
                     # what the file is can still be told, by a new worker
-                    job.failure, job.prepare = failure, job.prepare.without_pixels()
+                    job.failure, job.cause = failure, cause
+                    job.prepare = job.prepare.without_pixels()
                     job.future = self._schedule(job.prepare, job.item)
                     continue
                 prepared = Prepared(Record(job.item.path))
             except Exception as error:  # noqa: BLE001 - what came back cannot be understood
                 prepared = Prepared(Record(job.item.path).failed(why_failed(error)))
             pending.popleft()
-            return Prepared(prepared.record.failed(job.failure)) if job.failure else prepared
+            return Prepared(prepared.record.failed(job.failure, job.cause)) if job.failure else prepared
 
-    def _why_died(self, error: ProcessExpired | TimeoutError) -> str:
+    def _why_died(self, error: ProcessExpired | TimeoutError) -> tuple[str, Cause]:
         if isinstance(error, TimeoutError):
-            return f"took longer than {self._timeout:g} s to decode"
+            return f"took longer than {self._timeout:g} s to decode", "time"
         code = int(error.exitcode or 0)
         if code == -signal.SIGKILL:
-            return "out of memory: the system ended the process that decoded it"
+            return "out of memory: the system ended the process that decoded it", "memory"
         if code < 0:
-            return f"the decoder crashed ({signal.Signals(-code).name})"
-        return f"the decoder ended its process (status {code})"
+            return f"the decoder crashed ({signal.Signals(-code).name})", "file"
+        return f"the decoder ended its process (status {code})", "file"
 
     # -- the pool ------------------------------------------------------------------------------------------
 
