@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aigdetect.cli.console import Exit
+from aigdetect.cli.console import Exit, drop_output
 from aigdetect.cli.options import (
     RUN,
     BatchSize,
@@ -187,7 +187,8 @@ def scan(
 
     Exit status: 0 all done; 1 some inputs failed, each of them named;
     2 nothing done; 3 with --fail-on ai if an image was flagged, even if
-    others failed; 130 interrupted, with all finished rows written.
+    others failed; 130 interrupted, with all finished rows written; 141 the
+    reader of standard output has gone before the end.
     """
     from aigdetect.cli.scanners import in_this_program, on_a_cluster
     from aigdetect.images.find import find_files
@@ -266,8 +267,14 @@ def scan(
             )
             folder = outputs.heatmap_folder
             heat_maps = HeatMaps(folder, scanner.heat_map, drawn) if folder else None
-            with closing(scanner.results(items, ledger)) as results:
-                _deliver(results, ledger, outputs, tally, heat_maps, _total(paths))
+            try:
+                with closing(scanner.results(items, ledger)) as results:
+                    _deliver(results, ledger, outputs, tally, heat_maps, _total(paths))
+            except BrokenPipeError:
+                if fail_on is FailOn.AI and tally.ai:  # that is settled, whatever else there was to see
+                    drop_output()
+                    return Exit.FLAGGED
+                raise
             report.write(tally)
     if outputs.html:
         terminal.say(f"page written to {outputs.html}")

@@ -409,7 +409,25 @@ def test_a_reader_that_goes_away_ends_the_scan_quietly(folder: Path, args: list[
     process.stdout.readline()
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=30) == 141  # not 0: not all is done
+
+
+@pytest.mark.parametrize(("first", "status"), [(AI, 3), (REAL_PHOTO, 141)])
+def test_a_reader_that_goes_away_hides_no_flag(folder: Path, first: int, status: int) -> None:
+    for index in range(12):
+        make(folder / f"{index:02}.png", first)
+    process = subprocess.Popen(
+        [*FAKE, "scan", folder, "--json", "--fail-on", "ai", "--quiet", "--workers", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**ENVIRONMENT, "FAKE_DELAY": "0.05"},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=30) == status
 
 
 def test_files_are_finished_even_if_the_reader_goes_away(folder: Path, tmp_path: Path) -> None:
