@@ -128,7 +128,7 @@ def _gif(data: bytes) -> Blocks:
     for label, begin, end in islice(_gif_extensions(data), _MAX_CHUNKS):
         application = data[begin + 1 : begin + 12] if label == 0xFF else b""
         if application == b"XMP DataXMP" and not xmp:
-            xmp = _packet(data, begin)
+            xmp = _packet(data, begin, end)  # in it, not behind it: many empty ones would cost a search each
         elif label == 0xFE and len(comments) < _MAX_COMMENTS:
             comments.append(_unblocked(data[begin : min(end, begin + MAX_BLOCK)]))
         credentials |= application.startswith(b"C2PA_GIF")
@@ -170,7 +170,7 @@ def _unblocked(data: bytes) -> bytes:
 
 def _boxes(data: bytes) -> Blocks:
     """HEIC, AVIF, JPEG XL, JPEG 2000: blocks are known by how they begin, wherever they lie."""
-    exif, xmp = _exif_item(data), _packet(data, 0)
+    exif, xmp = _exif_item(data), _packet(data, 0, len(data))
     return Blocks(exif=exif, xmp=(xmp,) if xmp else (), credentials=b"jumdc2pa" in data)
 
 
@@ -183,8 +183,8 @@ def _exif_item(data: bytes) -> bytes:
     return b""
 
 
-def _packet(data: bytes, start: int) -> bytes:
-    """The first packet of XMP from a place on, known by its outermost element."""
-    begin = data.find(b"<x:xmpmeta", start)
-    end = data.find(b"</x:xmpmeta>", begin, begin + MAX_BLOCK) if begin >= 0 else -1
+def _packet(data: bytes, start: int, stop: int) -> bytes:
+    """The first packet of XMP between two places, known by its outermost element."""
+    begin = data.find(b"<x:xmpmeta", start, stop)
+    end = data.find(b"</x:xmpmeta>", begin, min(stop, begin + MAX_BLOCK)) if begin >= 0 else -1
     return data[begin : end + len(b"</x:xmpmeta>")] if end >= 0 else b""

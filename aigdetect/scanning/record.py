@@ -97,6 +97,10 @@ class Record:
         """The record with the reason why it has no score, and what kind of reason that is."""
         return replace(self, status="error", error=error, cause=cause)
 
+    def noted(self, *notes: str) -> Record:
+        """The record with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
     def steadied(self, stability: Stability) -> Record:
         """A scored record with what the model says after mild changes; a verdict that flips is uncertain."""
         if self.verdict is None:
@@ -105,9 +109,8 @@ class Record:
         return replace(
             self,
             verdict="uncertain" if flips else self.verdict,
-            notes=(*self.notes, *((f"verdict not stable: {', '.join(flips)}",) if flips else ())),
             stability=stability,
-        )
+        ).noted(*((f"verdict not stable: {', '.join(flips)}",) if flips else ()))
 
     def as_dict(self) -> dict[str, Any]:
         """An object for JSON, its keys in the order of the columns."""

@@ -162,7 +162,7 @@ def _scored(record: Record, outcome: Scored | Exception, scorer: Scorer) -> Reco
 def _steadied(record: Record, after: Sequence[Scored | Exception]) -> Record:
     scores = [outcome for outcome in after if not isinstance(outcome, Exception)]
     if len(scores) < len(after):
-        return replace(record, notes=(*record.notes, "stability not measured: scoring failed"))
+        return record.noted("stability not measured: scoring failed")
     return record.steadied(
         Stability(tuple(score.logit for score in scores), tuple(score.verdict for score in scores))
     )

@@ -568,3 +568,19 @@ def test_weights_that_are_not_there(folder: Path, tmp_path: Path, tiny_model: An
     assert b"none.safetensors" in result.stderr
     assert b"Traceback" not in result.stderr
     assert not out.exists()
+
+
+# --- hostile metadata --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_metadata_without_end_cost_neither_digest_nor_score(tmp_path: Path, workers: str) -> None:
+    path = tmp_path / "a.gif"
+    Image.new("RGB", (64, 64), (REAL_PHOTO, 0, 0)).save(path)
+    empty = b"!\xff\x0bXMP DataXMP\0" * 60_000  # each of them says that XMP follows
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + empty + data[-1:] + bytes(3 << 20))
+    start = time.monotonic()
+    (row,) = rows(scan(path, "--json", "--workers", workers, "--timeout", "10").stdout)
+    assert time.monotonic() - start < 15
+    assert (row["status"], row["sha256"]) == ("scored", hashlib.sha256(path.read_bytes()).hexdigest())

@@ -401,3 +401,20 @@ def test_no_memory_for_the_changes_costs_the_stability_only(
     )
     assert prepared.view is not None
     assert prepared.record.notes[-1] == "stability not measured: out of memory"
+
+
+def test_a_panic_in_a_reader_of_metadata_costs_neither_digest_nor_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As readers written in Rust raise it."""
+
+    def panic(_: bytes) -> None:
+        raise Panic
+
+    monkeypatch.setattr("aigdetect.evidence.provenance.find_blocks", panic)
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 40), (7, 0, 0)).save(path)
+    prepared = preparation.Preparation(lambda picture: np.asarray(picture)[:1, :1])(Found(str(path), "image"))
+    assert prepared.view is not None
+    assert prepared.record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
