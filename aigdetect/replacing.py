@@ -22,6 +22,8 @@ class Form(Enum):
     PAGE = re.compile(rb'\s*<!DOCTYPE html>.{0,999}<meta name="generator" content="aigdetect">', re.DOTALL)
     PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n(?:(?!IDAT).)*tEXtSoftware\x00aigdetect\b", re.DOTALL)
     ARRAYS = re.compile(rb"PK\x03\x04.{26}(?:facts|head)\.npy", re.DOTALL)
+    LOG = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
+    MANIFEST = re.compile(rb'\{\s*"manifest_version": ')
     JOURNAL = re.compile(rb"SQLite format 3\x00")
 
 

@@ -101,7 +101,6 @@ class Outputs:
             UsageError: with what to do.
         """
         from aigdetect.replacing import Form, refuse_inputs
-        from aigdetect.scanning.case import refuse_inside
         from aigdetect.scanning.writers import check_output
 
         if self.force and self.resume:
@@ -117,14 +116,29 @@ class Outputs:
             )
         if self.case and (self.html or self.heatmaps):
             raise UsageError("--case: holds its own page and heat maps; leave out --html and --heatmap")
+        for path in evidence:
+            self.refuse_among(path)
         if self.case:
-            for path in evidence:
-                refuse_inside(self.case.path, path)
             self.case.check(resume=self.resume, force=self.force)
         elif self.resume and not self.targets([]).files() and self.html is None:
             raise UsageError(
                 "--resume: there is nothing to go on with; name --csv, --jsonl, --html or --case"
             )
+
+    def refuse_among(self, evidence: str) -> None:
+        """Refuse to write pictures, or a case, into what is scanned: the next scan would take them in.
+
+        Args:
+            evidence: a file or folder that is scanned.
+
+        Raises:
+            UsageError: naming the folder.
+        """
+        from aigdetect.scanning.case import refuse_inside
+
+        for folder in (self.case.path if self.case else None, self.heatmaps):
+            if folder is not None:
+                refuse_inside(folder, evidence)
 
     def without_own(self, found: Iterable[Found]) -> Iterator[Found]:
         """Pass over what this run writes, should it lie among what is scanned."""
@@ -192,6 +206,8 @@ class Outputs:
             return
         from aigdetect.files import writing
 
+        if self.force:
+            self.case.clear()
         with writing(self.case.log):
             self.case.path.mkdir(parents=True, exist_ok=True)
             handler = logging.FileHandler(self.case.log, encoding="ascii", errors="backslashreplace")

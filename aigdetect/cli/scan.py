@@ -247,7 +247,7 @@ def scan(
         terminal.warn(f"{ledger.lost} rows are in the journal, but not in all files: they are made again")
     tally = Tally.of_outcomes(ledger.held)
     found = outputs.without_own(
-        find_files(_listed(paths, null=null, case=case), follow_symlinks=follow_symlinks)
+        find_files(_listed(paths, null=null, outputs=outputs), follow_symlinks=follow_symlinks)
     )
     fresh = ledger.fresh(part.take(enumerate(tally.without_others(found))))
     items = _from_first_image(fresh, tally)
@@ -288,22 +288,20 @@ def scan(
 # -- what goes in ------------------------------------------------------------------------------------------
 
 
-def _listed(paths: list[str], *, null: bool, case: Path | None) -> Iterator[str]:
+def _listed(paths: list[str], *, null: bool, outputs: Outputs) -> Iterator[str]:
     """The paths given, with the list on standard input in the place of ``-``.
 
     Raises:
-        UsageError: if the case folder lies in one of those listed.
+        UsageError: if a folder to write to lies in one of those listed.
     """
     from aigdetect.images.find import read_list
-    from aigdetect.scanning.case import refuse_inside
 
     for path in paths:
         if path != STDIO:
             yield path
             continue
         for listed in read_list(sys.stdin.buffer, null=null):
-            if case is not None:
-                refuse_inside(case, listed)
+            outputs.refuse_among(listed)
             yield listed
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aigdetect.errors import UsageError
-from aigdetect.files import IN_USE, writing
+from aigdetect.files import IN_USE, draft_beside, writing
 from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.pictures import Pictures
@@ -124,24 +124,26 @@ class Journal:
         if path and path.exists():
             require_own(path, Form.JOURNAL)
             _require_free(path)
+        if path is None:
+            return cls._new("", path, facts)
         # what is unfinished must not be taken for a journal
-        draft = path and path.with_name(f"{path.name}.new")
-        if draft:
-            _remove(draft, "", "-wal", "-shm")
+        with draft_beside(path) as draft:
+            cls._new(str(draft.path), path, facts).close()
+            _remove(path, "-wal", "-shm")  # what belongs to an earlier one
+            with writing(path):
+                draft.path.replace(path)
+        return cls(path)
+
+    @classmethod
+    def _new(cls, name: str, path: Path | None, facts: Mapping[str, Any]) -> Journal:
         journal = cls.__new__(cls)
         journal.path = path
         with journal._named():
-            journal._database = _connect(str(draft or ""))
+            journal._database = _connect(name)
             journal._database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-            for name, value in {"version": VERSION, **facts}.items():
-                journal.note(name, value)
-            if path is None or draft is None:
-                return journal
-            journal.close()
-        _remove(path, "-wal", "-shm")  # what belongs to an earlier one
-        with writing(path):
-            draft.replace(path)
-        return cls(path)
+            for fact, value in {"version": VERSION, **facts}.items():
+                journal.note(fact, value)
+        return journal
 
     def __enter__(self) -> Journal:
         """Nothing more to open."""

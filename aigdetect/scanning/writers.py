@@ -8,8 +8,8 @@ spreadsheet or to print:
 - every text is quoted, so that newlines, commas and quotes stay inside their cell;
 - text that a spreadsheet could take for a formula gets an apostrophe in front, and so does text that begins
   with an apostrophe: a path in a cell that begins with an apostrophe is the rest of the cell;
-- control characters other than tab and line breaks, and bytes that are not UTF-8, come out as escapes
-  (``\x1b``, ``\udcff``).
+- control characters other than tab and line breaks, those that turn the direction of text around, and bytes
+  that are not UTF-8 come out as escapes (``\x1b``, ``\u202e``, ``\udcff``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ from aigdetect.scanning.record import COLUMNS, Record
 STDOUT = "-"
 """The file name that means standard output."""
 
-_UNSAFE = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# controls, what turns the direction of text around, separators of lines, and bytes that are no text
+_UNSAFE = re.compile(
+    r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _FORMULA = "=+\\-@＝＋－＠"  # spreadsheets fold full-width signs
 _STARTS_FORMULA = re.compile(rf"\A(?=\s*['{_FORMULA}]|[\t\r\n])")
 # in some countries a spreadsheet splits at semicolons, whatever the quotes: a cell can begin inside a text

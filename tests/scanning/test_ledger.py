@@ -431,3 +431,13 @@ except UsageError as error:
     sys.stderr.write(str(error))
     sys.exit(2)
 """
+
+
+def test_a_journal_is_made_through_no_planted_link(
+    targets: Targets, files: list[str], tmp_path: Path
+) -> None:
+    assert targets.journal is not None
+    for end in (".new", "-wal", "-shm"):
+        targets.journal.with_name(targets.journal.name + end).symlink_to(tmp_path / f"elsewhere{end}")
+    assert write(Ledger(targets), files) == files
+    assert not list(tmp_path.glob("elsewhere*"))
