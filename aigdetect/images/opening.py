@@ -49,6 +49,7 @@ _NOT_IMAGES = (
     (re.compile(rb"[\t\n\r\x20-\x7e]{16,}\Z"), "not an image: text"),
 )
 _CUT_SHORT = re.compile("truncated|end of file|premature|requires a buffer|out of range", re.IGNORECASE)
+_TRUNCATED = "file is truncated"
 _VECTOR = frozenset({"SVG", "EPS", "WMF", "EMF"})
 _NEW_SUBFILE_TYPE, _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 254, 322, 323, 50706
 
@@ -150,10 +151,15 @@ def _reason(error: BaseException, name: str) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return "too large: it holds a picture of more pixels than allowed"
     if isinstance(error, (EOFError, struct.error)) or _CUT_SHORT.search(text):
-        return "file is truncated"
+        return _TRUNCATED
     if not text or "not identified" in text:
         return f"broken {name}: no usable header"
     return f"broken {name or 'image'}: {text}"
+
+
+def damage_named(error: BaseException, name: str) -> str:
+    """In a word or two, what is wrong with a file that can be decoded in part."""
+    return "truncated" if _reason(error, name) == _TRUNCATED else f"damaged {name}".strip()
 
 
 def check_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -75,13 +75,14 @@ class Preparation:
             record = self._with_metadata(record, data)
             if not self.decode:
                 return Prepared(record)
-            image = decode(data, max_pixels=self.max_pixels)
+            image = decode(data, max_pixels=self.max_pixels, partial=True)
             record = replace(
                 record,
                 format=image.format,
                 width=image.width,
                 height=image.height,
                 notes=(*image.notes, *record.notes),
+                doubtful=image.doubtful,
             )
             require_scorable(image)
             variants, remarks = self._variants(image)
@@ -110,7 +111,7 @@ class Preparation:
             data = read_bytes(path, self.max_bytes)
             if hashlib.sha256(data).hexdigest() != sha256:
                 return None
-            return decode(data, max_pixels=self.max_pixels).pixels
+            return decode(data, max_pixels=self.max_pixels, partial=True).pixels
         except (ImageError, OSError, MemoryError):
             return None
 

@@ -39,7 +39,7 @@ class Scored(Protocol):
 class Record:
     """What is known about one image; None for what is not known.
 
-    The attributes are the columns, in order, but for the last; columns are only ever added at the end.
+    The attributes are the columns, in order, but for the last two; columns are only ever added at the end.
 
     Attributes:
         path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
@@ -59,6 +59,7 @@ class Record:
         precision: precision in which it was scored.
         stability: what the model says of the image after mild changes, if that was asked for.
         cause: what kind of error it is; no column.
+        doubtful: whether so little of the image is left that the verdict can only be uncertain; no column.
     """
 
     path: str
@@ -78,13 +79,14 @@ class Record:
     precision: str | None = None
     stability: Stability | None = None
     cause: Cause = field(default="file", metadata={"column": False})
+    doubtful: bool = field(default=False, metadata={"column": False})
 
     def scored(self, score: Scored, *, model: str, precision: str) -> Record:
         """The record with the score that a model gave it."""
         return replace(
             self,
             status="scored",
-            verdict=score.verdict,
+            verdict="uncertain" if self.doubtful else score.verdict,
             score=score.score,
             logit=score.logit,
             log10_lr=score.log10_lr,
@@ -105,7 +107,7 @@ class Record:
         """A scored record with what the model says after mild changes; a verdict that flips is uncertain."""
         if self.verdict is None:
             return self
-        flips = stability.against(self.verdict)
+        flips = () if self.doubtful else stability.against(self.verdict)
         return replace(
             self,
             verdict="uncertain" if flips else self.verdict,

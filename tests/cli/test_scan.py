@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -584,3 +585,31 @@ def test_metadata_without_end_cost_neither_digest_nor_score(tmp_path: Path, work
     (row,) = rows(scan(path, "--json", "--workers", workers, "--timeout", "10").stdout)
     assert time.monotonic() - start < 15
     assert (row["status"], row["sha256"]) == ("scored", hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+# --- damaged files -----------------------------------------------------------------------------------------
+
+
+def test_truncated_files_are_scored_from_what_is_there(tmp_path: Path) -> None:
+    noise = Image.effect_noise((300, 400), 20).point(lambda value: value // 8)
+    image = Image.merge("RGB", (noise.point(lambda value: 250), noise, noise))
+    image.save(tmp_path / "whole.png")
+    data = (tmp_path / "whole.png").read_bytes()
+    for name, share in (("more", 0.7), ("less", 0.3), ("nothing", 0.01)):
+        (tmp_path / f"{name}.png").write_bytes(data[: int(len(data) * share)])
+    done = scan(tmp_path, "--json", "--workers", "0", "--stability")
+    found = {Path(row["path"]).stem: row for row in rows(done.stdout)}
+    assert done.returncode == 1
+    assert {name: row["verdict"] for name, row in found.items()} == {
+        "whole": "ai",
+        "more": "ai",
+        "less": "uncertain",
+        "nothing": None,
+    }
+    assert found["less"]["logit"] == found["whole"]["logit"]
+    assert re.fullmatch(r"truncated: 3\d % of the image missing", found["more"]["notes"][0])
+    assert re.fullmatch(r"truncated: 7\d % of the image missing", found["less"]["notes"][0])
+    assert {(row["width"], row["height"]) for row in found.values()} == {(300, 400)}
+    assert {row["sha256"] for row in found.values()} == {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
+    }
