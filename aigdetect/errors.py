@@ -37,6 +37,10 @@ class ImageError(AigdetectError):
         self.passing = passing
 
 
+class TooLargeError(ImageError):
+    """An image has more pixels than allowed; the limit can be set."""
+
+
 class DataError(AigdetectError):
     """A training or evaluation data set cannot be used."""
 

@@ -320,7 +320,7 @@ def _from_first_image(items: Iterator[Found], tally: Tally) -> Iterator[Found]:
         return iter(held)
     for item in held:
         name_error(item.path, item.reason)
-    raise UsageError(f"no image to scan: {len(held)} unreadable, {_other_files(tally)}")
+    raise UsageError(f"no image to scan: {len(held)} unreadable, {_passed_over(tally) or '0 other files'}")
 
 
 def _total(paths: list[str]) -> int | None:
@@ -373,16 +373,22 @@ def _deliver(
         _summarise(tally, before, f"{time.monotonic() - start:.1f} s, {rate():.1f} images/s", outputs)
 
 
-def _other_files(tally: Tally) -> str:
-    return f"{tally.others} other file{'' if tally.others == 1 else 's'}"
+def _passed_over(tally: Tally) -> str:
+    """What has no row, kind by kind; empty if there is nothing."""
+    kinds = [
+        (tally.others, "other file", ""),
+        (tally.companions, "companion file", " of macOS (._)"),
+        (tally.links, "symbolic link", " (--follow-symlinks follows them)"),
+    ]
+    return ", ".join(f"{count} {what}{'s' * (count != 1)}{more}" for count, what, more in kinds if count)
 
 
 def _summarise(tally: Tally, before: int, speed: str, outputs: Outputs) -> None:
     parts = [f"{tally.scored} scored: {tally.ai} ai, {tally.uncertain} uncertain, {tally.real} real"]
     if tally.errors:
         parts.append(f"{tally.errors} could not be scored")
-    if tally.others:
-        parts.append(f"{_other_files(tally)} passed over")
+    if tally.passed_over:
+        parts.append(f"{_passed_over(tally)} passed over")
     if before:
         parts.append(f"{before - tally.replaced} of these rows from before")
     if tally.replaced:

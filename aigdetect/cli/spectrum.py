@@ -126,6 +126,12 @@ def spectrum(
             rich_help_panel=_FOLDERS,
         ),
     ] = None,
+    follow_symlinks: Annotated[
+        bool,
+        typer.Option(
+            "--follow-symlinks", help="Follow symbolic links inside folders.", rich_help_panel=_FOLDERS
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -212,6 +218,7 @@ def spectrum(
         method=_method(residual, channel, tile, tiles, window, average),
         false_alarm_rate=_rate(false_alarm_rate),
         max_pixels=_max_pixels(max_pixels),
+        follow_symlinks=follow_symlinks,
         workers=workers,
         json=json,
         png=next((target for target in targets if target.suffix == ".png"), None),
@@ -382,6 +389,7 @@ class _Run:
     method: Method
     false_alarm_rate: float
     max_pixels: int
+    follow_symlinks: bool
     workers: int | None
     json: bool
     png: _Target | None
@@ -522,7 +530,7 @@ class _Run:
         from aigdetect.spectrum.figures import MAX_SETS
         from aigdetect.spectrum.sets import average_folders, survey_folders
 
-        survey = survey_folders(roots, depth=depth)
+        survey = survey_folders(roots, depth=depth, follow_symlinks=self.follow_symlinks)
         if len(survey.folders) > MAX_SETS:
             raise UsageError(
                 f"{len(survey.folders)} folders hold images, and {MAX_SETS} fit on a sheet: "
@@ -539,6 +547,7 @@ class _Run:
                 roots,
                 self.method,
                 depth=depth,
+                follow_symlinks=self.follow_symlinks,
                 state=state,
                 workers=self.workers,
                 max_pixels=self.max_pixels,
@@ -550,6 +559,11 @@ class _Run:
             f"{len(sets)} folder{'s' * (len(sets) != 1)}, {images} images"
             + (f"; {smaller} smaller than the tile of their folder, left out" if smaller else "")
             + (f"; {survey.files - images} could not be used" if survey.files > images else "")
+            + (
+                f"; {survey.links} symbolic links passed over (--follow-symlinks follows them)"
+                if survey.links
+                else ""
+            )
         )
         return sets
 

@@ -18,18 +18,19 @@ import pillow_heif
 import pillow_jxl  # noqa: F401 - registers itself with Pillow
 from PIL import Image, ImageFile
 
-from aigdetect.errors import ImageError
+from aigdetect.errors import ImageError, TooLargeError
 from aigdetect.images import headers
 from aigdetect.images.find import HEAD_BYTES, sniff
 from aigdetect.text import one_line
 
-MAX_PIXELS = 100_000_000
-"""Images of more pixels are refused unless the caller allows them."""
+MAX_PIXELS = 200_000_000
+"""Images of more pixels are refused unless the caller allows them; the largest phones make so many."""
 
 MAX_FRAMES = 1000
 """Frames are counted to little more than this."""
 
-_MAX_SCANS = 32  # passes over the whole of a progressive JPEG of MAX_PIXELS; encoders write ten
+_MAX_SCANS = 32  # passes over the whole of a progressive JPEG of _MANY_PIXELS; encoders write ten
+_MANY_PIXELS = 100_000_000
 _SLOW = frozenset({"QOI", "BLP", "MSP", "XPM"})  # decoded by Pillow in Python, a second or so per megapixel
 _MAX_PIXELS_SLOW = 20_000_000
 
@@ -166,11 +167,11 @@ def check_size(size: tuple[int, int], max_pixels: int) -> None:
     """Refuse an image of more than ``max_pixels`` pixels.
 
     Raises:
-        ImageError: saying the size and the limit.
+        TooLargeError: saying the size and the limit.
     """
     width, height = size
     if width * height > max_pixels:
-        raise ImageError(f"too large: {width}x{height} pixels, the limit is {max_pixels} in all")
+        raise TooLargeError(f"too large: {width}x{height} pixels, the limit is {max_pixels} in all")
 
 
 def _check_cost(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> None:
@@ -192,7 +193,7 @@ def _check_cost(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> Non
         raise ImageError("format not supported: compressed FITS")  # older Pillow inflates it without bound
     if image.info.get("progressive"):
         scans = headers.count_jpeg_scans(data)
-        if scans > _MAX_SCANS and scans * image.width * image.height > _MAX_SCANS * MAX_PIXELS:
+        if scans > _MAX_SCANS and scans * image.width * image.height > _MAX_SCANS * _MANY_PIXELS:
             raise ImageError(f"too costly: {scans} scans of {image.width}x{image.height} pixels")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from aigdetect.errors import ImageError
+from aigdetect.errors import ImageError, TooLargeError
 
 MAX_BYTES = 1 << 30
 """Files of more bytes than this are not read."""
@@ -45,5 +45,7 @@ def why_failed(error: BaseException) -> str:
         return "out of memory"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
+    if isinstance(error, TooLargeError):
+        return f"{error}; --max-pixels allows more"
     text = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
     return " ".join(text[:500].split())

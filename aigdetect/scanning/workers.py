@@ -37,10 +37,10 @@ from aigdetect.scanning.record import Cause, Record
 TIMEOUT = 60.0
 """Seconds that one file may take unless told otherwise."""
 
-MEMORY = 2 << 30
+MEMORY = 3 << 30
 """Bytes that a worker may take beyond what it has when it starts, for images of up to `MAX_PIXELS`.
 
-The costliest of them (16-bit grey) take 1.6 GiB to decode.
+Photographs of that size fit, also progressive ones with pictures drawn; 16-bit grey of it takes 3.2 GiB.
 """
 
 _STACK = 16 << 20  # address space of one of a decoder's threads

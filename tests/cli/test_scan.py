@@ -278,6 +278,35 @@ def test_a_file_given_twice_is_scanned_once(folder: Path) -> None:
     assert len(rows(scan(folder, folder / "a.png", folder, "--json").stdout)) == 3
 
 
+def test_links_that_are_passed_over_are_named(folder: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    for path in folder.glob("*.png"):
+        (links / path.name).symlink_to(path)
+    result = scan(links)
+    assert result.returncode == 2
+    assert b"0 unreadable, 3 symbolic links (--follow-symlinks follows them)" in result.stderr
+    assert len(rows(scan(links, "--json", "--follow-symlinks").stdout)) == 3
+    (folder / "link.png").symlink_to(folder / "a.png")
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7" + bytes(99))
+    result = scan(folder, folder / "._a.png")
+    assert result.returncode == 0
+    assert b"; 1 other file, 1 companion file of macOS (._), 1 symbolic link (--follow" in result.stderr
+
+
+def test_a_list_made_by_powershell(folder: Path) -> None:
+    listed = "\ufeff" + "".join(f"{path}\r\n" for path in sorted(folder.glob("*.png")))
+    for coding in ("utf-8", "utf-16-le"):
+        result = scan("-", "--json", input=listed.encode(coding))
+        assert (result.returncode, len(rows(result.stdout))) == (0, 3)
+
+
+def test_an_image_that_is_too_large_names_the_option(tmp_path: Path) -> None:
+    make(tmp_path / "a.png")
+    (row,) = rows(scan(tmp_path, "--json", "--max-pixels", "4095", "--workers", "0").stdout)
+    assert row["error"] == "too large: 64x64 pixels, the limit is 4095 in all; --max-pixels allows more"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_what_is_no_file_is_passed_over(folder: Path) -> None:
     os.mkfifo(folder / "pipe.png")

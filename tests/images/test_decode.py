@@ -796,3 +796,15 @@ def check_against(path: str, should: str, image: DecodedImage) -> None:
         assert image.notes[0].startswith("first frame of"), path
     if "no content" in should or "no visible pixels" in should:
         assert "uniform image: no content" in image.notes, path
+
+
+def test_photographs_of_the_largest_phones_are_not_refused() -> None:
+    from aigdetect.images.opening import MAX_PIXELS, open_image
+
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "JPEG")
+    data = buffer.getvalue()
+    at = data.index(b"\xff\xc0") + 5
+    for width, height in ((12_000, 9_000), (16_320, 12_240)):
+        header = data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+        assert open_image(header, MAX_PIXELS).size == (width, height)
