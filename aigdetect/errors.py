@@ -18,15 +18,27 @@ class ImageError(AigdetectError):
         format: container format by content (``"JPEG"``, ``"PNG"``...), empty if it was not recognised.
         width: width in pixels if the header could be read, else None.
         height: height in pixels if the header could be read, else None.
+        passing: whether another attempt may do better: the file was not at fault.
     """
 
     def __init__(
-        self, message: str, *, format: str = "", width: int | None = None, height: int | None = None
+        self,
+        message: str,
+        *,
+        format: str = "",
+        width: int | None = None,
+        height: int | None = None,
+        passing: bool = False,
     ) -> None:
         super().__init__(message)
         self.format = format
         self.width = width
         self.height = height
+        self.passing = passing
+
+
+class TooLargeError(ImageError):
+    """An image has more pixels than allowed; the limit can be set."""
 
 
 class DataError(AigdetectError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -20,8 +20,6 @@ IN_USE = "cannot be written (another scan is writing to it)"
 
 FINGERPRINT_DIGITS = 24
 """Length of a :func:`fingerprint`."""
-
-_NUMBERS = itertools.count()  # one process may write several files at a time
 
 
 @contextlib.contextmanager
@@ -69,6 +67,50 @@ def remove_partial(folder: Path) -> None:
         path.unlink()
 
 
+class Draft:
+    """A file in the making beside the one whose place it is to take; see :func:`draft_beside`.
+
+    Attributes:
+        path: where it is, under a name that nobody can guess.
+        file: open for writing.
+    """
+
+    def __init__(self, target: Path) -> None:
+        # a name of fixed length: the target's own may fill what the file system allows
+        self.path = target.with_name(_PARTIAL.format(secrets.token_hex(8)))
+        self.kept = False
+        with writing(target):
+            self.file: BinaryIO = self.path.open("xb")  # never through a link that somebody has put there
+
+    def finish(self) -> None:
+        """Close it once all of it is on disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+
+    def keep(self) -> None:
+        """Leave it where it is."""
+        self.kept = True
+
+
+@contextlib.contextmanager
+def draft_beside(target: Path) -> Iterator[Draft]:
+    """A new file in a target's folder, which is gone after the block unless it was kept or has moved.
+
+    Raises:
+        UsageError: if it cannot be made.
+    """
+    draft = Draft(target)
+    try:
+        yield draft
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            draft.file.close()
+        if not draft.kept:
+            with contextlib.suppress(OSError):
+                draft.path.unlink()
+
+
 @contextlib.contextmanager
 def writing_atomically(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of ``path`` once all of it is there and on disk.
@@ -79,22 +121,11 @@ def writing_atomically(path: Path) -> Iterator[BinaryIO]:
         UsageError: if it cannot be opened, closed or put in its place; nothing is left behind. What is
             written inside the block needs a :func:`writing` of its own.
     """
-    # a name of fixed length: the target's own may fill what the file system allows
-    temporary = path.parent / _PARTIAL.format(f"{os.getpid()}-{next(_NUMBERS)}")
-    try:
+    with draft_beside(path) as draft:
+        yield draft.file
         with writing(path):
-            file = temporary.open("wb")
-        with contextlib.closing(file):
-            yield file
-            with writing(path):
-                file.flush()
-                os.fsync(file.fileno())
-        with writing(path):
-            temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError, ValueError):
-            temporary.unlink()
-        raise
+            draft.finish()
+            draft.path.replace(path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -117,6 +148,11 @@ def copy_atomically(source: Path, target: Path) -> None:
         shutil.copyfileobj(opened, file)
 
 
+def path_digest(path: str) -> bytes:
+    """A short digest of an absolute path; links are not followed."""
+    return blake2b(_absolute(path), digest_size=FINGERPRINT_DIGITS // 2).digest()
+
+
 def fingerprint(path: str) -> str:
     """Fingerprint of a file by absolute path, size and time of change; of the path alone if it is gone."""
     try:
@@ -124,5 +160,8 @@ def fingerprint(path: str) -> str:
         state = f"{status.st_size} {status.st_mtime_ns}"
     except (OSError, ValueError):
         state = "gone"
-    place = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - links are not followed
-    return blake2b(place + b"\0" + state.encode(), digest_size=FINGERPRINT_DIGITS // 2).hexdigest()
+    return blake2b(_absolute(path) + b"\0" + state.encode(), digest_size=FINGERPRINT_DIGITS // 2).hexdigest()
+
+
+def _absolute(path: str) -> bytes:
+    return os.fsencode(os.path.abspath(path))  # noqa: PTH100 - links are not followed

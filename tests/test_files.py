@@ -30,6 +30,14 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_no_planted_link_is_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (tmp_path / ".aigdetect-guessed.part").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_atomically(tmp_path / "file", b"new")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="cannot be written"):

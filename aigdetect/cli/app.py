@@ -16,7 +16,7 @@ app = typer.Typer(
     name="aigdetect",
     help="Forensics for images: find out whether a generative model made them.",
     epilog="Exit status: 0 all done, 1 some inputs failed, 2 nothing done, "
-    "3 flagged (scan --fail-on ai), 130 interrupted.",
+    "3 flagged (scan --fail-on ai), 130 interrupted, 141 reader of the output gone.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

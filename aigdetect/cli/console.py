@@ -31,6 +31,7 @@ class Exit(IntEnum):
     NOTHING_DONE = 2
     FLAGGED = 3
     INTERRUPTED = 130
+    READER_GONE = 141  # what a shell says of a program that a closed pipe has ended
 
 
 @dataclass
@@ -203,9 +204,9 @@ def _interrupted(terminal: Terminal) -> int:
 
 
 def _reader_gone() -> int:
-    """Whoever read our output has gone: stop quietly, as other tools do."""
+    """Whoever read our output has gone: stop quietly, as other tools do, but never say that all is done."""
     drop_output()
-    return Exit.DONE
+    return Exit.READER_GONE
 
 
 def _usage_status(error: Exception) -> int | None:

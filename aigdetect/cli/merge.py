@@ -23,7 +23,7 @@ def merge(
     jsonl: Annotated[
         Path | None, typer.Option("--jsonl", metavar="FILE", help="Write JSON Lines to a file.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing output files.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite output files of earlier runs.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:

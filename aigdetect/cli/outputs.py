@@ -7,9 +7,9 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,7 @@ from aigdetect.cli.options import terminal
 from aigdetect.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
+    from aigdetect.images.find import Found
     from aigdetect.scanning.case import CaseFolder
     from aigdetect.scanning.ledger import Targets
     from aigdetect.scanning.record import Record
@@ -81,6 +82,11 @@ class Outputs:
         return [*files, *([str(self.heatmaps)] if self.heatmaps else [])]
 
     @property
+    def _files(self) -> list[str]:
+        """All files named, as far as they hold something."""
+        return [file for file in (*self.named, *([str(self.html)] if self.html else [])) if _holds_rows(file)]
+
+    @property
     def rows_on_terminal(self) -> bool:
         """Whether rows for machines appear on a terminal as they are made."""
         return STDIO in self.named and sys.stdout.isatty()
@@ -94,27 +100,55 @@ class Outputs:
         Raises:
             UsageError: with what to do.
         """
-        from aigdetect.scanning.case import refuse_inside
+        from aigdetect.replacing import Form, refuse_inputs
         from aigdetect.scanning.writers import check_output
 
         if self.force and self.resume:
             raise UsageError("--resume and --force: one goes on, the other begins anew; choose one")
-        for target in (*self.named, *([str(self.html)] if self.html else [])):
+        refuse_inputs(self._files, evidence)
+        for target in self.named:
             check_output(target, force=self.force or self.resume)
+        if self.html:
+            check_output(str(self.html), force=self.force or self.resume, form=Form.PAGE)
         if len(self.named) > len({_real(target) for target in self.named}):
             raise UsageError(
                 "CSV and JSON Lines need a file each; only one of them can be - (standard output)"
             )
         if self.case and (self.html or self.heatmaps):
             raise UsageError("--case: holds its own page and heat maps; leave out --html and --heatmap")
+        for path in evidence:
+            self.refuse_among(path)
         if self.case:
-            for path in evidence:
-                refuse_inside(self.case.path, path)
             self.case.check(resume=self.resume, force=self.force)
         elif self.resume and not self.targets([]).files() and self.html is None:
             raise UsageError(
                 "--resume: there is nothing to go on with; name --csv, --jsonl, --html or --case"
             )
+
+    def refuse_among(self, evidence: str) -> None:
+        """Refuse to write pictures, or a case, into what is scanned: the next scan would take them in.
+
+        Args:
+            evidence: a file or folder that is scanned.
+
+        Raises:
+            UsageError: naming the folder.
+        """
+        from aigdetect.scanning.case import refuse_inside
+
+        for folder in (self.case.path if self.case else None, self.heatmaps):
+            if folder is not None:
+                refuse_inside(folder, evidence)
+
+    def without_own(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Pass over what this run writes, should it lie among what is scanned."""
+        from aigdetect.replacing import same_file
+
+        names = {Path(file).name for file in self._files}
+        for item in found:
+            # names first: nearly every file is settled by its own
+            own = Path(item.path).name in names and any(same_file(item.path, file) for file in self._files)
+            yield replace(item, kind="other", reason="written by this scan") if own else item
 
     def targets(self, evidence: Sequence[str]) -> Targets:
         """The files that the rows are kept in, with their journal.
@@ -135,12 +169,22 @@ class Outputs:
             journal = None
         return Targets(jsonl, csv, journal)
 
-    def copy_rows(self) -> None:
-        """Write files named beside a case folder: they are copies of those in it.
+    @contextmanager
+    def copied_after(self, opened: AbstractContextManager[None]) -> Iterator[None]:
+        """Within files that are open, and that are copied once they are closed, however that comes.
+
+        Args:
+            opened: opens the files that hold the rows.
 
         Raises:
-            UsageError: if one cannot be written.
+            UsageError: if a copy, beside a case folder, cannot be written.
         """
+        with ExitStack() as after, opened:
+            after.callback(self._copy_rows)
+            yield
+
+    def _copy_rows(self) -> None:
+        """Write files named beside a case folder: they are copies of those in it."""
         from aigdetect.files import copy_atomically
 
         if self.case is None:
@@ -162,6 +206,8 @@ class Outputs:
             return
         from aigdetect.files import writing
 
+        if self.force:
+            self.case.clear()
         with writing(self.case.log):
             self.case.path.mkdir(parents=True, exist_ok=True)
             handler = logging.FileHandler(self.case.log, encoding="ascii", errors="backslashreplace")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aigdetect.cli.console import Exit
+from aigdetect.cli.console import Exit, drop_output
 from aigdetect.cli.options import (
     RUN,
     BatchSize,
@@ -92,6 +92,13 @@ def scan(
         bool,
         typer.Option("--resume", help="Go on with the files or the case of an earlier scan, as called then."),
     ] = False,
+    retry_errors: Annotated[
+        bool,
+        typer.Option(
+            "--retry-errors",
+            help="With --resume: try all errors again, not only those that may pass (time, memory, access).",
+        ),
+    ] = False,
     stability: Annotated[
         bool,
         typer.Option(
@@ -164,7 +171,7 @@ def scan(
     null: Annotated[
         bool, typer.Option("--null", "-0", help="The list on standard input is separated by NUL bytes.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing output files.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite output files of earlier scans.")] = False,
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")
     ] = None,
@@ -180,7 +187,8 @@ def scan(
 
     Exit status: 0 all done; 1 some inputs failed, each of them named;
     2 nothing done; 3 with --fail-on ai if an image was flagged, even if
-    others failed; 130 interrupted, with all finished rows written.
+    others failed; 130 interrupted, with all finished rows written; 141 the
+    reader of standard output has gone before the end.
     """
     from aigdetect.cli.scanners import in_this_program, on_a_cluster
     from aigdetect.images.find import find_files
@@ -208,6 +216,8 @@ def scan(
         force=force,
         resume=resume,
     )
+    if retry_errors and not resume:
+        raise UsageError("--retry-errors: tries the errors of an earlier scan again; only with --resume")
     outputs.check([path for path in paths if path != STDIO])
     if fpr is not None and not 0 <= fpr < 1:
         raise UsageError(f"--fpr: {fpr} is not in 0..1")
@@ -232,11 +242,13 @@ def scan(
         if engine is EngineName.LOCAL
         else on_a_cluster(wanted, prepare, workers, timeout, address=ray_address, heat_maps=drawn)
     )
-    ledger = Ledger(outputs.targets(paths), resume=resume, force=force)
+    ledger = Ledger(outputs.targets(paths), resume=resume, force=force, retry_errors=retry_errors)
     if ledger.lost:
         terminal.warn(f"{ledger.lost} rows are in the journal, but not in all files: they are made again")
     tally = Tally.of_outcomes(ledger.held)
-    found = find_files(_listed(paths, null=null, case=case), follow_symlinks=follow_symlinks)
+    found = outputs.without_own(
+        find_files(_listed(paths, null=null, outputs=outputs), follow_symlinks=follow_symlinks)
+    )
     fresh = ledger.fresh(part.take(enumerate(tally.without_others(found))))
     items = _from_first_image(fresh, tally)
 
@@ -244,7 +256,7 @@ def scan(
         settings = Settings.of_model(
             scanner.model, fpr=fpr, max_pixels=prepare.max_pixels, stability=stability, shard=shard or ""
         )
-        with ledger.open(settings, pictures=prepare.pictures):
+        with outputs.copied_after(ledger.open(settings, pictures=prepare.pictures)):
             report = Report(
                 ledger,
                 scanner.model,
@@ -255,8 +267,14 @@ def scan(
             )
             folder = outputs.heatmap_folder
             heat_maps = HeatMaps(folder, scanner.heat_map, drawn) if folder else None
-            with closing(scanner.results(items, ledger)) as results:
-                _deliver(results, ledger, outputs, tally, heat_maps, _total(paths))
+            try:
+                with closing(scanner.results(items, ledger)) as results:
+                    _deliver(results, ledger, outputs, tally, heat_maps, _total(paths))
+            except BrokenPipeError:
+                if fail_on is FailOn.AI and tally.ai:  # that is settled, whatever else there was to see
+                    drop_output()
+                    return Exit.FLAGGED
+                raise
             report.write(tally)
     if outputs.html:
         terminal.say(f"page written to {outputs.html}")
@@ -270,22 +288,20 @@ def scan(
 # -- what goes in ------------------------------------------------------------------------------------------
 
 
-def _listed(paths: list[str], *, null: bool, case: Path | None) -> Iterator[str]:
+def _listed(paths: list[str], *, null: bool, outputs: Outputs) -> Iterator[str]:
     """The paths given, with the list on standard input in the place of ``-``.
 
     Raises:
-        UsageError: if the case folder lies in one of those listed.
+        UsageError: if a folder to write to lies in one of those listed.
     """
     from aigdetect.images.find import read_list
-    from aigdetect.scanning.case import refuse_inside
 
     for path in paths:
         if path != STDIO:
             yield path
             continue
         for listed in read_list(sys.stdin.buffer, null=null):
-            if case is not None:
-                refuse_inside(case, listed)
+            outputs.refuse_among(listed)
             yield listed
 
 
@@ -304,7 +320,7 @@ def _from_first_image(items: Iterator[Found], tally: Tally) -> Iterator[Found]:
         return iter(held)
     for item in held:
         name_error(item.path, item.reason)
-    raise UsageError(f"no image to scan: {len(held)} unreadable, {_other_files(tally)}")
+    raise UsageError(f"no image to scan: {len(held)} unreadable, {_passed_over(tally) or '0 other files'}")
 
 
 def _total(paths: list[str]) -> int | None:
@@ -335,11 +351,11 @@ def _deliver(
 ) -> None:
     """Write the rows as they come, and sum up however it ends."""
     start = time.monotonic()
-    before = tally.scored + tally.errors
+    before, done = tally.scored + tally.errors, 0
     files = bool(outputs.written or outputs.page)
 
     def rate() -> float:
-        return (tally.scored + tally.errors - before) / max(time.monotonic() - start, 1e-9)
+        return done / max(time.monotonic() - start, 1e-9)
 
     try:
         with (
@@ -348,27 +364,35 @@ def _deliver(
         ):
             for result in results:
                 pictures = heat_maps.draw(result) if heat_maps else result.prepared.pictures
-                ledger.write(result.record, pictures)
-                tally.count(result.record)
+                superseded = ledger.write(result.record, pictures)
+                tally.count(result.record, instead_of=superseded)
+                done += 1
                 hand_out(result.record, sinks, files=files)
                 bar.update(bar.task_ids[0], advance=1, speed=f"{rate():.1f}/s")
     finally:
-        outputs.copy_rows()
         _summarise(tally, before, f"{time.monotonic() - start:.1f} s, {rate():.1f} images/s", outputs)
 
 
-def _other_files(tally: Tally) -> str:
-    return f"{tally.others} other file{'' if tally.others == 1 else 's'}"
+def _passed_over(tally: Tally) -> str:
+    """What has no row, kind by kind; empty if there is nothing."""
+    kinds = [
+        (tally.others, "other file", ""),
+        (tally.companions, "companion file", " of macOS (._)"),
+        (tally.links, "symbolic link", " (--follow-symlinks follows them)"),
+    ]
+    return ", ".join(f"{count} {what}{'s' * (count != 1)}{more}" for count, what, more in kinds if count)
 
 
 def _summarise(tally: Tally, before: int, speed: str, outputs: Outputs) -> None:
     parts = [f"{tally.scored} scored: {tally.ai} ai, {tally.uncertain} uncertain, {tally.real} real"]
     if tally.errors:
         parts.append(f"{tally.errors} could not be scored")
-    if tally.others:
-        parts.append(f"{_other_files(tally)} passed over")
+    if tally.passed_over:
+        parts.append(f"{_passed_over(tally)} passed over")
     if before:
-        parts.append(f"{before} of these rows from before")
+        parts.append(f"{before - tally.replaced} of these rows from before")
+    if tally.replaced:
+        parts.append(f"{tally.replaced} made anew")
     terminal.say("; ".join(parts) + f" ({speed})")
     if outputs.written:
         terminal.say("written to " + ", ".join(outputs.written))

@@ -126,6 +126,12 @@ def spectrum(
             rich_help_panel=_FOLDERS,
         ),
     ] = None,
+    follow_symlinks: Annotated[
+        bool,
+        typer.Option(
+            "--follow-symlinks", help="Follow symbolic links inside folders.", rich_help_panel=_FOLDERS
+        ),
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -180,7 +186,7 @@ def spectrum(
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing output files.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite output files of earlier runs.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -212,6 +218,7 @@ def spectrum(
         method=_method(residual, channel, tile, tiles, window, average),
         false_alarm_rate=_rate(false_alarm_rate),
         max_pixels=_max_pixels(max_pixels),
+        follow_symlinks=follow_symlinks,
         workers=workers,
         json=json,
         png=next((target for target in targets if target.suffix == ".png"), None),
@@ -220,7 +227,7 @@ def spectrum(
         tally=_Tally(),
     )
     for target in targets:
-        target.prepare(force=force or bool(state and state.exists()))
+        target.prepare(paths, force=force or bool(state and state.exists()))
     chosen = run.reference(reference) if reference is not None else None
     run.images(images, chosen)
     if folders:
@@ -264,6 +271,8 @@ def _max_pixels(given: int | None) -> int:
 
 def _state(targets: Sequence[_Target], folders: Sequence[str], *, resume: bool, force: bool) -> Path | None:
     """Where the progress on folders is kept, beside what is written of them; ready for this run."""
+    from aigdetect.replacing import Form, require_own
+
     if not folders or not targets:
         if resume:
             raise UsageError(
@@ -278,6 +287,7 @@ def _state(targets: Sequence[_Target], folders: Sequence[str], *, resume: bool, 
             raise UsageError(
                 f"{state}: holds an interrupted run; go on with --resume, or start anew with --force"
             )
+        require_own(state, Form.ARRAYS)
         state.unlink()
         _of_reference(state).unlink(missing_ok=True)
     return state
@@ -315,12 +325,17 @@ class _Target:
             names[name] = None
         return [Path(self.given, name) for name in names]
 
-    def prepare(self, *, force: bool) -> None:
+    def prepare(self, evidence: Sequence[str], *, force: bool) -> None:
         """Refuse what cannot be written or must not be overwritten; make the folder.
+
+        Args:
+            evidence: what is read.
+            force: overwrite files of earlier runs.
 
         Raises:
             UsageError: with what to do.
         """
+        from aigdetect.replacing import Form, refuse_inputs
         from aigdetect.scanning.writers import STDOUT, check_output
 
         if self.given == STDOUT:
@@ -332,8 +347,9 @@ class _Target:
                 raise UsageError(
                     f"{self.given}: cannot be made a folder for {len(self.labels)} files ({error.strerror})"
                 ) from error
+        refuse_inputs(self.files(), evidence)
         for file in self.files():
-            check_output(str(file), force=force)
+            check_output(str(file), force=force, form=Form.PICTURE if self.suffix == ".png" else Form.ARRAYS)
 
 
 def _file_name(label: str, end: str) -> str:
@@ -373,6 +389,7 @@ class _Run:
     method: Method
     false_alarm_rate: float
     max_pixels: int
+    follow_symlinks: bool
     workers: int | None
     json: bool
     png: _Target | None
@@ -513,7 +530,7 @@ class _Run:
         from aigdetect.spectrum.figures import MAX_SETS
         from aigdetect.spectrum.sets import average_folders, survey_folders
 
-        survey = survey_folders(roots, depth=depth)
+        survey = survey_folders(roots, depth=depth, follow_symlinks=self.follow_symlinks)
         if len(survey.folders) > MAX_SETS:
             raise UsageError(
                 f"{len(survey.folders)} folders hold images, and {MAX_SETS} fit on a sheet: "
@@ -530,6 +547,7 @@ class _Run:
                 roots,
                 self.method,
                 depth=depth,
+                follow_symlinks=self.follow_symlinks,
                 state=state,
                 workers=self.workers,
                 max_pixels=self.max_pixels,
@@ -541,6 +559,11 @@ class _Run:
             f"{len(sets)} folder{'s' * (len(sets) != 1)}, {images} images"
             + (f"; {smaller} smaller than the tile of their folder, left out" if smaller else "")
             + (f"; {survey.files - images} could not be used" if survey.files > images else "")
+            + (
+                f"; {survey.links} symbolic links passed over (--follow-symlinks follows them)"
+                if survey.links
+                else ""
+            )
         )
         return sets
 

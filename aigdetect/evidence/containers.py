@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from aigdetect.evidence import jpeg, png, tiff
+from aigdetect.evidence import boxes, jpeg, png, tiff
 from aigdetect.evidence.findings import decoded
 from aigdetect.evidence.text import Text
 
@@ -17,7 +17,6 @@ MAX_BLOCK = 8 << 20
 _MAX_CHUNKS = 1 << 14
 _MAX_COMMENTS = 20
 _BOXES = (b"ftyp", b"JXL ", b"jP  ")
-_EXIF_STARTS = (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08")
 _TIFF_XMP, _TIFF_IPTC, _TIFF_RESOURCES, _TIFF_C2PA = 0x02BC, 0x83BB, 0x8649, 0xCD41
 
 
@@ -128,7 +127,7 @@ def _gif(data: bytes) -> Blocks:
     for label, begin, end in islice(_gif_extensions(data), _MAX_CHUNKS):
         application = data[begin + 1 : begin + 12] if label == 0xFF else b""
         if application == b"XMP DataXMP" and not xmp:
-            xmp = _packet(data, begin)
+            xmp = _packet(data, begin, end)  # in it, not behind it: many empty ones would cost a search each
         elif label == 0xFE and len(comments) < _MAX_COMMENTS:
             comments.append(_unblocked(data[begin : min(end, begin + MAX_BLOCK)]))
         credentials |= application.startswith(b"C2PA_GIF")
@@ -169,22 +168,14 @@ def _unblocked(data: bytes) -> bytes:
 
 
 def _boxes(data: bytes) -> Blocks:
-    """HEIC, AVIF, JPEG XL, JPEG 2000: blocks are known by how they begin, wherever they lie."""
-    exif, xmp = _exif_item(data), _packet(data, 0)
-    return Blocks(exif=exif, xmp=(xmp,) if xmp else (), credentials=b"jumdc2pa" in data)
+    """HEIC, AVIF, JPEG XL, JPEG 2000."""
+    found = boxes.read_boxes(data)
+    # where credentials lie is for their own reader to say
+    return Blocks(exif=found.exif, xmp=found.xmp, credentials=b"jumdc2pa" in data)
 
 
-def _exif_item(data: bytes) -> bytes:
-    """The first TIFF structure behind what an item of EXIF begins with: its name, or an offset of 0."""
-    for start in _EXIF_STARTS:
-        at = data.find(start, 4)
-        if at >= 0 and (data.endswith(b"Exif\0\0", 0, at) or data.endswith(b"\0\0\0\0", 0, at)):
-            return data[at : at + MAX_BLOCK]
-    return b""
-
-
-def _packet(data: bytes, start: int) -> bytes:
-    """The first packet of XMP from a place on, known by its outermost element."""
-    begin = data.find(b"<x:xmpmeta", start)
-    end = data.find(b"</x:xmpmeta>", begin, begin + MAX_BLOCK) if begin >= 0 else -1
+def _packet(data: bytes, start: int, stop: int) -> bytes:
+    """The first packet of XMP between two places, known by its outermost element."""
+    begin = data.find(b"<x:xmpmeta", start, stop)
+    end = data.find(b"</x:xmpmeta>", begin, min(stop, begin + MAX_BLOCK)) if begin >= 0 else -1
     return data[begin : end + len(b"</x:xmpmeta>")] if end >= 0 else b""

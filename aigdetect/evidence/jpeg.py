@@ -47,13 +47,17 @@ def read_segments(data: bytes) -> Segments:
     exif, xmp, resources, credentials = b"", b"", b"", False
     comments: list[bytes] = []
     parts: dict[int, bytes] = {}
+    extension = b""
     for marker, body in islice(_segments(data), _MAX_SEGMENTS):
         if marker == 0xE1 and body.startswith(b"Exif\0\0") and len(exif) < MAX_BYTES:
             exif += body[6:]  # what is too long for one segment goes on in the next
         elif marker == 0xE1 and body.startswith(_XMP):
-            xmp = xmp or body[len(_XMP) :]
+            if not xmp:
+                xmp = body[len(_XMP) :]
+                named = _EXTENDED_ID.search(xmp)
+                extension = named[1].upper() if named else b""
         elif marker == 0xE1 and body.startswith(_EXTENDED_XMP):
-            _add_part(parts, xmp, body[len(_EXTENDED_XMP) :])
+            _add_part(parts, extension, body[len(_EXTENDED_XMP) :])
         elif marker == 0xED and body.startswith(_PHOTOSHOP) and len(resources) < MAX_BYTES:
             resources += body[len(_PHOTOSHOP) :]
         elif marker == 0xEB and body.startswith(b"JP"):
@@ -85,10 +89,9 @@ def photoshop_resource(resources: bytes, wanted: int) -> bytes:
     return b""
 
 
-def _add_part(parts: dict[int, bytes], packet: bytes, body: bytes) -> None:
+def _add_part(parts: dict[int, bytes], extension: bytes, body: bytes) -> None:
     """Keep a piece of the extension that the packet names; it knows its own offset."""
-    named = _EXTENDED_ID.search(packet)
-    if named and body[:32].upper() == named[1].upper() and len(body) >= 40:
+    if extension and body[:32].upper() == extension and len(body) >= 40:
         (offset,) = struct.unpack_from(">I", body, 36)
         if sum(map(len, parts.values())) < MAX_BYTES:
             parts.setdefault(offset, body[40:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -23,6 +24,9 @@ from aigdetect.text import one_line
 
 MAX_SUMMARY = 400
 """Longest summary, in characters."""
+
+SECONDS = 10.0
+"""Time that the metadata of one file may take: then no further reader is begun; each is bounded itself."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,6 +49,7 @@ class Provenance:
         generation: generation parameters, one set for each place in the file.
         findings: what all of these claim.
         contradictions: where these claims cannot all be true, in words.
+        in_part: whether time was over before all of it was read.
     """
 
     exif: ExifFacts | None = None
@@ -54,6 +59,7 @@ class Provenance:
     generation: tuple[Generation, ...] = ()
     findings: tuple[Finding, ...] = ()
     contradictions: tuple[str, ...] = ()
+    in_part: bool = False
 
     @property
     def ai_claims(self) -> list[Finding]:
@@ -73,6 +79,7 @@ class Provenance:
             "generation": [each.as_dict() for each in self.generation],
             "findings": [each.as_dict() for each in self.findings],
             "contradictions": list(self.contradictions),
+            "in_part": self.in_part,
         }
         return {name: value for name, value in found.items() if value}
 
@@ -93,39 +100,58 @@ class Provenance:
         return one_line("; ".join(parts), MAX_SUMMARY)
 
 
-def read_provenance(data: bytes) -> Provenance:
+def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
     """Read all known metadata from the bytes of an image file; never raises.
 
     Args:
         data: the whole file; its pixels need not be decodable.
+        seconds: after which no further kind of metadata is begun.
     """
-    blocks = _attempt(find_blocks, data) or Blocks()
-    exif = _attempt(read_exif_block, blocks.exif) or Exif()
-    xmp = _attempt(read_xmp, blocks.xmp) or Xmp()
-    texts = (
-        *blocks.texts,
-        *exif.texts,
-        *xmp.texts,
-        *(_attempt(read_stealth, data) or ()),
-    )
+    within = _Within(seconds)
+    blocks = within.attempt(find_blocks, data) or Blocks()
+    exif = within.attempt(read_exif_block, blocks.exif) or Exif()
+    xmp = within.attempt(read_xmp, blocks.xmp) or Xmp()
+    iptc = within.attempt(read_iptc, blocks.iptc)
+    credentials = within.attempt(read_credentials, data) if blocks.credentials else None
+    # those that decode pixels or search long texts come last
+    texts = (*blocks.texts, *exif.texts, *xmp.texts, *(within.attempt(read_stealth, data) or ()))
+    labels = within.attempt(read_labels, texts) or ()
+    generation = within.attempt(read_generations, texts) or ()
     found = Provenance(
         exif=exif.facts,
         xmp=xmp.facts,
-        iptc=_attempt(read_iptc, blocks.iptc),
-        c2pa=_attempt(read_credentials, data) if blocks.credentials else None,
-        generation=_attempt(read_generations, texts) or (),
+        iptc=iptc,
+        c2pa=credentials,
+        generation=generation,
+        in_part=within.over,
     )
-    findings = (*_claims(found), *claims.text_claims(texts), *(_attempt(read_labels, texts) or ()))
+    findings = (*_claims(found), *claims.text_claims(texts), *labels)
     return replace(found, findings=findings, contradictions=contradictions(findings))
 
 
-def _attempt(read: Callable[[T], R], block: T) -> R | None:
-    """What a reader finds; None if it fails: the bytes may be anything, and must not stop a scan."""
-    try:
-        return read(block)
-    except Exception:  # noqa: BLE001 - the others go on
-        _log.debug("%s", read.__name__, exc_info=True)
-        return None
+class _Within:
+    """Readers, one after the other, within a time.
+
+    Attributes:
+        over: whether a reader was not asked because the time was over.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self.over = False
+
+    def attempt(self, read: Callable[[T], R], block: T) -> R | None:
+        """What a reader finds; None if it fails: the bytes may be anything, and must not stop a scan."""
+        if time.monotonic() > self._end:
+            self.over = True
+            return None
+        try:
+            return read(block)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 - a panic in a reader written in Rust is no Exception
+            _log.debug("%s", read.__name__, exc_info=True)
+            return None
 
 
 def _claims(found: Provenance) -> Iterator[Finding]:

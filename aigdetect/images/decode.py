@@ -5,7 +5,7 @@ The bytes may be hostile: see :mod:`aigdetect.images.opening`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -14,16 +14,18 @@ from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from aigdetect.errors import ImageError
-from aigdetect.images.jpeg import jpeg_quality
+from aigdetect.images.jpeg import jpeg_quality, zeroed_bytes
 from aigdetect.images.opening import (
     MAX_FRAMES,
     MAX_PIXELS,
     check_size,
     count_frames,
+    damage_named,
     failures_named,
     open_image,
 )
-from aigdetect.images.render import eight_bit_key, render
+from aigdetect.images.partial import Part, decode_part
+from aigdetect.images.render import displayed_size, eight_bit_key, render
 
 MIN_SIDE = 32
 """Images with a shorter side hold too little to be scored."""
@@ -32,16 +34,24 @@ LOW_RESOLUTION_SIDE = 224
 """Images with a shorter side are noted as low resolution: the model sees them enlarged."""
 
 
+MOST_MISSING = 0.5
+"""Share of the rows of an image from which on what is left allows no verdict but ``uncertain``."""
+
+_HOLE = "damaged: "
+
+
 @dataclass(frozen=True)
 class DecodedImage:
     """An image ready to be looked at.
 
     Attributes:
-        image: the pixels as Pillow holds them, mode ``RGB``, sRGB, upright.
+        image: the pixels as Pillow holds them, mode ``RGB``, sRGB, upright; of a damaged file those that are
+            there, which may be fewer than width and height say.
         format: container by content: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"HEIF"``, ``"AVIF"``, ``"JXL"``...
         width: in pixels, as displayed.
         height: in pixels, as displayed.
         notes: what was done to the pixels, or limits what they tell; a few words each.
+        doubtful: whether so much is missing or damaged that no verdict but ``uncertain`` is due.
     """
 
     image: Image.Image
@@ -49,6 +59,7 @@ class DecodedImage:
     width: int
     height: int
     notes: tuple[str, ...]
+    doubtful: bool = False
 
     @cached_property
     def pixels(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -56,12 +67,13 @@ class DecodedImage:
         return np.array(self.image)
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, partial: bool = False) -> DecodedImage:
     """Decode the first frame of an image file, by content alone.
 
     Args:
         data: the whole file.
         max_pixels: refuse images of more pixels than this, by their header.
+        partial: of a file that is cut off or damaged, take what can be decoded, and note how much is missing.
 
     Returns:
         upright sRGB pixels: orientation applied, colour profile converted, alpha laid over white, deeper
@@ -70,14 +82,40 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     Raises:
         ImageError: for any file that cannot be decoded, with what its header told.
     """
+    if partial:
+        data = _without_empty_end(data)
     image = open_image(data, max_pixels)
     with failures_named(image.format or "", image.size):
         notes = _notes_on_file(image, data)
-        image.load()
+        try:
+            image.load()
+        except Exception as error:
+            part = decode_part(data, lambda data: open_image(data, max_pixels)) if partial else None
+            if part is None:
+                raise
+            return _rendered_part(part, notes, damage_named(error, image.format or ""))
         check_size(image.size, max_pixels)  # HEIF may turn out larger than its header said
         if image.format == "PNG" and "transparency" in image.info:
             image.info["transparency"] = eight_bit_key(image.info["transparency"], image.mode, data[24])
         return _rendered(image, notes)
+
+
+def _without_empty_end(data: bytes) -> bytes:
+    """A JPEG up to where its pixels turn into zeros to the end, as in a file that was downloaded in part."""
+    begin, end = zeroed_bytes(data) if data.startswith(b"\xff\xd8") else (0, 0)
+    return data[:begin] if end == len(data) and begin else data
+
+
+def _rendered_part(part: Part, notes: list[str], what: str) -> DecodedImage:
+    """What is there of an image, with a note that says how much is not."""
+    if part.blurred:
+        note = f"{what}: the last passes over the image are missing, and detail with them"
+    else:
+        note = f"{what}: {min(max(1, round(100 * part.missing)), 99)} % of the image missing"
+    width, height = displayed_size(part.image)
+    whole = _rendered(part.image, [*notes, note], part.rows)
+    doubtful = part.blurred or part.missing > MOST_MISSING
+    return replace(whole, width=width, height=height, doubtful=doubtful or whole.doubtful)
 
 
 def from_image(image: Image.Image) -> DecodedImage:
@@ -97,9 +135,15 @@ def require_scorable(image: DecodedImage) -> None:
     Raises:
         ImageError: if it is too small to score.
     """
-    if min(image.width, image.height) < MIN_SIDE:
+    width, height = image.image.size
+    if min(width, height) < MIN_SIDE:
+        what = (
+            "what is left of it is too small"
+            if (width, height) != (image.width, image.height)
+            else "too small"
+        )
         raise ImageError(
-            f"too small to score: {image.width}x{image.height} pixels, at least {MIN_SIDE} on the short side",
+            f"{what} to score: {width}x{height} pixels, at least {MIN_SIDE} on the short side",
             format=image.format,
             width=image.width,
             height=image.height,
@@ -114,6 +158,9 @@ def _notes_on_file(image: ImageFile.ImageFile, data: bytes) -> list[str]:
     elif _has_broken_index(image):
         notes.append("first frame of an unknown number: their index is broken")
     if isinstance(image, JpegImageFile):
+        begin, end = zeroed_bytes(data)
+        if end:
+            notes.append(f"{_HOLE}{end - begin} bytes of its pixels are zero, and what follows is displaced")
         quality = _jpeg_quality(image)
         if quality is not None and quality < 50:
             notes.append(f"strong compression (JPEG quality about {quality})")
@@ -156,12 +203,13 @@ def _jpeg_quality(image: JpegImageFile) -> int | None:
     return jpeg_quality(table)
 
 
-def _rendered(image: Image.Image, notes: list[str]) -> DecodedImage:
-    rgb = render(image, notes)
+def _rendered(image: Image.Image, notes: list[str], rows: tuple[int, int] | None = None) -> DecodedImage:
+    rgb = render(image, notes, rows)
     return DecodedImage(
         image=rgb,
         format=image.format or "",
         width=rgb.width,
         height=rgb.height,
         notes=(*notes, *_notes_on_pixels(rgb)),
+        doubtful=any(note.startswith(_HOLE) for note in notes),
     )

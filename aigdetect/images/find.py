@@ -7,10 +7,11 @@ the two-byte signatures. The formats with no strong signature are found by name.
 """
 
 # paths stay strings as given: pathlib would tidy them, and costs more than the rest of a walk
-# ruff: noqa: PTH114, PTH116, PTH118, PTH120, PTH122
+# ruff: noqa: PTH114, PTH116, PTH118, PTH119, PTH120, PTH122
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -108,6 +109,14 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
 )
 _SVG_START = re.compile(rb"<!DOCTYPE\s+svg\b|<(?:svg:)?svg\b")
 
+LINK = "symbolic link"
+"""The reason of what is passed over because links inside folders are not followed."""
+
+COMPANION = "companion file of macOS"
+"""The reason of a file ``._name`` beside a file: what macOS keeps of it where it cannot be kept in it."""
+
+_COMPANION_HEAD = b"\0\5\x16\7"
+
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 
 
@@ -118,7 +127,8 @@ class Found:
     Attributes:
         path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
         kind: ``"image"`` deserves a row; ``"other"`` is only counted; ``"error"`` could not be looked at.
-        reason: why it is an error or was passed over; one line without the path, empty for images.
+        reason: why it is an error or was passed over; one line without the path, empty for images. A file of
+            another kind may be :data:`LINK` or :data:`COMPANION`.
     """
 
     path: str
@@ -129,10 +139,10 @@ class Found:
 def find_files(paths: Iterable[str | os.PathLike[str]], *, follow_symlinks: bool = False) -> Iterator[Found]:
     """Walk files and folders, lazily, each folder in the order of its names' bytes.
 
-    A file named in ``paths`` is always an image: the user asked for it. A file inside a folder is one when
-    its name or its content says so. A file reached twice by one absolute path is given once; memory grows
-    with ``paths`` and the largest folder, not with the number of files met (with ``follow_symlinks``, also
-    with the number of folders, each of which is entered once).
+    A file named in ``paths`` is always an image, unless it is a :data:`COMPANION`: the user asked for it. A
+    file inside a folder is one when its name or its content says so. A file reached twice by one absolute
+    path is given once; memory grows with ``paths`` and the largest folder, not with the number of files met
+    (with ``follow_symlinks``, also with the number of folders, each of which is entered once).
 
     Args:
         paths: files and folders; a symbolic link named here is followed.
@@ -153,20 +163,38 @@ def find_files(paths: Iterable[str | os.PathLike[str]], *, follow_symlinks: bool
         elif not stat.S_ISREG(mode):
             yield Found(path, "error", "not a regular file")
         elif seen.is_new_file(path, follow_symlinks):
-            yield Found(path, "image")
+            yield _companion(path) or Found(path, "image")
 
 
 def read_list(stream: BinaryIO, *, null: bool = False) -> Iterator[str]:
     """Read paths from a list, as they come; blank lines are skipped.
 
+    A list of lines may be UTF-8 with a byte order mark, or UTF-16, as PowerShell writes it.
+
     Args:
         stream: bytes, for example ``sys.stdin.buffer``.
         null: the paths end in NUL (``find -print0``) and not in a newline or CR LF.
     """
-    for item in _split(stream, b"\0") if null else stream:
+    for item in _split(stream, b"\0") if null else _lines(stream):
         path = item if null else item.removesuffix(b"\n").removesuffix(b"\r")
         if path:
             yield os.fsdecode(path)
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Lines, in the coding of file names."""
+    first = stream.readline()
+    if not first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield first.removeprefix(codecs.BOM_UTF8)
+        yield from stream
+        return
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    rest = decoder.decode(first)
+    read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+    while chunk := read(_CHUNK):
+        *lines, rest = (rest + decoder.decode(chunk)).split("\n")
+        yield from (os.fsencode(line) for line in lines)
+    yield from (os.fsencode(line) for line in (rest + decoder.decode(b"", final=True)).split("\n"))
 
 
 def claims_image(name: str) -> bool:
@@ -243,7 +271,8 @@ class _Seen:
         if not self._inside_folder(key) or (os.path.islink(path) and not follow_symlinks):
             return True
         # inside a folder it was given only if it is an image of itself: now the user insists
-        return _classify(path).kind == "other"
+        found = _classify(path)
+        return found.kind == "other" and found.reason != COMPANION
 
     def is_new_folder(self, key: str) -> bool:
         """Remember a folder named by the user; False if it or one around it has been walked."""
@@ -322,10 +351,22 @@ def _is(test: Callable[..., bool], follow: bool) -> bool:
 
 
 def _why_passed_over(entry: os.DirEntry[str]) -> str:
-    return "symbolic link" if entry.is_symlink() else "not a regular file"
+    return LINK if entry.is_symlink() else "not a regular file"
+
+
+def _companion(path: str) -> Found | None:
+    """A companion file, by name and content; None for any other, or one that cannot be read."""
+    if not os.path.basename(path).startswith("._"):
+        return None
+    try:
+        return Found(path, "other", COMPANION) if _head(path).startswith(_COMPANION_HEAD) else None
+    except OSError:
+        return None
 
 
 def _classify(path: str) -> Found:
+    if companion := _companion(path):
+        return companion
     if claims_image(path):
         return Found(path, "image")
     try:

@@ -18,18 +18,19 @@ import pillow_heif
 import pillow_jxl  # noqa: F401 - registers itself with Pillow
 from PIL import Image, ImageFile
 
-from aigdetect.errors import ImageError
+from aigdetect.errors import ImageError, TooLargeError
 from aigdetect.images import headers
 from aigdetect.images.find import HEAD_BYTES, sniff
 from aigdetect.text import one_line
 
-MAX_PIXELS = 100_000_000
-"""Images of more pixels are refused unless the caller allows them."""
+MAX_PIXELS = 200_000_000
+"""Images of more pixels are refused unless the caller allows them; the largest phones make so many."""
 
 MAX_FRAMES = 1000
 """Frames are counted to little more than this."""
 
-_MAX_SCANS = 32  # passes over the whole of a progressive JPEG of MAX_PIXELS; encoders write ten
+_MAX_SCANS = 32  # passes over the whole of a progressive JPEG of _MANY_PIXELS; encoders write ten
+_MANY_PIXELS = 100_000_000
 _SLOW = frozenset({"QOI", "BLP", "MSP", "XPM"})  # decoded by Pillow in Python, a second or so per megapixel
 _MAX_PIXELS_SLOW = 20_000_000
 
@@ -49,6 +50,7 @@ _NOT_IMAGES = (
     (re.compile(rb"[\t\n\r\x20-\x7e]{16,}\Z"), "not an image: text"),
 )
 _CUT_SHORT = re.compile("truncated|end of file|premature|requires a buffer|out of range", re.IGNORECASE)
+_TRUNCATED = "file is truncated"
 _VECTOR = frozenset({"SVG", "EPS", "WMF", "EMF"})
 _NEW_SUBFILE_TYPE, _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 254, 322, 323, 50706
 
@@ -150,21 +152,26 @@ def _reason(error: BaseException, name: str) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return "too large: it holds a picture of more pixels than allowed"
     if isinstance(error, (EOFError, struct.error)) or _CUT_SHORT.search(text):
-        return "file is truncated"
+        return _TRUNCATED
     if not text or "not identified" in text:
         return f"broken {name}: no usable header"
     return f"broken {name or 'image'}: {text}"
+
+
+def damage_named(error: BaseException, name: str) -> str:
+    """In a word or two, what is wrong with a file that can be decoded in part."""
+    return "truncated" if _reason(error, name) == _TRUNCATED else f"damaged {name}".strip()
 
 
 def check_size(size: tuple[int, int], max_pixels: int) -> None:
     """Refuse an image of more than ``max_pixels`` pixels.
 
     Raises:
-        ImageError: saying the size and the limit.
+        TooLargeError: saying the size and the limit.
     """
     width, height = size
     if width * height > max_pixels:
-        raise ImageError(f"too large: {width}x{height} pixels, the limit is {max_pixels} in all")
+        raise TooLargeError(f"too large: {width}x{height} pixels, the limit is {max_pixels} in all")
 
 
 def _check_cost(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> None:
@@ -186,7 +193,7 @@ def _check_cost(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> Non
         raise ImageError("format not supported: compressed FITS")  # older Pillow inflates it without bound
     if image.info.get("progressive"):
         scans = headers.count_jpeg_scans(data)
-        if scans > _MAX_SCANS and scans * image.width * image.height > _MAX_SCANS * MAX_PIXELS:
+        if scans > _MAX_SCANS and scans * image.width * image.height > _MAX_SCANS * _MANY_PIXELS:
             raise ImageError(f"too costly: {scans} scans of {image.width}x{image.height} pixels")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from aigdetect.errors import ImageError
+from aigdetect.errors import ImageError, TooLargeError
 
 MAX_BYTES = 1 << 30
 """Files of more bytes than this are not read."""
@@ -21,7 +21,7 @@ def read_bytes(path: str, max_bytes: int = MAX_BYTES) -> bytes:
     with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
         info = os.fstat(file.fileno())
         if not stat.S_ISREG(info.st_mode):
-            raise ImageError("not a regular file")
+            raise ImageError("not a regular file", passing=True)
         if info.st_size > max_bytes:
             raise ImageError(f"file too large: {info.st_size} bytes, the limit is {max_bytes}")
         parts, left = [], info.st_size
@@ -30,7 +30,7 @@ def read_bytes(path: str, max_bytes: int = MAX_BYTES) -> bytes:
             left -= len(part)
         after = os.fstat(file.fileno())
         if left or (after.st_size, after.st_mtime_ns) != (info.st_size, info.st_mtime_ns):
-            raise ImageError("changed while it was read")
+            raise ImageError("changed while it was read", passing=True)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -45,5 +45,7 @@ def why_failed(error: BaseException) -> str:
         return "out of memory"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
+    if isinstance(error, TooLargeError):
+        return f"{error}; --max-pixels allows more"
     text = str(error) if isinstance(error, ImageError) else f"{type(error).__name__}: {error}"
     return " ".join(text[:500].split())

@@ -26,20 +26,28 @@ _BITS_PER_SAMPLE = 258
 _PROFILE_SPACE = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
 
 
-def render(image: Image.Image, notes: list[str]) -> Image.Image:
+def render(image: Image.Image, notes: list[str], rows: tuple[int, int] | None = None) -> Image.Image:
     """What is displayed of a loaded image.
 
     Args:
         image: of any mode.
         notes: gets a few words for each thing that was done to the pixels.
+        rows: the first row to keep, as stored, and the one behind the last; None keeps all.
 
     Returns:
         mode ``RGB``, sRGB, upright, alpha laid over white.
     """
     colour, alpha = _colour_and_alpha(image, notes)
     rgb = _over_white(_to_srgb(colour, image.info.get("icc_profile"), notes), alpha, notes)
+    if rows:
+        rgb = rgb.crop((0, rows[0], rgb.width, rows[1]))
     orientation = _UPRIGHT.get(_orientation(image))
     return rgb if orientation is None else rgb.transpose(orientation)
+
+
+def displayed_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image once it is upright."""
+    return (image.height, image.width) if _orientation(image) > 4 else image.size
 
 
 def _orientation(image: Image.Image) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias, cast
+from typing import Literal, TypeAlias, cast, overload
 
 import numpy as np
 import torch
@@ -127,19 +127,45 @@ class Detector:
         """Images that it is best to hand over at once; halved when a GPU runs out of memory."""
         return self._passes.batch_size
 
-    def score(self, images: Sequence[ImageLike]) -> list[Score]:
+    @overload
+    def score(
+        self, images: ImageLike | Sequence[ImageLike], *, on_error: Literal["raise"] = "raise"
+    ) -> list[Score]: ...
+
+    @overload
+    def score(
+        self, images: ImageLike | Sequence[ImageLike], *, on_error: Literal["return"]
+    ) -> list[Score | ImageError]: ...
+
+    def score(
+        self, images: ImageLike | Sequence[ImageLike], *, on_error: Literal["raise", "return"] = "raise"
+    ) -> list[Score] | list[Score | ImageError]:
         """Score images.
 
         Args:
-            images: paths, PIL images, or uint8 arrays ``(H, W, 3)``, sRGB, 0..255.
+            images: paths, PIL images, or uint8 arrays ``(H, W, 3)``, sRGB, 0..255; or one of these.
+            on_error: ``"return"`` gives the error of an image in the place of its score.
 
         Returns:
-            one score per image, in order.
+            one score per image, in order; of a single image a list of one.
 
         Raises:
             ImageError: if an image cannot be read or is too small; the message names it.
         """
-        return self.score_views([self.view(_picture(image, index)) for index, image in enumerate(images)])
+        if isinstance(images, (str, os.PathLike, Image.Image)) or (
+            isinstance(images, np.ndarray) and images.ndim == 3
+        ):
+            images = [images]
+        seen: list[Pixels | ImageError] = []
+        for index, image in enumerate(images):
+            try:
+                seen.append(self.view(_picture(image, index)))
+            except ImageError as error:
+                if on_error == "raise":
+                    raise
+                seen.append(error)
+        scores = iter(self.score_views([each for each in seen if not isinstance(each, ImageError)]))
+        return [each if isinstance(each, ImageError) else next(scores) for each in seen]
 
     def view(self, picture: Picture) -> Pixels:
         """The views ``(V, S, S, 3)`` uint8 that the model sees of an image, sRGB, 0..255."""

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+import aigdetect
 from aigdetect.images.overlay import Scale, overlay
 from aigdetect.images.thumbnail import encode_webp
 from aigdetect.images.views import Pixels, resize
@@ -92,8 +94,9 @@ def render(heat: HeatMap, pixels: Pixels) -> bytes:
         heat: of the image.
         pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
     """
-    file = io.BytesIO()
-    Image.fromarray(_drawn(heat, pixels, _SIDE)).save(file, "PNG")
+    file, facts = io.BytesIO(), PngInfo()
+    facts.add_text("Software", f"aigdetect {aigdetect.__version__}")
+    Image.fromarray(_drawn(heat, pixels, _SIDE)).save(file, "PNG", pnginfo=facts)
     return file.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from typing import Any, BinaryIO
 from aigdetect.errors import UsageError
 from aigdetect.files import writing, writing_atomically
 from aigdetect.model.card import file_sha256
+from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.ledger import JOURNAL, Targets
+
+_HEAT_MAP = re.compile(r"[0-9a-f]{64}\.png")
 
 MANIFEST_VERSION = 1
 """Written into each manifest."""
@@ -66,6 +70,18 @@ class CaseFolder:
         """Files of rows and their journal."""
         return Targets(self.jsonl, self.csv, self.path / f"results{JOURNAL}")
 
+    @property
+    def files(self) -> dict[Path, Form]:
+        """All files but the heat maps, and how they are known."""
+        return {
+            self.jsonl: Form.ROWS,
+            self.csv: Form.ROWS,
+            self.page: Form.PAGE,
+            self.log: Form.LOG,
+            self.manifest: Form.MANIFEST,
+            self.path / f"results{JOURNAL}": Form.JOURNAL,
+        }
+
     def check(self, *, resume: bool, force: bool) -> None:
         """Refuse a folder that holds something that is not to be overwritten.
 
@@ -74,8 +90,42 @@ class CaseFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path}: is no folder; name another --case")
-        if not (resume or force) and self.path.is_dir() and set(self.path.iterdir()) - {self.log}:
+        if not self.path.is_dir():
+            return
+        there = set(self.path.iterdir())
+        if not (resume or force) and there - {self.log}:
             raise UsageError(f"{self.path}: is not empty; --resume goes on, or name another --case")
+        for file, form in self.files.items():
+            if file.exists() or file.is_symlink():
+                self._require_own(file, form)
+        if force:
+            self._refuse_strangers(there)
+
+    def _refuse_strangers(self, there: Iterable[Path]) -> None:
+        """Refuse to begin anew in a folder with files of others, which would pass for a part of the case."""
+        beside = {file.with_name(file.name + end) for file in self.files for end in ("", "-wal", "-shm")}
+        for path in sorted(there):
+            if path == self.heatmaps and path.is_dir() and not path.is_symlink():
+                for heat_map in path.iterdir():
+                    self._require_own(heat_map, Form.PICTURE)
+            elif path not in beside and not path.name.startswith("."):
+                raise UsageError(f"{path}: is no part of a case; take it away, or name another --case")
+
+    def _require_own(self, file: Path, form: Form) -> None:
+        if file.is_symlink() or not file.is_file():
+            raise UsageError(f"{file}: is no file of its own; take it away, or name another --case")
+        require_own(file, form)
+
+    def clear(self) -> None:
+        """Remove the heat maps of an earlier scan, of which the new one may draw others.
+
+        Raises:
+            UsageError: if one cannot be removed.
+        """
+        if self.heatmaps.is_dir():
+            with writing(self.heatmaps):
+                for heat_map in self.heatmaps.iterdir():
+                    heat_map.unlink()
 
 
 def refuse_inside(folder: Path, evidence: str) -> None:
@@ -120,7 +170,7 @@ class Manifest:
 def write_manifest(case: CaseFolder, manifest: Manifest) -> str:
     """Write the manifest, whole or not at all, and return its SHA-256.
 
-    Inputs are those of the case's rows; outputs are all other files in the folder.
+    Inputs are those of the case's rows; outputs are what scans write into the folder, and nothing else.
 
     Raises:
         UsageError: if it cannot be written, or an output cannot be read.
@@ -174,9 +224,9 @@ def _inputs(case: CaseFolder) -> Iterator[dict[str, Any]]:
 
 
 def _outputs(case: CaseFolder) -> Iterator[dict[str, Any]]:
-    for path in sorted(case.path.rglob("*")):
-        # hidden: the manifest itself in the making
-        if path.is_file() and path != case.manifest and not path.name.startswith("."):
+    drawn = (path for path in case.heatmaps.glob("*.png") if _HEAT_MAP.fullmatch(path.name))
+    for path in sorted([*case.files, *drawn]):
+        if path.is_file() and path != case.manifest:
             name = path.relative_to(case.path).as_posix()
             yield {"path": name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 

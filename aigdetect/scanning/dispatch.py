@@ -241,6 +241,6 @@ def _again(block: _Block) -> list[_Block]:
     if len(block.items) > 1:
         block.parts = [_Block([item]) for item in block.items]
         return block.parts
-    record = Record(block.items[0].path).failed("every worker that scanned it died")
+    record = Record(block.items[0].path).failed("every worker that scanned it died", "process")
     block.results = [Result(record, Prepared(record))]
     return []

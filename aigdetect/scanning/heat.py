@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aigdetect.files import write_atomically, writing
 from aigdetect.model.calibration import Verdict
+from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.engines import Engine
 from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.record import Record
@@ -96,7 +97,7 @@ class HeatMaps:
             the pictures of the result, with a small heat map if one was drawn and there are others.
 
         Raises:
-            UsageError: if the file cannot be written.
+            UsageError: if the file cannot be written, or is there and no heat map.
         """
         record, pictures = result.record, result.prepared.pictures
         heat = self._draw(result) if deserves_heat_map(record, self._verdicts) else None
@@ -104,5 +105,8 @@ class HeatMaps:
             return pictures
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._folder / f"{record.sha256}.png", heat.png)
+        file = self._folder / f"{record.sha256}.png"
+        if file.exists():
+            require_own(file, Form.PICTURE)
+        write_atomically(file, heat.png)
         return pictures and replace(pictures, heatmap=heat.small, heatmap_caption=heat.caption)

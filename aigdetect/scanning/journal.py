@@ -10,37 +10,43 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aigdetect.errors import UsageError
-from aigdetect.files import IN_USE, writing
+from aigdetect.files import IN_USE, draft_beside, writing
+from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.pictures import Pictures
-from aigdetect.scanning.record import Record
+from aigdetect.scanning.record import Cause, Record
 from aigdetect.scanning.scoring import SAME_CONTENT
 from aigdetect.scanning.stability import Stability
 
-VERSION = 1
+VERSION = 2
 """Written into each journal; another one is refused."""
 
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE rows (
     number INTEGER PRIMARY KEY,
+    path BLOB NOT NULL,
     fingerprint BLOB NOT NULL,
     place INTEGER NOT NULL,
     ends TEXT NOT NULL,
     outcome TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    error TEXT,
+    superseded_by INTEGER,
     sha256 BLOB,
     score TEXT
 );
 CREATE TABLE pages (
     number INTEGER PRIMARY KEY, row TEXT NOT NULL, thumbnail BLOB, heatmap BLOB, spectrum BLOB, caption TEXT
 );
-CREATE INDEX by_fingerprint ON rows (fingerprint);
+CREATE UNIQUE INDEX by_path ON rows (path) WHERE superseded_by IS NULL;
+CREATE INDEX superseded ON rows (superseded_by) WHERE superseded_by IS NOT NULL;
 CREATE INDEX by_content ON rows (sha256) WHERE score IS NOT NULL;
 """
 
@@ -50,16 +56,35 @@ class Line:
     """One row of a scan as the journal has it.
 
     Attributes:
-        number: place among the rows written, from 1.
-        fingerprint: of the file, see :func:`aigdetect.files.fingerprint`.
+        number: place among the rows written, from 1; numbers of rows that were dropped are missing.
         place: place among all files met.
         ends: by file, in the journal's order of files, where the row ends, in bytes.
+        superseded: whether there is a later row of the same path.
+    """
+
+    number: int
+    place: int
+    ends: tuple[int, ...]
+    superseded: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the journal knows of the row of a path.
+
+    Attributes:
+        number: see :class:`Line`.
+        fingerprint: of the file as it was, see :func:`aigdetect.files.fingerprint`.
+        outcome: its verdict, or ``error``.
+        cause: what kind of error, if it is one.
+        error: why it has no score.
     """
 
     number: int
     fingerprint: str
-    place: int
-    ends: tuple[int, ...]
+    outcome: str
+    cause: Cause
+    error: str | None
 
 
 class Journal:
@@ -93,28 +118,32 @@ class Journal:
             facts: about the whole scan.
 
         Raises:
-            UsageError: if it cannot be written, or another scan is writing to the one that is there.
+            UsageError: if it cannot be written, if something else has its name, or if another scan is
+                writing to the one that is there.
         """
         if path and path.exists():
+            require_own(path, Form.JOURNAL)
             _require_free(path)
+        if path is None:
+            return cls._new("", path, facts)
         # what is unfinished must not be taken for a journal
-        draft = path and path.with_name(f"{path.name}.new")
-        if draft:
-            _remove(draft, "", "-wal", "-shm")
+        with draft_beside(path) as draft:
+            cls._new(str(draft.path), path, facts).close()
+            _remove(path, "-wal", "-shm")  # what belongs to an earlier one
+            with writing(path):
+                draft.path.replace(path)
+        return cls(path)
+
+    @classmethod
+    def _new(cls, name: str, path: Path | None, facts: Mapping[str, Any]) -> Journal:
         journal = cls.__new__(cls)
         journal.path = path
         with journal._named():
-            journal._database = _connect(str(draft or ""))
+            journal._database = _connect(name)
             journal._database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-            for name, value in {"version": VERSION, **facts}.items():
-                journal.note(name, value)
-            if path is None or draft is None:
-                return journal
-            journal.close()
-        _remove(path, "-wal", "-shm")  # what belongs to an earlier one
-        with writing(path):
-            draft.replace(path)
-        return cls(path)
+            for fact, value in {"version": VERSION, **facts}.items():
+                journal.note(fact, value)
+        return journal
 
     def __enter__(self) -> Journal:
         """Nothing more to open."""
@@ -147,15 +176,17 @@ class Journal:
         self,
         record: Record,
         *,
+        path: bytes,
         fingerprint: str,
         place: int,
         ends: Sequence[int],
         pictures: Pictures | None = None,
     ) -> None:
-        """Write down that the row of a record is on disk.
+        """Write down that the row of a record is on disk; it supersedes an earlier one of the same path.
 
         Args:
             record: the row.
+            path: of its file (:func:`aigdetect.files.path_digest`).
             fingerprint: of its file (:func:`aigdetect.files.fingerprint`).
             place: of its file among all files met.
             ends: see :class:`Line`.
@@ -163,18 +194,28 @@ class Journal:
         """
         first = record.verdict is not None and SAME_CONTENT not in record.notes
         values = (
+            path,
             bytes.fromhex(fingerprint),
             place,
             json.dumps(ends),
             record.verdict or record.status,
+            record.cause,
+            record.error,
             record.sha256 and bytes.fromhex(record.sha256),
             _score(record) if first else None,
         )
         with self._named(), self._database:
             self._database.execute("BEGIN")
-            number = self._database.execute(
-                "INSERT INTO rows VALUES (NULL, ?, ?, ?, ?, ?, ?)", values
-            ).lastrowid
+            number = self.last + 1
+            self._database.execute(
+                "UPDATE rows SET superseded_by = ? WHERE path = ? AND superseded_by IS NULL", (number, path)
+            )
+            self._database.execute(
+                "INSERT INTO rows "
+                "(number, path, fingerprint, place, ends, outcome, cause, error, sha256, score) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (number, *values),
+            )
             if pictures is not None:
                 shown = (pictures.thumbnail, pictures.heatmap, pictures.spectrum, pictures.heatmap_caption)
                 self._database.execute(
@@ -182,11 +223,28 @@ class Journal:
                     (number, json.dumps(record.as_dict()), *shown),
                 )
 
-    def holds(self, fingerprint: str) -> bool:
-        """Whether a file has a row."""
-        query = "SELECT 1 FROM rows WHERE fingerprint = ? LIMIT 1"
+    @property
+    def last(self) -> int:
+        """The number of the last row; 0 if there is none."""
         with self._named():
-            return self._database.execute(query, (bytes.fromhex(fingerprint),)).fetchone() is not None
+            return int(self._database.execute("SELECT MAX(number) FROM rows").fetchone()[0] or 0)
+
+    def row_of(self, path: bytes) -> Held | None:
+        """What is known of the row of a path, by its digest; None if it has none."""
+        query = (
+            "SELECT number, fingerprint, outcome, cause, error FROM rows "
+            "WHERE path = ? AND superseded_by IS NULL"
+        )
+        with self._named():
+            row = self._database.execute(query, (path,)).fetchone()
+        return None if row is None else Held(row[0], row[1].hex(), *row[2:])
+
+    def paths(self) -> Generator[tuple[bytes, int], None, None]:
+        """The digests of all paths that have a row, in their own order, with the row's number."""
+        with self._named():
+            yield from self._database.execute(
+                "SELECT path, number FROM rows WHERE superseded_by IS NULL ORDER BY path"
+            )
 
     def find(self, sha256: str, /) -> Record | None:
         """See :class:`aigdetect.scanning.scoring.Known`."""
@@ -199,31 +257,79 @@ class Journal:
         """All rows, in the order written or from the last one on."""
         order = "DESC" if backwards else "ASC"
         with self._named():
-            for number, mark, place, ends in self._database.execute(
-                f"SELECT number, fingerprint, place, ends FROM rows ORDER BY number {order}"
+            for number, place, ends, later in self._database.execute(
+                f"SELECT number, place, ends, superseded_by FROM rows ORDER BY number {order}"
             ):
-                yield Line(number, mark.hex(), place, tuple(json.loads(ends)))
+                yield Line(number, place, tuple(json.loads(ends)), later is not None)
 
     def page_rows(self) -> Iterator[PageRow]:
         """What was kept for a page, in the order of the rows."""
         with self._named():
             for row, thumbnail, heatmap, spectrum, caption in self._database.execute(
-                "SELECT row, thumbnail, heatmap, spectrum, caption FROM pages ORDER BY number"
+                "SELECT row, thumbnail, heatmap, spectrum, caption FROM pages "
+                "WHERE number IN (SELECT number FROM rows WHERE superseded_by IS NULL) ORDER BY number"
             ):
                 yield PageRow(json.loads(row), thumbnail, heatmap, spectrum, caption)
 
     def forget_after(self, number: int) -> int:
         """Drop the rows after one; how many they were."""
-        with self._named():
+        with self._named(), self._database:
+            self._database.execute("BEGIN")
             self._database.execute("DELETE FROM pages WHERE number > ?", (number,))
-            return self._database.execute("DELETE FROM rows WHERE number > ?", (number,)).rowcount
+            dropped = self._database.execute("DELETE FROM rows WHERE number > ?", (number,)).rowcount
+            self._database.execute("UPDATE rows SET superseded_by = NULL WHERE superseded_by > ?", (number,))
+            return dropped
 
     def outcomes(self) -> Mapping[str, int]:
         """How many rows say what: verdicts, and ``error``."""
         with self._named():
             return dict(
-                self._database.execute("SELECT outcome, COUNT(*) FROM rows GROUP BY outcome").fetchall()
+                self._database.execute(
+                    "SELECT outcome, COUNT(*) FROM rows WHERE superseded_by IS NULL GROUP BY outcome"
+                ).fetchall()
             )
+
+    # -- rows that later ones supersede ----------------------------------------------------------------------
+
+    @property
+    def has_superseded(self) -> bool:
+        """Whether a path has an earlier row besides its own."""
+        query = "SELECT 1 FROM rows WHERE superseded_by IS NOT NULL LIMIT 1"
+        with self._named():
+            return self._database.execute(query).fetchone() is not None
+
+    def drop_superseded(
+        self, ends: Iterable[tuple[int, Sequence[int]]], fact: str, value: Any, *, ready: Callable[[], None]
+    ) -> None:
+        """Forget superseded rows, and where the others were, in one transaction that a power failure spares.
+
+        Args:
+            ends: number of each row that stays, and where it ends now.
+            fact: noted along with it.
+            value: of the fact.
+            ready: called once all of ``ends`` was taken, before anything is forgotten.
+        """
+        with self._named():
+            self._database.execute("CREATE TEMP TABLE moved (number INTEGER PRIMARY KEY, ends TEXT)")
+            with self._database:
+                self._database.execute("BEGIN")
+                self._database.executemany(
+                    "INSERT INTO moved VALUES (?, ?)",
+                    ((number, json.dumps(places)) for number, places in ends),
+                )
+            ready()
+            self._database.execute("PRAGMA synchronous = FULL")
+            with self._database:
+                self._database.execute("BEGIN")
+                gone = "SELECT number FROM rows WHERE superseded_by IS NOT NULL"
+                self._database.execute(f"DELETE FROM pages WHERE number IN ({gone})")
+                self._database.execute(f"DELETE FROM rows WHERE number IN ({gone})")
+                self._database.execute(
+                    "UPDATE rows SET ends = (SELECT ends FROM moved WHERE moved.number = rows.number)"
+                )
+                self.note(fact, value)
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.execute("DROP TABLE moved")
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:

@@ -1,24 +1,32 @@
-"""The files of a scan and their journal as one: a row is in all of them or in none, and in none twice."""
+"""The files of a scan and their journal as one: a row is in all of them or in none, and in none twice.
+
+A path has one row. When a file has changed since, or an error is tried again, the new row is appended, and
+the journal knows that it supersedes the old one. That is cut out of the files once they are closed: each is
+written anew beside itself and takes its own place after the journal knows of it. Whatever ends the program
+in between, the next scan that goes on finishes it first.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from aigdetect.errors import UsageError
-from aigdetect.files import fingerprint
+from aigdetect.files import draft_beside, fingerprint, path_digest, writing
 from aigdetect.images.find import Found
-from aigdetect.scanning.journal import Journal, Line
+from aigdetect.scanning.journal import Held, Journal, Line
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.settings import Settings, difference
 from aigdetect.scanning.writers import CsvWriter, JsonlWriter, RecordWriter
+
+_REPLACING = "replacing"  # the journal's fact that names files which have not taken their place yet
 
 JOURNAL = ".journal"
 """What the name of a journal beside a file of rows ends with."""
@@ -46,6 +54,16 @@ class Targets:
         return {kind: path for kind in KINDS if (path := getattr(self, kind)) is not None}
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A file that is to get a row: its path, in two forms, its state, and its place among all files met."""
+
+    path: str
+    digest: bytes
+    fingerprint: str
+    place: int
+
+
 def journal_beside(path: Path | None) -> Path | None:
     """The journal of a file of rows."""
     return path and path.with_name(path.name + JOURNAL)
@@ -61,16 +79,20 @@ class Ledger:
         targets: the files.
         resume: go on with what an earlier scan left.
         force: overwrite existing files.
+        retry_errors: try every error of the earlier scan again, and not only those that may pass.
 
     Raises:
         UsageError: if there is nothing that can be resumed although there are files, or the journal cannot
             be read.
     """
 
-    def __init__(self, targets: Targets, *, resume: bool = False, force: bool = False) -> None:
+    def __init__(
+        self, targets: Targets, *, resume: bool = False, force: bool = False, retry_errors: bool = False
+    ) -> None:
         self._targets = targets
         self._force = force
-        self._waiting: deque[tuple[str, int, str]] = deque()
+        self._retry_errors = retry_errors
+        self._waiting: deque[_Waiting] = deque()
         self._writers: list[RecordWriter] = []
         self._ends: tuple[int | None, ...] = (None,) * len(KINDS)
         self.lost = 0
@@ -78,7 +100,9 @@ class Ledger:
         self._journal = self._resumed() if resume else None
         if self._journal is not None:
             # before anyone asks which files have a row
+            self._finish_replacing(self._journal)
             self._ends, self.lost = self._last_common(self._journal)
+        self._before = 0 if self._journal is None else self._journal.last
 
     @property
     def held(self) -> Mapping[str, int]:
@@ -86,16 +110,22 @@ class Ledger:
         return {} if self._journal is None else self._journal.outcomes()
 
     def fresh(self, numbered: Iterable[tuple[int, Found]]) -> Iterator[Found]:
-        """Those files that have no row yet.
+        """Those files that need a row: they have none, have changed since, or may fare better this time.
 
         Args:
             numbered: files with their places among all that are met.
         """
         for place, item in numbered:
-            mark = fingerprint(item.path)
-            if self._journal is None or not self._journal.holds(mark):
-                self._waiting.append((item.path, place, mark))
+            waiting = _Waiting(item.path, path_digest(item.path), fingerprint(item.path), place)
+            held = None if self._journal is None else self._journal.row_of(waiting.digest)
+            if held is None or held.fingerprint != waiting.fingerprint or self._tries_again(held):
+                self._waiting.append(waiting)
                 yield item
+
+    def _tries_again(self, held: Held) -> bool:
+        """Whether a file is read again that has a row from an earlier scan."""
+        wanted = self._retry_errors or held.cause != "file"
+        return held.outcome == "error" and wanted and held.number <= self._before
 
     @contextmanager
     def open(self, settings: Settings, *, pictures: bool = False) -> Generator[None, None, None]:
@@ -115,39 +145,59 @@ class Ledger:
             else:
                 stack.enter_context(self._journal)
                 self._require(self._journal, settings, pictures)
-            for (kind, path), end in zip(self._targets.files().items(), self._ends, strict=False):
-                writer = KINDS[kind](str(path), force=self._force or resumed, keep=end)
-                self._writers.append(stack.enter_context(writer))
             self._pictures = pictures
-            yield
+            try:
+                with ExitStack() as files:
+                    for (kind, path), end in zip(self._targets.files().items(), self._ends, strict=False):
+                        writer = KINDS[kind](str(path), force=self._force or resumed, keep=end)
+                        self._writers.append(files.enter_context(writer))
+                    yield
+            finally:
+                self._drop_superseded(self._journal)
 
-    def write(self, record: Record, pictures: Pictures | None = None) -> None:
+    def write(self, record: Record, pictures: Pictures | None = None) -> str | None:
         """Append the row of the next file that :meth:`fresh` gave.
+
+        An error that is what it was when it was tried before keeps its row.
 
         Args:
             record: the row.
             pictures: kept with the row for a page, if there is to be one.
 
+        Returns:
+            the outcome (a verdict, or ``error``) of the row that this one supersedes; None if there was none.
+
         Raises:
             UsageError: if it cannot be written; then it is in none of the files.
         """
-        path, place, mark = self._waiting.popleft()
-        if record.path != path:
-            raise RuntimeError(f"the row of {record.path!r} came in the place of that of {path!r}")
+        waiting = self._waiting.popleft()
+        if record.path != waiting.path:
+            raise RuntimeError(f"the row of {record.path!r} came in the place of that of {waiting.path!r}")
         journal = self._opened()
+        held, last = journal.row_of(waiting.digest), journal.last
+        if held and record.error and (held.fingerprint, held.error) == (waiting.fingerprint, record.error):
+            return held.outcome
         before = [writer.end for writer in self._writers]
         try:
             for writer in self._writers:
                 writer.write(record)
             ends = [writer.end for writer in self._writers]
             shown = (pictures or Pictures()) if self._pictures else None
-            journal.add(record, fingerprint=mark, place=place, ends=ends, pictures=shown)
+            journal.add(
+                record,
+                path=waiting.digest,
+                fingerprint=waiting.fingerprint,
+                place=waiting.place,
+                ends=ends,
+                pictures=shown,
+            )
         except BaseException:
             # an interrupt may have come after the journal took the row in
-            if not journal.holds(mark):
+            if journal.last == last:
                 for writer, end in zip(self._writers, before, strict=True):
                     writer.cut_back(end)
             raise
+        return held.outcome if held else None
 
     def find(self, sha256: str, /) -> Record | None:
         """See :class:`aigdetect.scanning.scoring.Known`."""
@@ -227,10 +277,72 @@ class Ledger:
         gone = next(path for path, end, size in zip(paths, first.ends, sizes, strict=True) if end > size)
         raise UsageError(f"{gone}: has lost its rows, which {journal.path} knows; --force begins anew")
 
+    # -- superseded rows -----------------------------------------------------------------------------------
+
+    def _drop_superseded(self, journal: Journal) -> None:
+        """Cut superseded rows out of the files, none of which is open.
+
+        Raises:
+            UsageError: if they cannot be written anew; then they are as they were.
+        """
+        if not journal.has_superseded:
+            return
+        paths = {kind: Path(os.path.realpath(path)) for kind, path in self._targets.files().items()}
+        with ExitStack() as stack:
+            drafts = {kind: stack.enter_context(draft_beside(path)) for kind, path in paths.items()}
+            old = [stack.enter_context(path.open("rb")) for path in paths.values()]
+            new = [draft.file for draft in drafts.values()]
+
+            def on_disk() -> None:
+                for draft in drafts.values():
+                    draft.finish()
+
+            headers = [len(KINDS[kind]("").header().encode()) for kind in paths]
+            with writing(" and ".join(map(str, paths.values()))):
+                journal.drop_superseded(
+                    _moved(journal.lines(), headers, old, new),
+                    _REPLACING,
+                    {kind: draft.path.name for kind, draft in drafts.items()},
+                    ready=on_disk,
+                )
+            for draft in drafts.values():
+                draft.keep()
+        self._finish_replacing(journal)
+
+    def _finish_replacing(self, journal: Journal) -> None:
+        """Give files that were written anew their place, once the journal knows of them."""
+        names = journal.fact(_REPLACING)
+        if not names:
+            return
+        for kind, path in self._targets.files().items():
+            target = Path(os.path.realpath(path))
+            draft = target.with_name(names[kind])
+            with writing(path):
+                if draft.exists():
+                    draft.replace(target)
+        journal.note(_REPLACING, None)
+
     def _opened(self) -> Journal:
         if self._journal is None:
             raise RuntimeError("the ledger is not open: use it in a with statement")
         return self._journal
+
+
+def _moved(
+    lines: Iterable[Line], headers: Sequence[int], old: Sequence[BinaryIO], new: Sequence[BinaryIO]
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Copy headers and the rows that stay; the number of each, and where it ends in the copies."""
+    begin = (0,) * len(old)
+    for copy, file, header in zip(new, old, headers, strict=True):
+        copy.write(file.read(header))
+    begin = tuple(headers)
+    for line in lines:
+        if not line.superseded:
+            for copy, file, first, end in zip(new, old, begin, line.ends, strict=True):
+                file.seek(first)
+                copy.write(file.read(end - first))
+            yield line.number, tuple(copy.tell() for copy in new)
+        begin = line.ends
 
 
 def _is_line_end(path: Path, end: int) -> bool:

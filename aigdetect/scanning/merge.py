@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
 from aigdetect.errors import UsageError
 from aigdetect.files import writing, writing_atomically
+from aigdetect.replacing import refuse_inputs
 from aigdetect.scanning.case import CaseFolder
 from aigdetect.scanning.journal import Journal, Line
 from aigdetect.scanning.ledger import KINDS, journal_beside
@@ -59,11 +61,14 @@ def merge(
 
     Raises:
         UsageError: if a part is missing, doubled, unfinished or made with other settings, if a file has two
-            rows, or if something cannot be read or written; then nothing is written.
+            rows, if an output is a file of a
+            part, or if something cannot be read or written; then nothing is written.
     """
     with ExitStack() as stack:
         opened = [_open(path, stack) for path in parts]
         _check(opened)
+        _refuse_doubled(opened)
+        refuse_inputs(outputs.values(), (file for part in opened for file in part.files.values()))
         counts = sum((Counter(part.journal.outcomes()) for part in opened), Counter[str]())
         met = {part.journal.fact("met") for part in opened}
         if met != {counts.total()}:
@@ -118,6 +123,24 @@ def _check(parts: Sequence[_Part]) -> None:
         raise UsageError(f"of {count} parts these are missing: {', '.join(missing)}")
 
 
+def _refuse_doubled(parts: Sequence[_Part]) -> None:
+    """Refuse parts that have a row for the same file, as those of machines with other current folders may."""
+    with ExitStack() as stack:
+        each = [stack.enter_context(closing(_paths(index, part))) for index, part in enumerate(parts)]
+        for (path, index, number), (next_path, other, _) in pairwise(heapq.merge(*each)):
+            if path == next_path:
+                raise UsageError(
+                    f"{parts[other].path}: has a row of a file that {parts[index].path} has one of, too: its "
+                    f"row number {number}; scan under the same paths everywhere"
+                )
+
+
+def _paths(index: int, part: _Part) -> Generator[tuple[bytes, int, int], None, None]:
+    with closing(part.journal.paths()) as rows:
+        for path, number in rows:
+            yield path, index, number
+
+
 def _source(part: _Part, kind: str, stack: ExitStack) -> BinaryIO:
     if kind not in part.files:
         raise UsageError(f"{part.path}: was made without --{kind}")
@@ -141,5 +164,6 @@ def _rows(index: int, part: _Part) -> Iterator[_Row]:
     kinds = tuple(part.files)
     begin = tuple(len(_header(kind)) for kind in kinds)
     for line in part.journal.lines():
-        yield _Row(index, line, dict(zip(kinds, zip(begin, line.ends, strict=True), strict=True)))
+        if not line.superseded:
+            yield _Row(index, line, dict(zip(kinds, zip(begin, line.ends, strict=True), strict=True)))
         begin = line.ends

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aigdetect.images.find import Found
+from aigdetect.images.find import COMPANION, LINK, Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES
 from aigdetect.scanning.engines import Engine, Threads, default_workers
@@ -37,8 +37,11 @@ class Tally:
         uncertain: see there.
         real: see there.
         errors: rows without a score.
-        others: files that deserve no row.
+        others: files that deserve no row, without those of the next two.
+        links: symbolic links inside folders that were not followed.
+        companions: files that macOS keeps beside others.
         met: files that deserve one, also those that have one from before or belong to another part.
+        replaced: rows that took the place of earlier ones, which are not counted any more.
     """
 
     scored: int = 0
@@ -47,7 +50,15 @@ class Tally:
     real: int = 0
     errors: int = 0
     others: int = 0
+    links: int = 0
+    companions: int = 0
     met: int = 0
+    replaced: int = 0
+
+    @property
+    def passed_over(self) -> int:
+        """All that has no row."""
+        return self.others + self.links + self.companions
 
     @classmethod
     def of_outcomes(cls, outcomes: Mapping[str, int]) -> Tally:
@@ -55,8 +66,15 @@ class Tally:
         verdicts = {name: outcomes.get(name, 0) for name in ("ai", "uncertain", "real")}
         return cls(scored=sum(verdicts.values()), errors=outcomes.get("error", 0), **verdicts)
 
-    def count(self, record: Record) -> None:
-        """Count one record."""
+    def count(self, record: Record, *, instead_of: str | None = None) -> None:
+        """Count one record, in the place of one with this outcome if it supersedes one."""
+        if instead_of is not None:
+            self.replaced += 1
+            if instead_of == "error":
+                self.errors -= 1
+            else:
+                self.scored -= 1
+                setattr(self, instead_of, getattr(self, instead_of) - 1)
         if record.verdict is None:
             self.errors += 1
         else:
@@ -66,7 +84,11 @@ class Tally:
     def without_others(self, found: Iterable[Found]) -> Iterator[Found]:
         """Pass on what deserves a record, and count the other files."""
         for item in found:
-            if item.kind == "other":
+            if item.reason == LINK:
+                self.links += 1
+            elif item.reason == COMPANION:
+                self.companions += 1
+            elif item.kind == "other":
                 self.others += 1
             else:
                 self.met += 1

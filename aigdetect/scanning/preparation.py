@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aigdetect.errors import ImageError
-from aigdetect.evidence.provenance import read_provenance
+from aigdetect.evidence.provenance import Provenance, read_provenance
 from aigdetect.images.decode import DecodedImage, decode, require_scorable
 from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES, read_bytes, why_failed
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.pictures import Pictures, draw
-from aigdetect.scanning.record import Record
+from aigdetect.scanning.record import Cause, Record
 from aigdetect.scanning.stability import MILD
 
 
@@ -53,6 +53,7 @@ class Preparation:
         stability: also prepare the image after mild changes.
         pictures: also draw pictures for a page of results.
         decode: False reads digest and metadata only.
+        metadata: reads the metadata; None leaves them out.
     """
 
     take_view: Callable[[Picture], Pixels]
@@ -61,39 +62,48 @@ class Preparation:
     stability: bool = False
     pictures: bool = False
     decode: bool = True
+    metadata: Callable[[bytes], Provenance] | None = read_provenance
 
     def __call__(self, item: Found) -> Prepared:
-        """Read and decode one file."""
+        """Read and decode one file: digest, metadata, pixels; none of these takes away what came before."""
         record = Record(item.path)
         if item.kind == "error":
-            return Prepared(record.failed(item.reason))
+            return Prepared(record.failed(item.reason, "access"))
         try:
             data = read_bytes(item.path, self.max_bytes)
-            record = replace(
-                record, sha256=hashlib.sha256(data).hexdigest(), provenance=read_provenance(data)
-            )
+            record = replace(record, sha256=hashlib.sha256(data).hexdigest())
+            record = self._with_metadata(record, data)
             if not self.decode:
                 return Prepared(record)
-            image = decode(data, max_pixels=self.max_pixels)
+            image = decode(data, max_pixels=self.max_pixels, partial=True)
             record = replace(
-                record, format=image.format, width=image.width, height=image.height, notes=image.notes
+                record,
+                format=image.format,
+                width=image.width,
+                height=image.height,
+                notes=(*image.notes, *record.notes),
+                doubtful=image.doubtful,
             )
             require_scorable(image)
             variants, remarks = self._variants(image)
             return Prepared(
-                replace(record, notes=(*record.notes, *remarks)),
+                record.noted(*remarks),
                 self._view(image.image),
                 variants,
                 draw(image.pixels) if self.pictures else None,
             )
         except ImageError as error:
-            return Prepared(_with_facts(record, error).failed(why_failed(error)))
+            return Prepared(_with_facts(record, error).failed(why_failed(error), _cause(error)))
         except BaseException as error:  # noqa: BLE001 - a panic in a decoder written in Rust is no Exception
-            return Prepared(record.failed(why_failed(error)), trace=traceback.format_exc())
+            return Prepared(record.failed(why_failed(error), _cause(error)), trace=traceback.format_exc())
 
     def without_pixels(self) -> Preparation:
         """The same for digest and metadata only."""
         return replace(self, decode=False)
+
+    def without_metadata(self) -> Preparation:
+        """The same for digest and pixels only."""
+        return replace(self, metadata=None)
 
     def pixels(self, path: str, sha256: str) -> Pixels | None:
         """All pixels of a file that was prepared before; None if it has changed or cannot be decoded now."""
@@ -101,9 +111,19 @@ class Preparation:
             data = read_bytes(path, self.max_bytes)
             if hashlib.sha256(data).hexdigest() != sha256:
                 return None
-            return decode(data, max_pixels=self.max_pixels).pixels
+            return decode(data, max_pixels=self.max_pixels, partial=True).pixels
         except (ImageError, OSError, MemoryError):
             return None
+
+    def _with_metadata(self, record: Record, data: bytes) -> Record:
+        if self.metadata is None:
+            return record
+        try:
+            provenance = self.metadata(data)
+        except Exception as error:  # noqa: BLE001 - the pixels have nothing to do with it
+            return record.noted(metadata_unread(why_failed(error)))
+        record = replace(record, provenance=provenance)
+        return record.noted("metadata read in part: it takes too long") if provenance.in_part else record
 
     def _view(self, picture: Picture) -> Pixels:
         # a copy: a slice would keep all the pixels of its image in memory
@@ -119,6 +139,11 @@ class Preparation:
             return (), ("stability not measured: out of memory",)
 
 
+def metadata_unread(reason: str) -> str:
+    """The note of a record whose metadata could not be read at all."""
+    return f"metadata not read: {reason}"
+
+
 def _with_facts(record: Record, error: ImageError) -> Record:
     """What the header told before decoding failed."""
     return replace(
@@ -127,3 +152,12 @@ def _with_facts(record: Record, error: ImageError) -> Record:
         width=error.width if record.width is None else record.width,
         height=error.height if record.height is None else record.height,
     )
+
+
+def _cause(error: BaseException) -> Cause:
+    """What kind of error it is."""
+    if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+        return "memory"
+    if isinstance(error, OSError) or (isinstance(error, ImageError) and error.passing):
+        return "access"
+    return "file"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Protocol
 
 from aigdetect.evidence.provenance import Provenance
@@ -10,6 +10,9 @@ from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.stability import Stability
 
 Status = Literal["scored", "error"]
+
+Cause = Literal["file", "access", "time", "memory", "process", "scoring"]
+"""Why there is no score: the file itself, or what may pass, such as a disk that is out of reach."""
 
 
 class Scored(Protocol):
@@ -36,7 +39,7 @@ class Scored(Protocol):
 class Record:
     """What is known about one image; None for what is not known.
 
-    The attributes are the columns, in order; columns are only ever added at the end.
+    The attributes are the columns, in order, but for the last two; columns are only ever added at the end.
 
     Attributes:
         path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
@@ -55,6 +58,8 @@ class Record:
         model: name of the model that scored it.
         precision: precision in which it was scored.
         stability: what the model says of the image after mild changes, if that was asked for.
+        cause: what kind of error it is; no column.
+        doubtful: whether so little of the image is left that the verdict can only be uncertain; no column.
     """
 
     path: str
@@ -73,13 +78,15 @@ class Record:
     model: str | None = None
     precision: str | None = None
     stability: Stability | None = None
+    cause: Cause = field(default="file", metadata={"column": False})
+    doubtful: bool = field(default=False, metadata={"column": False})
 
     def scored(self, score: Scored, *, model: str, precision: str) -> Record:
         """The record with the score that a model gave it."""
         return replace(
             self,
             status="scored",
-            verdict=score.verdict,
+            verdict="uncertain" if self.doubtful else score.verdict,
             score=score.score,
             logit=score.logit,
             log10_lr=score.log10_lr,
@@ -88,21 +95,24 @@ class Record:
             precision=precision,
         )
 
-    def failed(self, error: str) -> Record:
-        """The record with the reason why it has no score."""
-        return replace(self, status="error", error=error)
+    def failed(self, error: str, cause: Cause = "file") -> Record:
+        """The record with the reason why it has no score, and what kind of reason that is."""
+        return replace(self, status="error", error=error, cause=cause)
+
+    def noted(self, *notes: str) -> Record:
+        """The record with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def steadied(self, stability: Stability) -> Record:
         """A scored record with what the model says after mild changes; a verdict that flips is uncertain."""
         if self.verdict is None:
             return self
-        flips = stability.against(self.verdict)
+        flips = () if self.doubtful else stability.against(self.verdict)
         return replace(
             self,
             verdict="uncertain" if flips else self.verdict,
-            notes=(*self.notes, *((f"verdict not stable: {', '.join(flips)}",) if flips else ())),
             stability=stability,
-        )
+        ).noted(*((f"verdict not stable: {', '.join(flips)}",) if flips else ()))
 
     def as_dict(self) -> dict[str, Any]:
         """An object for JSON, its keys in the order of the columns."""
@@ -113,5 +123,5 @@ class Record:
         return row
 
 
-COLUMNS = tuple(field.name for field in fields(Record))
+COLUMNS = tuple(each.name for each in fields(Record) if each.metadata.get("column", True))
 """Names of the columns, in order."""

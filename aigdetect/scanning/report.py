@@ -64,7 +64,7 @@ class Report:
                 command=shlex.join(self._command),
                 started=datetime.fromisoformat(str(self._sessions[0]["started"])),
                 finished=datetime.fromisoformat(str(self._sessions[-1]["ended"])),
-                passed_over=tally.others,
+                passed_over=tally.passed_over,
             )
             write_page(self._page, self._ledger.page_rows(), header)
         self._ledger.note("met", tally.met)
@@ -89,7 +89,7 @@ class Report:
                 "uncertain": tally.uncertain,
                 "real": tally.real,
                 "error": tally.errors,
-                "passed_over": tally.others,
+                "passed_over": tally.passed_over,
             },
         )
         return write_manifest(self._case, manifest)

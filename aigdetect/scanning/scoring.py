@@ -118,6 +118,7 @@ def _like(record: Record, twin: Record) -> Record:
         log10_lr=twin.log10_lr,
         notes=(*twin.notes, SAME_CONTENT),
         error=twin.error,
+        cause=twin.cause,
         model=twin.model,
         precision=twin.precision,
         stability=twin.stability,
@@ -154,14 +155,14 @@ def _finite(score: Scored) -> Scored | Exception:
 
 def _scored(record: Record, outcome: Scored | Exception, scorer: Scorer) -> Record:
     if isinstance(outcome, Exception):
-        return record.failed(f"scoring failed: {why_failed(outcome)}")
+        return record.failed(f"scoring failed: {why_failed(outcome)}", "scoring")
     return record.scored(outcome, model=scorer.card.name, precision=scorer.precision)
 
 
 def _steadied(record: Record, after: Sequence[Scored | Exception]) -> Record:
     scores = [outcome for outcome in after if not isinstance(outcome, Exception)]
     if len(scores) < len(after):
-        return replace(record, notes=(*record.notes, "stability not measured: scoring failed"))
+        return record.noted("stability not measured: scoring failed")
     return record.steadied(
         Stability(tuple(score.logit for score in scores), tuple(score.verdict for score in scores))
     )

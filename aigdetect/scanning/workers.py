@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -26,20 +26,21 @@ from typing import Any, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from aigdetect.errors import UsageError
+from aigdetect.evidence.provenance import SECONDS as METADATA_SECONDS
 from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import why_failed
 from aigdetect.images.views import Pixels
-from aigdetect.scanning.preparation import Preparation, Prepared
-from aigdetect.scanning.record import Record
+from aigdetect.scanning.preparation import Preparation, Prepared, metadata_unread
+from aigdetect.scanning.record import Cause, Record
 
 TIMEOUT = 60.0
 """Seconds that one file may take unless told otherwise."""
 
-MEMORY = 2 << 30
+MEMORY = 3 << 30
 """Bytes that a worker may take beyond what it has when it starts, for images of up to `MAX_PIXELS`.
 
-The costliest of them (16-bit grey) take 1.6 GiB to decode.
+Photographs of that size fit, also progressive ones with pictures drawn; 16-bit grey of it takes 3.2 GiB.
 """
 
 _STACK = 16 << 20  # address space of one of a decoder's threads
@@ -49,6 +50,7 @@ _PRELOAD = "aigdetect.scanning.preparation"
 _PRELOAD_PICTURES = "aigdetect.spectrum.thumbnail"
 # one arena: each thread of a decoder would reserve address space for its own, and count against the limit
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_TO_DECODE = " to decode"
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -78,6 +80,43 @@ class _Job:
     future: Future[Prepared]
     tries: int = 1
     failure: str = ""
+    cause: Cause = "file"
+    unread: str = ""
+
+    def lost(self, failure: str, cause: Cause) -> bool:
+        """Take note of a worker's end; whether a new one can do with less what is left to do.
+
+        Digest and metadata without the pixels come first: if they can be had, the pixels were at fault. If
+        not, the metadata were, and the pixels are tried without them, and at last the digest alone.
+        """
+        whole = self.prepare.metadata is not None
+        if whole and self.prepare.decode:
+            self.failure, self.cause = failure, cause
+            self.prepare = self.prepare.without_pixels()
+        elif whole:
+            self.unread, self.failure = failure, ""
+            self.prepare = replace(self.prepare.without_metadata(), decode=True)
+        elif self.prepare.decode:
+            self.failure, self.cause = failure, cause
+            self.prepare = self.prepare.without_pixels()
+        else:
+            self.failure, self.cause = self.failure or failure, cause
+            return False
+        return True
+
+    def seconds(self, timeout: float) -> float:
+        """How long a worker may take now; metadata have a time of their own, twice what is asked of them."""
+        alone = self.prepare.metadata is not None and not self.prepare.decode
+        return min(timeout, 2 * METADATA_SECONDS) if alone else timeout
+
+    def completed(self, prepared: Prepared) -> Prepared:
+        """What is known at last, with what could not be had."""
+        record = prepared.record
+        if self.unread:
+            record = record.noted(metadata_unread(self.unread.removesuffix(_TO_DECODE)))
+        if self.failure:
+            return Prepared(record.failed(self.failure, self.cause))
+        return replace(prepared, record=record)
 
 
 class Processes:
@@ -132,9 +171,11 @@ class Processes:
     def _submit(self, item: Found) -> _Job:
         return _Job(item, self._prepare, self._schedule(self._prepare, item))
 
-    def _schedule(self, function: Callable[..., T], *args: Any) -> Future[T]:
+    def _schedule(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> Future[T]:
         try:
-            future: Future[T] = self._running().schedule(function, args=args, timeout=self._timeout)
+            future: Future[T] = self._running().schedule(
+                function, args=args, timeout=timeout or self._timeout
+            )
         except (BrokenProcessPool, RuntimeError) as error:
             future = Future()
             future.set_exception(BrokenProcessPool(str(error)))
@@ -153,33 +194,31 @@ class Processes:
                         "no worker process can be started; --workers 0 does without them"
                     ) from None
                 if job.tries >= _TRIES:
-                    prepared = Prepared(Record(job.item.path).failed("the decoding process ended"))
+                    prepared = Prepared(Record(job.item.path).failed("the decoding process ended", "process"))
                 else:
                     self._begin_anew(pending)
                     continue
             except (ProcessExpired, TimeoutError) as error:
-                failure = job.failure or self._why_died(error)
+                failure, cause = self._why_died(error)
                 _log.debug("%r: %s", job.item.path, failure)
-                if job.prepare.decode:
-                    # what the file is can still be told, by a new worker
-                    job.failure, job.prepare = failure, job.prepare.without_pixels()
-                    job.future = self._schedule(job.prepare, job.item)
+                if job.lost(failure, cause):
+                    job.future = self._schedule(job.prepare, job.item, timeout=job.seconds(self._timeout))
                     continue
                 prepared = Prepared(Record(job.item.path))
             except Exception as error:  # noqa: BLE001 - what came back cannot be understood
                 prepared = Prepared(Record(job.item.path).failed(why_failed(error)))
             pending.popleft()
-            return Prepared(prepared.record.failed(job.failure)) if job.failure else prepared
+            return job.completed(prepared)
 
-    def _why_died(self, error: ProcessExpired | TimeoutError) -> str:
+    def _why_died(self, error: ProcessExpired | TimeoutError) -> tuple[str, Cause]:
         if isinstance(error, TimeoutError):
-            return f"took longer than {self._timeout:g} s to decode"
+            return f"took longer than {self._timeout:g} s{_TO_DECODE}", "time"
         code = int(error.exitcode or 0)
         if code == -signal.SIGKILL:
-            return "out of memory: the system ended the process that decoded it"
+            return "out of memory: the system ended the process that decoded it", "memory"
         if code < 0:
-            return f"the decoder crashed ({signal.Signals(-code).name})"
-        return f"the decoder ended its process (status {code})"
+            return f"the decoder crashed ({signal.Signals(-code).name})", "file"
+        return f"the decoder ended its process (status {code})", "file"
 
     # -- the pool ------------------------------------------------------------------------------------------
 

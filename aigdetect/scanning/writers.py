@@ -8,8 +8,8 @@ spreadsheet or to print:
 - every text is quoted, so that newlines, commas and quotes stay inside their cell;
 - text that a spreadsheet could take for a formula gets an apostrophe in front, and so does text that begins
   with an apostrophe: a path in a cell that begins with an apostrophe is the rest of the cell;
-- control characters other than tab and line breaks, and bytes that are not UTF-8, come out as escapes
-  (``\x1b``, ``\udcff``).
+- control characters other than tab and line breaks, those that turn the direction of text around, and bytes
+  that are not UTF-8 come out as escapes (``\x1b``, ``\u202e``, ``\udcff``).
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ from typing import BinaryIO
 
 from aigdetect.errors import UsageError
 from aigdetect.files import hold, writing
+from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.record import COLUMNS, Record
 
 STDOUT = "-"
 """The file name that means standard output."""
 
-_UNSAFE = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# controls, what turns the direction of text around, separators of lines, and bytes that are no text
+_UNSAFE = re.compile(
+    r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _FORMULA = "=+\\-@＝＋－＠"  # spreadsheets fold full-width signs
 _STARTS_FORMULA = re.compile(rf"\A(?=\s*['{_FORMULA}]|[\t\r\n])")
 # in some countries a spreadsheet splits at semicolons, whatever the quotes: a cell can begin inside a text
@@ -73,12 +77,13 @@ def jsonl_row(record: Record) -> str:
     return json.dumps(record.as_dict(), ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def check_output(target: str, *, force: bool = False) -> None:
+def check_output(target: str, *, force: bool = False, form: Form = Form.ROWS) -> None:
     """Refuse, before any work is done, a file that cannot be written or must not be overwritten.
 
     Args:
         target: file name, or ``"-"`` for standard output.
-        force: overwrite an existing file.
+        force: overwrite an existing file, if this program wrote it.
+        form: what is to be written.
 
     Raises:
         UsageError: with what to do.
@@ -99,6 +104,8 @@ def check_output(target: str, *, force: bool = False) -> None:
         raise UsageError(_exists(target))
     elif not os.access(target, os.W_OK):
         raise UsageError(f"{target}: cannot be written (no permission)")
+    elif stat.S_ISREG(mode):
+        require_own(Path(target), form)
 
 
 class RecordWriter:
@@ -112,7 +119,7 @@ class RecordWriter:
 
     Args:
         target: see the attributes.
-        force: overwrite an existing file.
+        force: overwrite an existing file, if this program wrote it.
         keep: go on behind so many bytes of an existing file, and drop what comes after; None begins anew.
     """
 
@@ -189,6 +196,8 @@ class RecordWriter:
         if self.target == STDOUT:
             return sys.stdout.buffer
         mode = _mode(self.target)
+        if self._keep is None and self._force and mode is not None and stat.S_ISREG(mode):
+            require_own(Path(self.target), Form.ROWS)
         overwrite = self._force or self._keep is not None or (mode is not None and not stat.S_ISREG(mode))
         # without a buffer: after an error nothing may be left that is written later
         return Path(self.target).open("ab" if overwrite else "xb", buffering=0)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from aigdetect.errors import ImageError, UsageError
 from aigdetect.files import write_atomically
 from aigdetect.images.decode import decode
-from aigdetect.images.find import Found, find_files
+from aigdetect.images.find import LINK, Found, find_files
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import read_bytes, why_failed
 from aigdetect.images.views import Pixels
@@ -154,31 +154,38 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Survey:
-    """What there is to average: folders in the order met, and the number of files that are looked at."""
+    """What there is to average: folders in the order met, how many files are looked at, links passed over."""
 
     folders: tuple[str, ...]
     files: int
+    links: int = 0
 
 
-def survey_folders(roots: Sequence[str], *, depth: int | None = None) -> Survey:
+def survey_folders(
+    roots: Sequence[str], *, depth: int | None = None, follow_symlinks: bool = False
+) -> Survey:
     """Walk folders once without reading an image.
 
     Args:
         roots: folders.
         depth: join the images further down than so many levels with those of the folder at that level; None
             makes a set of every folder that holds images itself.
+        follow_symlinks: also take in what symbolic links inside folders lead to.
 
     Raises:
         UsageError: there is no image.
     """
     folders: dict[str, None] = {}
-    files = 0
-    for folder, _ in _members(roots, depth):
-        folders.setdefault(folder)
-        files += 1
+    files, links = 0, 0
+    for found in find_files(roots, follow_symlinks=follow_symlinks):
+        links += found.reason == LINK
+        if found.kind != "other":
+            folders.setdefault(_set_folder(found.path, roots, depth))
+            files += 1
     if not files:
-        raise UsageError(f"no image in {', '.join(roots)}")
-    return Survey(tuple(folders), files)
+        hint = f" but {links} symbolic links, which --follow-symlinks follows" if links else ""
+        raise UsageError(f"no image in {', '.join(roots)}{hint}")
+    return Survey(tuple(folders), files, links)
 
 
 def compare(one: SetSpectrum, reference: SetSpectrum) -> Comparison:
@@ -213,6 +220,7 @@ def average_folders(
     method: Method,
     *,
     depth: int | None = None,
+    follow_symlinks: bool = False,
     state: Path | None = None,
     workers: int | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -228,6 +236,7 @@ def average_folders(
         roots: folders.
         method: how the spectra are made.
         depth: see :func:`survey_folders`.
+        follow_symlinks: see there.
         state: file that holds what is done so far. If it is there, work goes on from it; it is kept up to
             date, and left behind at the end for the caller to delete once the results are safe.
         workers: threads; None for one per processor.
@@ -242,14 +251,20 @@ def average_folders(
         UsageError: the state belongs to other settings, folders or files, or cannot be read or written.
     """
     tile_size(method.tile, method.tile, method.tile)  # a bad tile size is no fault of the first image
-    settings = {"method": asdict(method), "depth": depth, "roots": list(roots), "max_pixels": max_pixels}
+    settings = {
+        "method": asdict(method),
+        "depth": depth,
+        "follow_symlinks": follow_symlinks,
+        "roots": list(roots),
+        "max_pixels": max_pixels,
+    }
     progress = _Progress(settings)
     if state is not None and state.exists():
         progress = _load(state, settings)
         for failure in progress.failures:
             failed(failure)
         advance(progress.position)
-    members = _members(roots, depth)
+    members = _members(roots, depth, follow_symlinks)
     progress.skip(members, state)
     keeper = _Keeper(state)
     workers = workers or _processors()
@@ -272,9 +287,9 @@ def average_folders(
 # -- files in their order ----------------------------------------------------------------------------------
 
 
-def _members(roots: Sequence[str], depth: int | None) -> Iterator[tuple[str, Found]]:
+def _members(roots: Sequence[str], depth: int | None, follow_symlinks: bool) -> Iterator[tuple[str, Found]]:
     """What to look at, each with the folder whose set it belongs to."""
-    for found in find_files(roots):
+    for found in find_files(roots, follow_symlinks=follow_symlinks):
         if found.kind != "other":
             yield _set_folder(found.path, roots, depth), found
 

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import numpy as np
 
+from aigdetect.errors import WeightsError
 from aigdetect.model.calibration import Calibration, Thresholds
 from aigdetect.model.card import AdapterCard, ModelCard, Preprocess
 
@@ -57,15 +59,20 @@ def _score(red: int) -> Score:
     return Score((red - 150) / 10, red / 255, (red - 150) / 100, verdict)
 
 
+def _find_weights(*_: object, **__: object) -> NoReturn:
+    raise WeightsError("a stand-in has none")
+
+
 def main() -> None:
     detector = ModuleType("aigdetect.model.detector")
     detector.load_detector = lambda *_, **__: Detector()  # type: ignore[attr-defined]
     sys.modules["aigdetect.model.detector"] = detector
 
-    from aigdetect.model import card
+    from aigdetect.model import card, weights
 
     card.find_model_folder = lambda name: Path(name)
     card.read_card = lambda folder: CARD
+    weights.find_weights = _find_weights  # the search would load open_clip, to look the backbone up
 
     from aigdetect.cli.app import main as program
 

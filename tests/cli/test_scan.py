@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -173,8 +174,52 @@ def test_an_existing_file_is_refused_unless_forced(folder: Path, tmp_path: Path)
     assert result.returncode == 2
     assert result.stderr.decode() == f"error: {out}: exists; use --force or another name\n"
     assert out.read_text() == "precious"
-    assert scan(folder, "--csv", out, "--force").returncode == 0
-    assert len(out.read_text().splitlines()) == 4
+    result = scan(folder, "--csv", out, "--force")
+    assert result.returncode == 2
+    assert result.stderr.decode() == (
+        f"error: {out}: was not written by aigdetect, and is not replaced; name another file\n"
+    )
+    assert out.read_text() == "precious"
+    out.unlink()
+    assert scan(folder, "--csv", out).returncode == 0
+    assert scan(folder / "a.png", "--csv", out, "--force").returncode == 0
+    assert len(out.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("kind", ["--csv", "--jsonl", "--html"])
+def test_no_picture_is_ever_replaced(folder: Path, tmp_path: Path, kind: str) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    for place in (folder, *folder.glob("*.png")):  # as if a shell had put names in the place of *.png
+        result = scan(kind, folder / "a.png", place, "--force")
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"error: {folder / 'a.png'}: ".encode())
+        assert result.stderr.count(b"\n") == 1
+    (tmp_path / "link").symlink_to(folder / "b.png")
+    (tmp_path / "hard").hardlink_to(folder / "c.png")
+    for name in ("link", "hard"):
+        result = scan(folder / "b.png", folder / "c.png", kind, tmp_path / name, "--force")
+        assert result.returncode == 2
+        assert b"is one of the files to be read; name another" in result.stderr
+    assert scan(folder, "--case", tmp_path / "case", "--csv", folder / "a.png", "--force").returncode == 2
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_journal_takes_no_strangers_place(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.csv.journal").write_bytes((folder / "a.png").read_bytes())
+    result = scan(folder, "--csv", tmp_path / "out.csv")
+    assert result.returncode == 2
+    assert b"out.csv.journal: was not written by aigdetect" in result.stderr
+    assert (tmp_path / "out.csv.journal").read_bytes() == (folder / "a.png").read_bytes()
+
+
+def test_outputs_among_the_images_are_not_scanned(folder: Path) -> None:
+    for _ in range(2):
+        result = scan(folder, "--csv", folder / "out.png", "--html", folder / "page.gif", "--force")
+        assert result.returncode == 0
+        assert b"3 scored" in result.stderr
+    listed = "\n".join(str(path) for path in folder.iterdir())
+    result = scan("-", "--csv", folder / "out.png", "--force", input=listed.encode())
+    assert b"3 scored" in result.stderr
 
 
 # --- what goes in ------------------------------------------------------------------------------------------
@@ -231,6 +276,35 @@ def test_no_name_breaks_the_lines(odd: Path, locale: str, encoding: str) -> None
 
 def test_a_file_given_twice_is_scanned_once(folder: Path) -> None:
     assert len(rows(scan(folder, folder / "a.png", folder, "--json").stdout)) == 3
+
+
+def test_links_that_are_passed_over_are_named(folder: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    for path in folder.glob("*.png"):
+        (links / path.name).symlink_to(path)
+    result = scan(links)
+    assert result.returncode == 2
+    assert b"0 unreadable, 3 symbolic links (--follow-symlinks follows them)" in result.stderr
+    assert len(rows(scan(links, "--json", "--follow-symlinks").stdout)) == 3
+    (folder / "link.png").symlink_to(folder / "a.png")
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7" + bytes(99))
+    result = scan(folder, folder / "._a.png")
+    assert result.returncode == 0
+    assert b"; 1 other file, 1 companion file of macOS (._), 1 symbolic link (--follow" in result.stderr
+
+
+def test_a_list_made_by_powershell(folder: Path) -> None:
+    listed = "\ufeff" + "".join(f"{path}\r\n" for path in sorted(folder.glob("*.png")))
+    for coding in ("utf-8", "utf-16-le"):
+        result = scan("-", "--json", input=listed.encode(coding))
+        assert (result.returncode, len(rows(result.stdout))) == (0, 3)
+
+
+def test_an_image_that_is_too_large_names_the_option(tmp_path: Path) -> None:
+    make(tmp_path / "a.png")
+    (row,) = rows(scan(tmp_path, "--json", "--max-pixels", "4095", "--workers", "0").stdout)
+    assert row["error"] == "too large: 64x64 pixels, the limit is 4095 in all; --max-pixels allows more"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -365,7 +439,25 @@ def test_a_reader_that_goes_away_ends_the_scan_quietly(folder: Path, args: list[
     process.stdout.readline()
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=30) == 141  # not 0: not all is done
+
+
+@pytest.mark.parametrize(("first", "status"), [(AI, 3), (REAL_PHOTO, 141)])
+def test_a_reader_that_goes_away_hides_no_flag(folder: Path, first: int, status: int) -> None:
+    for index in range(12):
+        make(folder / f"{index:02}.png", first)
+    process = subprocess.Popen(
+        [*FAKE, "scan", folder, "--json", "--fail-on", "ai", "--quiet", "--workers", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**ENVIRONMENT, "FAKE_DELAY": "0.05"},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=30) == status
 
 
 def test_files_are_finished_even_if_the_reader_goes_away(folder: Path, tmp_path: Path) -> None:
@@ -506,3 +598,47 @@ def test_weights_that_are_not_there(folder: Path, tmp_path: Path, tiny_model: An
     assert b"none.safetensors" in result.stderr
     assert b"Traceback" not in result.stderr
     assert not out.exists()
+
+
+# --- hostile metadata --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_metadata_without_end_cost_neither_digest_nor_score(tmp_path: Path, workers: str) -> None:
+    path = tmp_path / "a.gif"
+    Image.new("RGB", (64, 64), (REAL_PHOTO, 0, 0)).save(path)
+    empty = b"!\xff\x0bXMP DataXMP\0" * 60_000  # each of them says that XMP follows
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + empty + data[-1:] + bytes(3 << 20))
+    start = time.monotonic()
+    (row,) = rows(scan(path, "--json", "--workers", workers, "--timeout", "10").stdout)
+    assert time.monotonic() - start < 15
+    assert (row["status"], row["sha256"]) == ("scored", hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+# --- damaged files -----------------------------------------------------------------------------------------
+
+
+def test_truncated_files_are_scored_from_what_is_there(tmp_path: Path) -> None:
+    noise = Image.effect_noise((300, 400), 20).point(lambda value: value // 8)
+    image = Image.merge("RGB", (noise.point(lambda value: 250), noise, noise))
+    image.save(tmp_path / "whole.png")
+    data = (tmp_path / "whole.png").read_bytes()
+    for name, share in (("more", 0.7), ("less", 0.3), ("nothing", 0.01)):
+        (tmp_path / f"{name}.png").write_bytes(data[: int(len(data) * share)])
+    done = scan(tmp_path, "--json", "--workers", "0", "--stability")
+    found = {Path(row["path"]).stem: row for row in rows(done.stdout)}
+    assert done.returncode == 1
+    assert {name: row["verdict"] for name, row in found.items()} == {
+        "whole": "ai",
+        "more": "ai",
+        "less": "uncertain",
+        "nothing": None,
+    }
+    assert found["less"]["logit"] == found["whole"]["logit"]
+    assert re.fullmatch(r"truncated: 3\d % of the image missing", found["more"]["notes"][0])
+    assert re.fullmatch(r"truncated: 7\d % of the image missing", found["less"]["notes"][0])
+    assert {(row["width"], row["height"]) for row in found.values()} == {(300, 400)}
+    assert {row["sha256"] for row in found.values()} == {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
+    }

@@ -129,6 +129,32 @@ def test_a_case_among_the_images_is_refused(images: Path, place: str, tiny_model
     assert sorted(images.rglob("*")) == before
 
 
+@pytest.mark.parametrize("place", [".", "heat"])
+def test_heat_maps_among_the_images_are_refused(images: Path, place: str, tiny_model: Any) -> None:
+    before = sorted(images.rglob("*"))
+    done = scan(tiny_model, images, "--json", "--heatmap", images / place)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "lies among the images of" in done.stderr
+    assert sorted(images.rglob("*")) == before
+
+
+def test_a_case_begun_anew_holds_nothing_of_the_old_one(
+    images: Path, tmp_path: Path, tiny_model: Any
+) -> None:
+    case = tmp_path / "case"
+    scan(tiny_model, images, "--case", case)
+    (case / "heatmaps").mkdir(exist_ok=True)
+    done = scan(tiny_model, images / "a.png", "--case", case, "--force", "--fpr", "0.9")
+    assert done.returncode == 0, done.stderr
+    drawn = {path.stem for path in (case / "heatmaps").iterdir()}
+    assert drawn <= {digest(images / "a.png")}
+    (case / "letter.txt").write_text("precious")
+    done = scan(tiny_model, images / "a.png", "--case", case, "--force")
+    assert done.returncode == 2
+    assert "letter.txt: is no part of a case" in done.stderr
+
+
 def test_a_case_beside_a_single_image_is_refused(images: Path, tiny_model: Any) -> None:
     before = sorted(images.rglob("*"))
     done = scan(tiny_model, images / "a.png", "--case", images, "--force")

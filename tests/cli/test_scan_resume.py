@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -262,3 +263,57 @@ def test_stability_is_the_last_column(images: Path) -> None:
     (row,) = csv.DictReader(done.stdout.splitlines())
     assert list(row)[-1] == "stability"
     assert row["stability"].startswith("JPEG 90: ")
+
+
+def test_one_row_for_each_path_whatever_was_touched_or_tried_again(images: Path, tmp_path: Path) -> None:
+    out, table = tmp_path / "out.jsonl", tmp_path / "out.csv"
+    (images / "06.png").unlink()
+    (images / "06.png").symlink_to(images / "nowhere")  # out of reach for now
+    command = ["scan", *sorted(images.iterdir()), "--jsonl", out, "--csv", table, "--workers", "0"]
+    assert run(*command).returncode == 1
+    causes = {Path(row["path"]).name: row["error"] for row in rows(out) if row["error"]}
+    assert set(causes) == {"05.png", "06.png", "11.png"}
+
+    (images / "06.png").unlink()
+    (images / "06.png").write_bytes((images / "07.png").read_bytes())
+    os.utime(images / "20.png")  # the same content, touched
+    (images / "08.png").write_bytes((images / "09.png").read_bytes())
+    done = run(*command, "--resume")
+    assert done.returncode == 1
+    assert "21 of these rows from before; 3 made anew" in done.stderr
+    done = run(*command, "--resume", "--retry-errors")
+    assert "22 of these rows from before; 2 made anew" in done.stderr
+    assert "2 could not be scored" in done.stderr
+
+    paths = [row["path"] for row in rows(out)]
+    assert len(paths) == len(set(paths)) == IMAGES
+    assert csv_paths(table) == paths
+    by_name = {Path(row["path"]).name: row for row in rows(out)}
+    assert by_name["06.png"]["sha256"] == by_name["07.png"]["sha256"]
+    assert by_name["08.png"]["sha256"] == by_name["09.png"]["sha256"]
+    assert run("scan", images, "--jsonl", tmp_path / "o.jsonl", "--retry-errors").returncode == 2
+
+
+def slow_to_decode() -> bytes:
+    """A picture in QOI that Pillow takes seconds to decode, byte by byte."""
+    side = 2200
+    pixels = b"\xfe\x01\x02\x03" + b"\xc0" * (side * side - 1)  # the first, then runs of one
+    return b"qoif" + struct.pack(">IIBB", side, side, 3, 0) + pixels + bytes(7) + b"\1"
+
+
+def test_a_time_out_is_tried_again(images: Path, tmp_path: Path) -> None:
+    case = tmp_path / "case"
+    for index in range(20, IMAGES):  # none is flagged: the stand-in draws no heat maps
+        (images / f"{index}.png").unlink()
+    (images / "03.png").write_bytes(slow_to_decode())
+    command = ["scan", images, "--case", case, "--csv", tmp_path / "copy.csv", "--workers", "1"]
+    done = run(*command, "--timeout", "1")
+    assert "03.png: took longer than 1 s" in done.stderr
+    assert len(rows(case / "results.jsonl")) == 20
+    done = run(*command, "--resume")
+    assert "1 made anew" in done.stderr
+    for held in (csv_paths(tmp_path / "copy.csv"), csv_paths(case / "results.csv")):
+        assert len(held) == len(set(held)) == 20
+    manifest = json.loads((case / "manifest.json").read_bytes())
+    assert len({entry["path"] for entry in manifest["inputs"]}) == len(manifest["inputs"]) == 20
+    assert manifest["counts"]["error"] == 2

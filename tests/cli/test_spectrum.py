@@ -363,7 +363,25 @@ def test_output_is_overwritten_only_by_force(tmp_path: Path, here: Any) -> None:
     assert here("spectrum", image, "--npz", out)[0] == 2
     out.write_bytes(b"")
     assert here("spectrum", image, "--npz", out, "--force")[0] == 0
+    out.write_bytes(b"precious")
+    status, _, err = here("spectrum", image, "--npz", out, "--force")
+    assert status == 2
+    assert "was not written by aigdetect" in err
+    out.unlink()
+    assert here("spectrum", image, "--npz", out)[0] == 0
+    assert here("spectrum", image, "--npz", out, "--force")[0] == 0
     assert arrays(out)["power"].shape == (64, 64)
+
+
+def test_no_picture_is_replaced_but_one_that_was_drawn(tmp_path: Path, here: Any) -> None:
+    image, other, drawn = make(tmp_path / "a.png"), make(tmp_path / "b.png"), tmp_path / "drawn.png"
+    before = image.read_bytes(), other.read_bytes()
+    assert here("spectrum", image, "--out", drawn)[0] == 0
+    assert here("spectrum", image, "--out", drawn, "--force")[0] == 0
+    (tmp_path / "link.png").symlink_to(drawn)
+    for out, read in ((image, image), (other, image), (tmp_path / "link.png", drawn)):
+        assert here("spectrum", read, "--out", out, "--force")[0] == 2
+    assert (image.read_bytes(), other.read_bytes()) == before
 
 
 def test_options_name_what_the_library_knows() -> None:

@@ -188,12 +188,38 @@ def endless_gif() -> bytes:
     return saved("GIF")[:-1] + b"!\xfe\x01a\0" * 1_000_000
 
 
+def many_empty_packets() -> bytes:
+    """Each says that XMP follows, and none does."""
+    return (
+        b"GIF89a"
+        + struct.pack("<HHBBB", 8, 8, 0, 0, 0)
+        + b"!\xff\x0bXMP DataXMP\0" * (1 << 14)
+        + bytes(4 << 20)
+    )
+
+
+def many_parts_of_an_extension() -> bytes:
+    packet = b"http://ns.adobe.com/xap/1.0/\0" + b"HasExtendedXMP " * 4000
+    part = b"http://ns.adobe.com/xmp/extension/\0" + bytes(50)
+    return jpeg_with(jpeg_segment(0xE1, packet), *[jpeg_segment(0xE1, part)] * 4090)
+
+
 def endless_riff() -> bytes:
     return b"RIFF\xff\xff\xff\xffWEBP" + b"XMP \0\0\0\0" * 1_000_000
 
 
 @pytest.mark.parametrize(
-    "make", [bomb, many_texts, many_segments, endless_resources, endless_gif, endless_riff]
+    "make",
+    [
+        bomb,
+        many_texts,
+        many_segments,
+        endless_resources,
+        endless_gif,
+        endless_riff,
+        many_empty_packets,
+        many_parts_of_an_extension,
+    ],
 )
 def test_hostile_containers_cost_little_time_and_memory(make: object) -> None:
     import tracemalloc

@@ -71,12 +71,6 @@ def test_facts_from_heic() -> None:
     assert read_exif(saved("HEIF", exif=tags().tobytes())) == FACTS
 
 
-def test_facts_from_heic_without_the_name_before_them() -> None:
-    data = saved("AVIF", exif=tags())
-    assert data.count(b"Exif\0\0MM") == 1
-    assert read_exif(data.replace(b"Exif\0\0MM", b"\0\0\0\0\0\0MM")) == FACTS
-
-
 def test_facts_from_a_box_of_jpeg_xl() -> None:
     import pillow_jxl  # noqa: F401 - registers itself
 

@@ -312,3 +312,14 @@ def test_an_unknown_source_type_is_reported_as_it_is() -> None:
     found = read_provenance(saved("JPEG", xmp=xmp('Iptc4xmpExt:DigitalSourceType="nil"')))
     assert found.xmp == XmpFacts(source_type="nil")
     assert found.findings == (Finding(Kind.SOURCE_TYPE, "XMP", "nil"),)
+
+
+def test_no_kind_of_metadata_is_begun_when_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = full_files()["signed JPEG"]
+    assert not read_provenance(data).in_part
+    monkeypatch.setattr(provenance, "read_xmp", lambda _: time.sleep(0.2))
+    found = read_provenance(data, seconds=0.15)
+    assert found.in_part
+    assert found.as_dict()["in_part"] is True
+    assert found.exif is not None
+    assert (found.xmp, found.c2pa) == (None, None)

@@ -573,6 +573,91 @@ def test_truncated_files_are_refused(format: str) -> None:
         check_error(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"restart_marker_rows": 1}),
+        ("PNG", {}),
+        ("GIF", {"interlace": 0}),
+        ("TIFF", {}),
+        ("PPM", {}),
+        ("QOI", {}),
+        ("BMP", {}),
+        ("TGA", {}),
+    ],
+)
+@pytest.mark.parametrize("length", [0.98, 0.7, 0.3])
+def test_what_is_there_of_a_truncated_file(format: str, options: dict[str, int], length: float) -> None:
+    image = Image.effect_noise((300, 400), 50)
+    image = image.convert("P") if format == "GIF" else image.convert("RGB")
+    data = encoded(image, format, **options)
+    whole, part = decode(data), decode(data[: int(len(data) * length)], partial=True)
+    assert (part.width, part.height) == (300, 400)
+    height = part.image.height
+    assert abs(height / 400 - length) < 0.1
+    kept = whole.pixels[-height:] if format in ("BMP", "TGA") else whole.pixels[:height]
+    assert np.array_equal(part.pixels, kept)
+    assert part.notes[0].endswith(f": {round(100 * (1 - height / 400))} % of the image missing")
+    assert part.notes[0].startswith("damaged QOI" if format == "QOI" else "truncated")
+    assert part.doubtful == (height < 200)
+
+
+def test_a_part_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(gradient(256, 240), "PNG", exif=exif)
+    part, whole = decode(data[: len(data) * 2 // 3], partial=True), decode(data)
+    assert (part.width, part.height) == (whole.width, whole.height) == (240, 256)
+    assert np.array_equal(part.pixels, whole.pixels[:, -part.image.width :])
+
+
+def test_a_progressive_jpeg_without_its_last_passes() -> None:
+    data = encoded(gradient(), "JPEG", progressive=True)
+    part = decode(data[:-300], partial=True)
+    assert part.notes == ("truncated: the last passes over the image are missing, and detail with them",)
+    assert part.doubtful
+    assert part.image.size == (256, 240)
+
+
+def test_next_to_nothing_is_too_little() -> None:
+    data = encoded(Image.effect_noise((300, 400), 50), "PNG")
+    part = decode(data[: len(data) // 20], partial=True)
+    with pytest.raises(ImageError, match="what is left of it is too small to score: 300x"):
+        require_scorable(part)
+    with pytest.raises(ImageError, match="truncated"):
+        decode(data[:100], partial=True)
+
+
+def test_a_damaged_png_up_to_the_damage() -> None:
+    data = bytearray(encoded(Image.effect_noise((300, 400), 50), "PNG"))
+    data[len(data) * 3 // 4] ^= 0xFF
+    part = decode(bytes(data), partial=True)
+    assert part.notes[0].startswith("damaged PNG: ")
+    assert not part.doubtful
+
+
+def test_a_jpeg_with_a_hole() -> None:
+    data = encoded(Image.effect_noise((640, 480), 30).convert("RGB"), "JPEG")
+    middle = len(data) // 2
+    hole = data[:middle] + bytes(3000) + data[middle + 3000 :]
+    found = decode(hole, partial=True)
+    assert found.notes == ("damaged: 3000 bytes of its pixels are zero, and what follows is displaced",)
+    assert found.doubtful
+    # zeros to the end are what a download in part leaves
+    rest = decode(data[: len(data) * 3 // 4] + bytes(len(data) // 4), partial=True)
+    assert rest.notes[0].startswith("truncated: 2")
+    assert not rest.doubtful
+    assert decode(data + bytes(3000), partial=True).notes == ()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_zeros_that_mean_nothing_are_no_hole(progressive: bool) -> None:
+    flat = encoded(Image.new("L", (4000, 4000), 255), "JPEG", optimize=True, progressive=progressive)
+    assert bytes(64) in flat
+    assert decode(flat).notes == ("uniform image: no content",)
+
+
 def test_tiff_that_lacks_strips_is_refused() -> None:
     with pytest.raises(ImageError, match="broken TIFF: it lacks strips or tiles"):
         decode(tiff_header(40, 4000, (278, 10)))
@@ -711,3 +796,15 @@ def check_against(path: str, should: str, image: DecodedImage) -> None:
         assert image.notes[0].startswith("first frame of"), path
     if "no content" in should or "no visible pixels" in should:
         assert "uniform image: no content" in image.notes, path
+
+
+def test_photographs_of_the_largest_phones_are_not_refused() -> None:
+    from aigdetect.images.opening import MAX_PIXELS, open_image
+
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "JPEG")
+    data = buffer.getvalue()
+    at = data.index(b"\xff\xc0") + 5
+    for width, height in ((12_000, 9_000), (16_320, 12_240)):
+        header = data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+        assert open_image(header, MAX_PIXELS).size == (width, height)

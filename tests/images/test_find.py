@@ -19,6 +19,7 @@ from PIL import Image
 
 from aigdetect.images import find
 from aigdetect.images.find import (
+    COMPANION,
     EXTENSIONS,
     Found,
     claims_image,
@@ -424,3 +425,26 @@ def test_finding_needs_no_decoder() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout == "set()\n"
+
+
+def test_companion_files_of_macos_are_passed_over(tmp_path: Path) -> None:
+    companion = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(100)
+    (tmp_path / "._a.jpg").write_bytes(companion)
+    (tmp_path / "._b.jpg").write_bytes(b"\xff\xd8\xff\xe0 an image that hides")
+    (tmp_path / "c.jpg").write_bytes(companion)
+    kinds = [(Path(item.path).name, item.kind, item.reason) for item in find_files([tmp_path])]
+    assert kinds == [("._a.jpg", "other", COMPANION), ("._b.jpg", "image", ""), ("c.jpg", "image", "")]
+    (named,) = find_files([tmp_path / "._a.jpg"])
+    assert named.reason == COMPANION
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lists_as_powershell_writes_them(coding: str, end: str) -> None:
+    names = ["a.jpg", "наука 画像 🖼.png", "", "Ċ and ਊ.png", *(f"{index}.jpg" for index in range(20_000))]
+    mark = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}.get(coding, "")
+    data = (mark + "".join(name + end for name in names)).encode(coding)
+    assert list(read_list(io.BytesIO(data))) == [name for name in names if name]
+    assert list(read_list(io.BytesIO(data.removesuffix(end.encode(coding[:9]))))) == [
+        name for name in names if name
+    ]

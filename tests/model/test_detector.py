@@ -87,6 +87,26 @@ def test_the_package_offers_it(tiny_model: Any) -> None:
         aigdetect.nothing_of_that_name  # noqa: B018
 
 
+def test_a_single_image_and_errors_in_their_place(
+    tiny_model: Any, photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    detector = load(tiny_model)
+    path = tmp_path / "a.png"
+    Image.fromarray(photos[0]).save(path)
+    expected = detector.score([path])
+    for single in (path, str(path), Image.fromarray(photos[0]), photos[0]):
+        assert detector.score(single) == expected
+    (tmp_path / "b.png").write_bytes(b"no image at all, but text")
+    first, failure, missing, last = detector.score(
+        [path, tmp_path / "b.png", tmp_path / "none.png", path], on_error="return"
+    )
+    assert [first, last] == expected * 2
+    assert "b.png: not an image" in str(failure)
+    assert "none.png: cannot be read" in str(missing)
+    with pytest.raises(ImageError, match=r"b\.png"):
+        detector.score([path, tmp_path / "b.png"])
+
+
 def test_what_cannot_be_scored_is_named(tiny_model: Any, tmp_path: Path) -> None:
     detector = load(tiny_model)
     (tmp_path / "text.jpg").write_text("no picture")

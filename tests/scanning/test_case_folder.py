@@ -57,7 +57,7 @@ def test_a_manifest_holds_inputs_outputs_and_digests(tmp_path: Path) -> None:
     rows = [Record("\udcff\n.png", sha256="1" * 64), Record("gone").failed("no such file or directory")]
     case.jsonl.write_text("".join(map(jsonl_row, rows)), encoding="ascii")
     case.heatmaps.mkdir()
-    (case.heatmaps / "a.png").write_bytes(b"picture")
+    (case.heatmaps / f"{'a' * 64}.png").write_bytes(b"picture")
     digest = write_manifest(case, MANIFEST)
     data = case.manifest.read_bytes()
     assert digest == hashlib.sha256(data).hexdigest()
@@ -67,7 +67,7 @@ def test_a_manifest_holds_inputs_outputs_and_digests(tmp_path: Path) -> None:
         (b"gone", None),
     ]
     assert held["outputs"] == [
-        {"path": "heatmaps/a.png", "bytes": 7, "sha256": hashlib.sha256(b"picture").hexdigest()},
+        {"path": f"heatmaps/{'a' * 64}.png", "bytes": 7, "sha256": hashlib.sha256(b"picture").hexdigest()},
         {
             "path": "results.jsonl",
             "bytes": case.jsonl.stat().st_size,
@@ -93,12 +93,40 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     case = CaseFolder(tmp_path / "case")
     case.check(resume=False, force=False)
     case.path.mkdir()
-    case.log.write_text("of a scan that found no model")
+    case.log.write_text("a stranger's log")
+    with pytest.raises(UsageError, match=r"run\.log: was not written by aigdetect"):
+        case.check(resume=False, force=False)
+    case.log.write_text("2026-01-02T03:04:05Z of a scan that found no model")
     case.check(resume=False, force=False)
     (case.path / "precious").touch()
     with pytest.raises(UsageError, match="is not empty"):
         case.check(resume=False, force=False)
     case.check(resume=True, force=False)
-    case.check(resume=False, force=True)
+    with pytest.raises(UsageError, match="precious: is no part of a case"):
+        case.check(resume=False, force=True)
     with pytest.raises(UsageError, match="is no folder"):
         CaseFolder(case.path / "precious").check(resume=True, force=True)
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "report.html", "manifest.json", "heatmaps/photo.png"])
+def test_a_case_takes_over_no_file_of_others(tmp_path: Path, name: str) -> None:
+    case = CaseFolder(tmp_path / "case")
+    case.heatmaps.mkdir(parents=True)
+    (case.path / name).write_bytes(b"\x89PNG\r\n\x1a\nprecious")
+    with pytest.raises(UsageError, match="was not written by aigdetect"):
+        case.check(resume=False, force=True)
+    (case.path / name).unlink()
+    (case.path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="is no file of its own"):
+        case.check(resume=False, force=True)
+
+
+def test_a_manifest_lists_only_what_scans_write(tmp_path: Path) -> None:
+    case = CaseFolder(tmp_path)
+    case.heatmaps.mkdir()
+    for path in (case.jsonl, case.path / "letter.txt", case.heatmaps / "holiday.png"):
+        path.touch()
+    (case.heatmaps / f"{'a' * 64}.png").touch()
+    write_manifest(case, MANIFEST)
+    held = json.loads(case.manifest.read_bytes())
+    assert [entry["path"] for entry in held["outputs"]] == [f"heatmaps/{'a' * 64}.png", "results.jsonl"]

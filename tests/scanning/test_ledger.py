@@ -82,7 +82,63 @@ def test_what_is_written_is_not_written_again(targets: Targets, files: list[str]
 def test_a_file_that_changed_gets_a_row_of_its_own(targets: Targets, files: list[str]) -> None:
     write(Ledger(targets), files)
     Path(files[1]).write_bytes(b"another length")
-    assert write(Ledger(targets, resume=True), files) == [files[1]]
+    Path(files[4]).write_bytes(b"another length, too")
+    assert write(Ledger(targets, resume=True), files) == [files[1], files[4]]
+    check(targets, [files[0], files[2], files[3], files[1], files[4]])
+    assert write(Ledger(targets, resume=True), [*files, files[0]]) == []
+    assert not [path for path in targets.jsonl.parent.iterdir() if path.suffix == ".part"]
+
+
+@pytest.mark.parametrize("step", ["drop_superseded", "note"])
+def test_killed_while_superseded_rows_are_cut_out(targets: Targets, files: list[str], step: str) -> None:
+    write(Ledger(targets), files)
+    Path(files[1]).write_bytes(b"another length")
+    pid = os.fork()
+    if not pid:
+        original = getattr(Journal, step)
+
+        def killed(self: Journal, name: Any, value: Any, *_: Any, **__: Any) -> None:
+            if step == "drop_superseded":
+                os._exit(9)
+            if name == "replacing" and value is None:
+                os._exit(9)
+            original(self, name, value)
+
+        setattr(Journal, step, killed)
+        write(Ledger(targets, resume=True), files)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    assert write(Ledger(targets, resume=True), files) == []
+    check(targets, [files[0], *files[2:], files[1]])
+
+
+def test_errors_that_may_pass_are_tried_again(targets: Targets, files: list[str]) -> None:
+    causes = ("file", "access", "time", "memory", "process")
+    reasons = dict(zip(files, causes, strict=True))
+
+    def run(outcomes: dict[str, str], **options: bool) -> list[str]:
+        ledger = Ledger(targets, **options)
+        fresh = list(ledger.fresh(enumerate(Found(path, "image") for path in files)))
+        with ledger.open(SETTINGS):
+            for item in fresh:
+                cause: Any = reasons[item.path]
+                failed = Record(item.path).failed(outcomes.get(item.path, "it failed"), cause)
+                ledger.write(record(item.path) if outcomes.get(item.path) == "scored" else failed)
+        return [item.path for item in fresh]
+
+    assert run({}) == files
+    written = targets.jsonl and targets.jsonl.read_bytes()
+    assert run({}, resume=True) == files[1:]
+    assert written == (targets.jsonl and targets.jsonl.read_bytes())  # what fails alike keeps its row
+    assert run({files[2]: "scored", files[3]: "it failed otherwise"}, resume=True) == files[1:]
+    check(targets, [files[0], files[1], files[4], files[2], files[3]])
+    assert run({files[0]: "scored"}, resume=True, retry_errors=True) == [
+        files[0],
+        files[1],
+        files[3],
+        files[4],
+    ]
+    assert sorted(Ledger(targets, resume=True).held.items()) == [("ai", 2), ("error", 3)]
 
 
 @pytest.mark.parametrize("ahead", ["jsonl", "csv", "both"])
@@ -375,3 +431,13 @@ except UsageError as error:
     sys.stderr.write(str(error))
     sys.exit(2)
 """
+
+
+def test_a_journal_is_made_through_no_planted_link(
+    targets: Targets, files: list[str], tmp_path: Path
+) -> None:
+    assert targets.journal is not None
+    for end in (".new", "-wal", "-shm"):
+        targets.journal.with_name(targets.journal.name + end).symlink_to(tmp_path / f"elsewhere{end}")
+    assert write(Ledger(targets), files) == files
+    assert not list(tmp_path.glob("elsewhere*"))

@@ -125,6 +125,29 @@ def test_what_does_not_go_together(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_file_with_two_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here, there = ["a.png"], [str(tmp_path / "a.png")]
+    index = 1 if here[0] in Shard(1, 2) else 2
+    names = [*there, *(f"{tmp_path}/./{'./' * times}a.png" for times in range(9))]
+    same = next(name for name in names if name not in Shard(index, 2))
+    one = scan(tmp_path, "one", f"{index}/2", paths=here)
+    two = scan(tmp_path, "two", f"{3 - index}/2", paths=[same])
+    with pytest.raises(UsageError, match=r"two\.jsonl: has a row of a file that .*one\.jsonl has one of"):
+        joined(tmp_path, one, two)
+    assert not list(tmp_path.glob("all.*"))
+
+
+def test_a_part_is_not_replaced_by_the_whole(tmp_path: Path) -> None:
+    parts = [scan(tmp_path, f"part{index}", f"{index}/2") for index in (1, 2)]
+    before = parts[0].read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(parts[0])
+    for output in (parts[0], tmp_path / "link.jsonl"):
+        with pytest.raises(UsageError, match="is one of the files to be read"):
+            merge(parts, {"jsonl": output}, warn=print)
+    assert parts[0].read_bytes() == before
+
+
 def test_an_unfinished_part_is_refused(tmp_path: Path) -> None:
     one, two = scan(tmp_path, "one", "1/2"), scan(tmp_path, "two", "2/2")
     targets = Targets(two, two.with_suffix(".csv"), two.with_name("two.jsonl.journal"))

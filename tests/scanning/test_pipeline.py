@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -178,7 +178,7 @@ def test_errors_that_come_first_do_not_wait_for_a_batch() -> None:
 
 
 def test_every_broken_file_gets_a_row_and_the_scan_goes_on(tmp_path: Path) -> None:
-    whole, cut, tiny = png(1), png(2, (500, 500))[:600], png(3, (8, 9))
+    whole, cut, tiny = png(1), png(2, (500, 500))[:60], png(3, (8, 9))
     contents = {"a.png": whole, "b.png": cut, "c.png": b"", "d.png": b"no image at all", "e.png": tiny}
     for name, data in contents.items():
         (tmp_path / name).write_bytes(data)
@@ -254,10 +254,10 @@ def test_whatever_a_decoder_raises(
 ) -> None:
     real = preparation.decode
 
-    def decode(data: bytes, *, max_pixels: int) -> object:
+    def decode(data: bytes, **options: Any) -> object:
         if data == png(1):
             raise raised
-        return real(data, max_pixels=max_pixels)
+        return real(data, **options)
 
     monkeypatch.setattr(preparation, "decode", decode)
     records = scan(*(folder / f"0{index}.png" for index in range(3)))
@@ -401,3 +401,20 @@ def test_no_memory_for_the_changes_costs_the_stability_only(
     )
     assert prepared.view is not None
     assert prepared.record.notes[-1] == "stability not measured: out of memory"
+
+
+def test_a_panic_in_a_reader_of_metadata_costs_neither_digest_nor_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As readers written in Rust raise it."""
+
+    def panic(_: bytes) -> None:
+        raise Panic
+
+    monkeypatch.setattr("aigdetect.evidence.provenance.find_blocks", panic)
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 40), (7, 0, 0)).save(path)
+    prepared = preparation.Preparation(lambda picture: np.asarray(picture)[:1, :1])(Found(str(path), "image"))
+    assert prepared.view is not None
+    assert prepared.record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()

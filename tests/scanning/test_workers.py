@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aigdetect.evidence.provenance import Provenance
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.pipeline import scan_with
@@ -125,6 +126,41 @@ def test_a_file_that_brings_its_worker_down(tmp_path: Path, red: int, error: str
     # what the file is can be told all the same
     assert records[5].sha256 == hashlib.sha256((tmp_path / "05.png").read_bytes()).hexdigest()
     assert records[5].provenance is not None
+
+
+def hostile_metadata(data: bytes) -> Provenance:
+    """A reader that files bring down which say so at their end; it runs in a worker."""
+    if data.endswith(b"crash"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data.endswith(b"loop"):
+        re.match(r"(a+)+$", "a" * 64 + "b")
+    if data.endswith(b"raise"):
+        raise MemoryError
+    return Provenance()
+
+
+@pytest.mark.parametrize(
+    ("end", "note"),
+    [
+        ("crash", "metadata not read: the decoder crashed (SIGSEGV)"),
+        ("loop", "metadata not read: took longer than 2 s"),
+        ("raise", "metadata not read: out of memory"),
+    ],
+)
+def test_metadata_cost_neither_digest_nor_score(tmp_path: Path, end: str, note: str) -> None:
+    for place in range(4):
+        make(tmp_path / f"{place}.png", place)
+    data = (tmp_path / "1.png").read_bytes() + end.encode()
+    (tmp_path / "1.png").write_bytes(data)
+    both = make(tmp_path / "2.png", CRASH)  # the pixels bring the worker down, too
+    both.write_bytes(both.read_bytes() + end.encode())
+    prepare = Preparation(hostile, metadata=hostile_metadata)
+    records = scan_all(find_files([tmp_path]), Processes(prepare, 2, timeout=2 if end == "loop" else 60))
+    assert [record.logit for record in records] == [0, 1, None, 3]
+    assert [record.notes[-1:] == (note,) for record in records] == [False, True, True, False]
+    assert records[2].error in ("the decoder crashed (SIGSEGV)", "took longer than 2 s to decode")
+    for place, record in enumerate(records):
+        assert record.sha256 == hashlib.sha256((tmp_path / f"{place}.png").read_bytes()).hexdigest()
 
 
 def test_many_that_crash(tmp_path: Path) -> None:

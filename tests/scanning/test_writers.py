@@ -58,7 +58,7 @@ def test_csv_has_one_row_per_record_whatever_the_text(records: list[Record]) -> 
 @given(paths)
 def test_csv_path_is_the_path_but_for_escapes_and_one_apostrophe(path: str) -> None:
     escaped = re.sub(
-        r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]",
+        r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]",
         lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(),
         path,
     )
@@ -93,6 +93,13 @@ def test_csv_cannot_drive_a_terminal() -> None:
     line = csv_row(Record("\x1b[2J\x07\x9b.png", error="\x1b]0;x\x07"))
     assert line.startswith(r'"\x1b[2J\x07\x9b.png"')
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("control", [*"\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"])
+def test_csv_cannot_turn_text_around(control: str) -> None:
+    line = csv_row(Record(f"holiday{control}gpj.exe", error=f"a{control}b", notes=(f"c{control}d",)))
+    assert control not in line
+    assert line.count(control.encode("unicode_escape").decode()) == 3
 
 
 def test_csv_shows_notes_and_provenance_as_text() -> None:
@@ -161,10 +168,20 @@ def test_an_existing_file_is_overwritten_only_by_force(kind: type[RecordWriter],
     with pytest.raises(UsageError, match=message), kind(str(target)):
         pass
     assert target.read_text() == "precious"
-    check_output(str(target), force=True)
-    with kind(str(target), force=True):
+    with pytest.raises(UsageError, match="was not written by aigdetect"):
+        check_output(str(target), force=True)
+    with pytest.raises(UsageError, match="was not written by aigdetect"), kind(str(target), force=True):
         pass
-    assert "precious" not in target.read_text()
+    assert target.read_text() == "precious"
+    for other in (CsvWriter, JsonlWriter):
+        target.unlink(missing_ok=True)
+        with other(str(target)) as writer:
+            writer.write(Record('an odd "name\\ \udcff\n.png'))
+            writer.write(Record("another"))
+        check_output(str(target), force=True)
+        with kind(str(target), force=True):
+            pass
+        assert "another" not in target.read_text()
 
 
 def test_a_link_to_nowhere_is_not_followed(tmp_path: Path) -> None:

@@ -343,3 +343,14 @@ def test_an_average_at_every_size_is_kept_apart() -> None:
     assert one.reached == {256: 1, 128: 1}
     assert [one.averages[size].count for size in (256, 128, 64)] == [1, 2, 2]
     assert (one.images, one.size) == (2, 128)
+
+
+def test_links_are_counted_and_followed_only_if_asked(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "links").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "real" / "a.png")
+    (tmp_path / "links" / "a.png").symlink_to(tmp_path / "real" / "a.png")
+    with pytest.raises(UsageError, match="but 1 symbolic links, which --follow-symlinks follows"):
+        survey_folders([str(tmp_path / "links")])
+    assert survey_folders([str(tmp_path / "links")], follow_symlinks=True).files == 1
+    assert survey_folders([str(tmp_path)]).links == 1

@@ -1,0 +1,85 @@
+"""What can be decoded of an image whose file is cut off or damaged: whole rows, and how many they are."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFile
+
+_ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """An image of which not all could be decoded.
+
+    Attributes:
+        image: loaded; rows that are missing hold no picture.
+        rows: first row that is there, and the one behind the last; before any rotation.
+        blurred: whether all rows are there, but coarse: passes over the picture are missing.
+    """
+
+    image: ImageFile.ImageFile
+    rows: tuple[int, int]
+    blurred: bool = False
+
+    @property
+    def missing(self) -> float:
+        """Share of the rows that are missing, 0..1."""
+        return 1 - (self.rows[1] - self.rows[0]) / self.image.height
+
+
+def decode_part(data: bytes, reopen: Callable[[bytes], ImageFile.ImageFile]) -> Part | None:
+    """Decode the longest run of whole rows that there is.
+
+    The decoders do not say how far they came. So the image is decoded twice, into memory that was filled with
+    one value and then with another: a row that differs was not written.
+
+    Args:
+        data: the file, which fails to decode.
+        reopen: reads its header.
+
+    Returns:
+        what there is; None if there is not one row, or if the decoder gives nothing before it has all.
+    """
+    first, image = _decoded_over(data, reopen, 0), _decoded_over(data, reopen, 255)
+    if first is None or image is None or first.size != image.size:
+        return None
+    begin, end = _longest_run(first, image)
+    if end > begin:
+        return Part(image, (begin, end))
+    if image.format == "JPEG" and image.info.get("progressive"):
+        whole = reopen(data.rstrip(b"\xff") + b"\xff\xd9")  # the decoder makes do with the passes that it has
+        with contextlib.suppress(Exception):
+            whole.load()
+            return Part(whole, (0, whole.height), blurred=True)
+    return None
+
+
+def _decoded_over(
+    data: bytes, reopen: Callable[[bytes], ImageFile.ImageFile], value: int
+) -> ImageFile.ImageFile | None:
+    """An image decoded as far as that goes, over memory that holds a value; None if not into that memory."""
+    image = reopen(data)
+    bands = len(image.getbands())
+    image.im = Image.new(image.mode, image.size, value if bands == 1 else (value,) * bands).im
+    memory = image.im
+    with contextlib.suppress(Exception):  # it fails: that is why it comes here
+        image.load()
+    image.tile = []  # nothing more is to be decoded
+    return image if image.im is memory else None
+
+
+def _longest_run(one: Image.Image, other: Image.Image) -> tuple[int, int]:
+    """The longest run of rows that are alike: its first row, and the one behind its last."""
+    alike = np.zeros(one.height + 2, bool)
+    for top in range(0, one.height, _ROWS_AT_ONCE):
+        box = (0, top, one.width, min(top + _ROWS_AT_ONCE, one.height))
+        differs = np.asarray(one.crop(box)) != np.asarray(other.crop(box))
+        alike[1 + top : 1 + box[3]] = ~differs.reshape(box[3] - top, -1).any(axis=1)
+    changes = np.flatnonzero(alike[1:] != alike[:-1])
+    runs = [(int(begin), int(end)) for begin, end in zip(changes[::2], changes[1::2], strict=True)]
+    return max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
