@@ -40,6 +40,8 @@ class StubScore:
     score: float = 0.5
     log10_lr: float = 0.0
     verdict: Verdict = "uncertain"
+    kind: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -374,7 +374,7 @@ def _remove(path: Path, *endings: str) -> None:
 def _score(record: Record) -> str:
     """What records of the same content have in common beyond what the file itself tells."""
     row = record.as_dict()
-    names = ("verdict", "score", "logit", "log10_lr", "notes", "model", "precision", "stability")
+    names = ("verdict", "score", "logit", "log10_lr", "notes", "model", "precision", "stability", "kind")
     return json.dumps({name: row[name] for name in names})
 
 
@@ -392,4 +392,5 @@ def _record(score: Mapping[str, Any]) -> Record:
         model=score["model"],
         precision=score["precision"],
         stability=stability and Stability.from_dict(stability),
+        kind=score.get("kind"),
     )

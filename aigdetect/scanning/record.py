@@ -34,6 +34,14 @@ class Scored(Protocol):
     def verdict(self) -> Verdict:
         """In one word."""
 
+    @property
+    def kind(self) -> str | None:
+        """Kind of picture; None if that is not known."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the verdict rests on beside the logit."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -58,6 +66,7 @@ class Record:
         model: name of the model that scored it.
         precision: precision in which it was scored.
         stability: what the model says of the image after mild changes, if that was asked for.
+        kind: what kind of picture the model takes it for, such as photograph or document.
         cause: what kind of error it is; no column.
         doubtful: whether so little of the image is left that the verdict can only be uncertain; no column.
     """
@@ -78,6 +87,7 @@ class Record:
     model: str | None = None
     precision: str | None = None
     stability: Stability | None = None
+    kind: str | None = None
     cause: Cause = field(default="file", metadata={"column": False})
     doubtful: bool = field(default=False, metadata={"column": False})
 
@@ -93,7 +103,8 @@ class Record:
             error=None,
             model=model,
             precision=precision,
-        )
+            kind=score.kind,
+        ).noted(*score.notes)
 
     def failed(self, error: str, cause: Cause = "file") -> Record:
         """The record with the reason why it has no score, and what kind of reason that is."""

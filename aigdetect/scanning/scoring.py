@@ -122,6 +122,7 @@ def _like(record: Record, twin: Record) -> Record:
         model=twin.model,
         precision=twin.precision,
         stability=twin.stability,
+        kind=twin.kind,
     )
 
 

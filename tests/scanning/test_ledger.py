@@ -26,7 +26,7 @@ from aigdetect.scanning.settings import Settings, difference
 from aigdetect.scanning.stability import Stability
 
 SETTINGS = Settings("p 1", "m", "c" * 64, "a" * 64, "b" * 64, "cpu", "float32", 8, 0.01, 100, False)
-SCORE: Any = SimpleNamespace(logit=0.1 + 0.2, score=1 / 3, log10_lr=-0.3, verdict="ai")
+SCORE: Any = SimpleNamespace(logit=0.1 + 0.2, score=1 / 3, log10_lr=-0.3, verdict="ai", kind="face", notes=())
 
 
 def record(path: str, sha256: str = "0" * 64, **facts: Any) -> Record:

@@ -34,6 +34,8 @@ class FakeScore:
     score: float = 0.92
     log10_lr: float = 1.1
     verdict: Literal["ai", "uncertain", "real"] = "ai"
+    kind: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass

@@ -19,12 +19,14 @@ class FakeScore:
     score: float = 0.92
     log10_lr: float = 1.1
     verdict: Literal["ai", "uncertain", "real"] = "ai"
+    kind: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def test_columns_are_those_promised() -> None:
     assert ",".join(COLUMNS) == (
         "path,sha256,status,verdict,score,logit,log10_lr,format,width,height,notes,provenance,error"
-        ",model,precision,stability"
+        ",model,precision,stability,kind"
     )
 
 

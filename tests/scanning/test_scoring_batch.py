@@ -36,7 +36,12 @@ class Mean:
             raise RuntimeError("will not do")
         return [
             SimpleNamespace(
-                logit=mean, score=mean / 255, log10_lr=0.0, verdict="ai" if mean > 100 else "real"
+                logit=mean,
+                score=mean / 255,
+                log10_lr=0.0,
+                verdict="ai" if mean > 100 else "real",
+                kind=None,
+                notes=(),
             )
             for mean in means
         ]

@@ -70,7 +70,9 @@ class Red:
 
     def score_views(self, views: Sequence[Pixels], /) -> list[Any]:
         return [
-            SimpleNamespace(logit=float(view[0, 0, 0]), score=0.5, log10_lr=0.0, verdict="uncertain")
+            SimpleNamespace(
+                logit=float(view[0, 0, 0]), score=0.5, log10_lr=0.0, verdict="uncertain", kind=None, notes=()
+            )
             for view in views
         ]
 

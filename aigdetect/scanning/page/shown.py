@@ -35,6 +35,7 @@ _LABELS = {
     "format": "format",
     "model": "model",
     "precision": "precision",
+    "kind": "kind of picture",
 }
 _MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
