@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,9 +30,13 @@ from corpus_sources import HOST, Absent, GitObjects, Host, Stopped, find_git, re
 from rich.console import Console
 from rich.progress import track
 
+from aigdetect.data.layouts import find_samples
 from aigdetect.errors import AigdetectError, DataError
 from aigdetect.files import remove_partial, write_atomically
 from aigdetect.locks import alone_in
+from aigdetect.model.card import find_model_folder, read_card
+from aigdetect.training.draw import draw_samples
+from aigdetect.training.recipe import make_recipe
 
 _IMAGES, _LIST, _MISSING, _CUTS = "images", "images.csv", "missing.tsv", "cuts.tsv"
 _LISTED = ("path", "label", "generator", "kind", "repository", "sure", "sha256", "source_path", "commit")
@@ -215,12 +219,26 @@ def write_missing(path: Path, missing: Iterable[Missing]) -> None:
     write_atomically(path, text.encode())
 
 
-def write_sources(images: Path, path: Path) -> int:
+def learnt_from(images: Path, model: str) -> set[str]:
+    """Paths, as in a list that ``write_list`` wrote, of the images that a model's recipe draws from it.
+
+    Raises:
+        DataError: the recipe draws from all data sets together, so that one alone does not tell.
+        AigdetectError: the list or the model cannot be read.
+    """
+    recipe = make_recipe(read_card(find_model_folder(model)).recipe)
+    if recipe.samples is not None or recipe.samples_per_class is not None:
+        raise DataError(f"{model}: drew its images from several data sets; one of them does not tell which")
+    return {sample.key for sample in draw_samples(find_samples(images).samples, recipe)}
+
+
+def write_sources(images: Path, path: Path, chosen: Container[str] | None = None) -> int:
     """Write which files a data set was made of, one row for each, sorted.
 
     Args:
         images: a list that ``write_list`` wrote.
         path: where to.
+        chosen: paths in it that count; None for all.
 
     Returns:
         The number of files.
@@ -233,7 +251,8 @@ def write_sources(images: Path, path: Path) -> int:
             reader = csv.DictReader(file)
             if tuple(reader.fieldnames or ()) != _LISTED:
                 raise DataError(f"{images}: not the images.csv of a corpus; its first line is another")
-            lines = {tuple(row[name] for name in _FROM) for row in reader}
+            rows = [row for row in reader if chosen is None or row["path"] in chosen]
+            lines = {tuple(row[name] for name in _FROM) for row in rows}
     except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(f"{images}: cannot be read ({error})") from error
     _write_table(path, _SOURCES, sorted(lines))
@@ -301,6 +320,7 @@ def _options() -> argparse.Namespace:
     listing = commands.add_parser("list", help="write which files a data set was made of")
     listing.add_argument("images", type=Path, help="images.csv of a corpus")
     listing.add_argument("--out", type=Path, required=True, metavar="CSV")
+    listing.add_argument("--model", help="only what this model's recipe draws from it")
     return parser.parse_args()
 
 
@@ -318,7 +338,8 @@ def main() -> None:
         if options.command == "build":
             build(options)
         else:
-            print(f"{write_sources(options.images, options.out)} files in {options.out}")
+            chosen = learnt_from(options.images, options.model) if options.model else None
+            print(f"{write_sources(options.images, options.out, chosen)} files in {options.out}")
     except AigdetectError as error:
         raise SystemExit(f"corpus: {error}") from error
     except KeyboardInterrupt:

@@ -36,8 +36,9 @@ def plain_logit(
     mean: Sequence[float],
     std: Sequence[float],
     head_blocks: int = 0,
+    place: int = 0,
 ) -> float:
-    """Logit of one view, unbatched; of a head on class tokens, those of an open_clip tower."""
+    """Logit of one view, unbatched, in its place; of a head on class tokens, those of an open_clip tower."""
     tokens: list[Tensor] = []
     hooks = [
         block.register_forward_hook(lambda _module, _inputs, output: tokens.append(output[:, 0]))
@@ -50,4 +51,5 @@ def plain_logit(
             features = torch.cat([F.layer_norm(token, token.shape[-1:]) for token in tokens], dim=1)
     for hook in hooks:
         hook.remove()
-    return float(F.linear(features, adapter["head.weight"], adapter["head.bias"]))
+    logits = F.linear(features, adapter["head.weight"], adapter["head.bias"])[0]
+    return float(logits[place if len(logits) > 1 else 0])

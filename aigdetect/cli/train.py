@@ -101,6 +101,13 @@ def train(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step.", rich_help_panel=_PAPER)] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of AdamW.", rich_help_panel=_PAPER)] = None,
+    head_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="The head's learning rate as a share of it; 0: a fitted head stays as it is.",
+            rich_help_panel=_PAPER,
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all chance.", rich_help_panel=_PAPER)] = None,
     samples: Annotated[
         int | None, typer.Option(help="Train on this many images, drawn uniformly.", rich_help_panel=_PAPER)
@@ -253,6 +260,7 @@ def train(
         "steps": steps,
         "batch_size": batch_size,
         "lr": lr,
+        "head_rate": head_rate,
         "seed": seed,
         "samples": samples,
         "samples_per_class": samples_per_class,

@@ -53,8 +53,13 @@ class Loop:
         self._network, self._recipe, self._material, self._group = network, recipe, material, group
         self._watch, self._validate, self._save, self._save_every = watch, validate, save, save_every
         network.load_adapter_state(state.adapter)
+        head = list(network.head.parameters())
+        experts = [
+            parameter for parameter in network.trainable().values() if all(parameter is not h for h in head)
+        ]
+        groups = [{"params": experts, "rate": 1.0}, {"params": head, "rate": recipe.head_rate}]
         self._optimiser = torch.optim.AdamW(
-            network.trainable().values(), lr=recipe.lr, weight_decay=recipe.weight_decay
+            [group for group in groups if group["params"]], lr=recipe.lr, weight_decay=recipe.weight_decay
         )
         set_moments(network, self._optimiser, state.moments)
         set_random_state(state.random)
@@ -150,7 +155,7 @@ class Loop:
             total = min(total, self._recipe.steps)
         lr = learning_rate(self._recipe, self._step, total)
         for settings in self._optimiser.param_groups:
-            settings["lr"] = lr
+            settings["lr"] = lr * settings["rate"]
         self._optimiser.step()
         self._step += 1
         self._watch.step(Step(self._step, epoch, losses.loss, losses.bce, losses.balance, lr, losses.load))

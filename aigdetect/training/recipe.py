@@ -55,6 +55,8 @@ class Recipe:
         accumulate: parts (micro batches) in which a step goes over its images, to need less memory; the step
             is the same.
         lr: AdamW's learning rate at its highest.
+        head_rate: the head's learning rate as a share of ``lr``; 0 leaves a fitted head as it is, and trains
+            the experts alone.
         weight_decay: AdamW's decoupled weight decay.
         schedule: ``cosine`` (to 0 over the run) or ``constant``.
         warmup: share of the steps over which the learning rate rises from 0.
@@ -104,6 +106,7 @@ class Recipe:
     batch_size: int = 32
     accumulate: int = 1
     lr: float = 6e-4
+    head_rate: float = 1.0
     weight_decay: float = 0.01
     schedule: str = "cosine"
     warmup: float = 0.05
@@ -159,7 +162,7 @@ class Recipe:
             check_views(self.views)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        for name in ("weight_decay", "balance_weight", "source_penalty"):
+        for name in ("weight_decay", "balance_weight", "source_penalty", "head_rate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name}: {getattr(self, name)} is not a number from 0 on")
         if not 0 <= self.warmup < 1:

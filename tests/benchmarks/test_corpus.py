@@ -24,6 +24,10 @@ import pytest
 from PIL import Image
 
 from aigdetect.data.layouts import find_samples
+from aigdetect.model.calibration import Calibration
+from aigdetect.model.card import AdapterCard, ModelCard, Preprocess, write_card
+from aigdetect.training.draw import draw_samples
+from aigdetect.training.recipe import make_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COLUMNS = (
@@ -295,6 +299,29 @@ def test_sources_name_each_file_once(mixed: World) -> None:
     ran = mixed.run("sources.csv", "--out", "other.csv", command="list")
     assert ran.returncode == 1
     assert "not the images.csv of a corpus" in ran.stderr
+
+
+def test_the_list_of_a_model_names_what_its_recipe_drew(mixed: World) -> None:
+    mixed.from_mirror()
+    card = ModelCard(
+        name="m",
+        backbone="ViT-B-16",
+        backbone_digest="0" * 64,
+        preprocess=Preprocess(224, (0.5,) * 3, (0.5,) * 3, ("whole",)),
+        adapter=AdapterCard(3, ("mlp",), 8, (4, 8, 16), None, 9),
+        adapter_sha256="0" * 64,
+        calibration=Calibration(1.0, 0.0, 1, 1, (0.0,), (1.0,)),
+        recipe={"samples_per_group": 1},
+    )
+    (mixed.root / "m").mkdir()
+    write_card(mixed.root / "m", card)
+    ran = mixed.run("out/images.csv", "--out", "sources.csv", "--model", "m", command="list")
+    assert ran.returncode == 0, ran.stderr
+    with (mixed.root / "sources.csv").open(encoding="utf-8", newline="") as file:
+        groups = [row["group"] for row in csv.DictReader(file)]
+    drawn = draw_samples(find_samples(mixed.root / "out/images.csv").samples, make_recipe(card.recipe))
+    assert sorted(groups) == sorted(sample.generator for sample in drawn)
+    assert len(groups) == len(set(groups)) < len(mixed.listed())
 
 
 # -- the host -----------------------------------------------------------------------------------------------

@@ -186,6 +186,30 @@ def test_a_fitted_head_is_where_training_goes_on_from(data: Path, tiny_weights: 
     assert not (tmp_path / "probe" / "curves.png").exists()
 
 
+def test_a_fitted_head_may_stay_while_the_experts_train(
+    data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    settings = {"head_blocks": 4, "head_penalty": 0.01, "plain_copy": True}
+    train(data, tmp_path / "fitted", tiny_weights, **settings, epochs=0)
+    train(data, tmp_path / "trained", tiny_weights, **settings, epochs=2, steps=7, head_rate=0.0)
+    fitted, trained = (load_file(tmp_path / name / "adapter.safetensors") for name in ("fitted", "trained"))
+    for name, before in fitted.items():
+        same = torch.equal(trained[name], before)
+        assert same == name.startswith("head"), name
+    assert [step["step"] for step in told(tmp_path / "trained", "step")] == list(range(1, 8))
+    assert told(tmp_path / "trained", "step")[-1]["lr"] < 0.1 * SMALL["lr"]
+
+
+def test_views_with_weights_of_their_own(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    settings = {"head_penalty": 0.1, "head_blocks": 3, "views": ["center_crop", "whole"], "head_views": "own"}
+    card = train(data, tmp_path / "m", tiny_weights, **settings, epochs=1, plain_copy=True)
+    assert load_file(tmp_path / "m" / "adapter.safetensors")["head.weight"].shape == (2, 3 * 64)
+    assert (card.adapter.head_views, card.preprocess.views) == ("own", ("center_crop", "whole"))
+    detector = load_detector(tmp_path / "m", weights=tiny_weights, device="cpu", precision="float32")
+    real, fake = (detector.score(sorted((data / kind).rglob("*.png"))) for kind in ("real", "fake"))
+    assert np.mean([s.logit for s in fake]) > np.mean([s.logit for s in real]) + 1
+
+
 def test_a_head_of_more_blocks_than_there_are_stops_before_any_work(
     data: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
