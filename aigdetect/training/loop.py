@@ -54,9 +54,7 @@ class Loop:
         self._watch, self._validate, self._save, self._save_every = watch, validate, save, save_every
         network.load_adapter_state(state.adapter)
         head = list(network.head.parameters())
-        experts = [
-            parameter for parameter in network.trainable().values() if all(parameter is not h for h in head)
-        ]
+        experts = [value for name, value in network.trainable().items() if not name.startswith("head.")]
         groups = [{"params": experts, "rate": 1.0}, {"params": head, "rate": recipe.head_rate}]
         self._optimiser = torch.optim.AdamW(
             [group for group in groups if group["params"]], lr=recipe.lr, weight_decay=recipe.weight_decay
