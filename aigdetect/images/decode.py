@@ -96,17 +96,19 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, partial: bool = False) 
         return _decoded_preview(preview, error.format, max_pixels)
     with failures_named(image.format or "", image.size):
         notes = _notes_on_file(image, data)
+        part, what = None, ""
         try:
             image.load()
         except Exception as error:
-            part = decode_part(data, lambda data: open_image(data, max_pixels)) if partial else None
+            if partial and not isinstance(error, MemoryError):
+                part = decode_part(image, data, lambda data: open_image(data, max_pixels))
             if part is None:
                 raise
-            return _rendered_part(part, notes, damage_named(error, image.format or ""))
+            image, what = part.image, damage_named(error, image.format or "")
         check_size(image.size, max_pixels)  # HEIF may turn out larger than its header said
         if image.format == "PNG" and "transparency" in image.info:
             image.info["transparency"] = eight_bit_key(image.info["transparency"], image.mode, data[24])
-        return _rendered(image, notes)
+        return _rendered(image, notes) if part is None else _rendered_part(part, notes, what)
 
 
 def _decoded_preview(preview: Preview, name: str, max_pixels: int) -> DecodedImage:
