@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile
 
+from aigdetect.images.headers import count_jpeg_scans
+
 _ROWS_AT_ONCE = 64
 
 
@@ -54,7 +56,8 @@ def decode_part(
         begin, end = _longest_run(failed, image)
         if end > begin:
             return Part(image, (begin, end))
-    if failed.format == "JPEG" and failed.info.get("progressive"):
+    # the first pass shows the whole image, coarsely; only a second one says that it is complete
+    if failed.format == "JPEG" and failed.info.get("progressive") and count_jpeg_scans(data) > 1:
         whole = reopen(data.rstrip(b"\xff") + b"\xff\xd9")  # the decoder makes do with the passes that it has
         with contextlib.suppress(Exception):
             whole.load()
@@ -68,8 +71,11 @@ def _decoded_over(
     """An image decoded as far as that goes, over memory that holds a value; None if not into that memory."""
     image = reopen(data)
     bands = len(image.getbands())
-    image.im = Image.new(image.mode, image.size, value if bands == 1 else (value,) * bands).im
-    memory = image.im
+    try:
+        memory = Image.new(image.mode, image.size, value if bands == 1 else (value,) * bands).im
+    except ValueError:  # a mode that only this format's decoder knows
+        return None
+    image.im = memory
     with contextlib.suppress(Exception):  # it fails: that is why it comes here
         image.load()
     image.tile = []

@@ -699,6 +699,9 @@ def test_a_progressive_jpeg_without_its_last_passes() -> None:
     assert part.notes == ("truncated: the last passes over the image are missing, and detail with them",)
     assert part.doubtful
     assert part.image.size == (256, 240)
+    first, second = (data.index(b"\xff\xda", at) for at in (0, data.index(b"\xff\xda") + 2))
+    with pytest.raises(ImageError, match="truncated"):  # not even the coarsest pass is whole
+        decode(data[: (first + second) // 2], partial=True)
 
 
 def test_next_to_nothing_is_too_little() -> None:
