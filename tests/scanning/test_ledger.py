@@ -126,6 +126,31 @@ def test_killed_while_superseded_rows_are_cut_out(targets: Targets, files: list[
     check(targets, [files[0], *files[2:], files[1]])
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_interrupted_while_superseded_rows_are_cut_out(
+    targets: Targets, files: list[str], monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    write(Ledger(targets), files)
+    Path(files[1]).write_bytes(b"another length")
+    original = Journal.drop_superseded
+
+    def interrupted(self: Journal, *arguments: Any, **options: Any) -> None:
+        if late:
+            original(self, *arguments, **options)
+        else:
+            options["ready"]()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "drop_superseded", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(Ledger(targets, resume=True), files)
+    monkeypatch.undo()
+    assert write(Ledger(targets, resume=True), files) == []
+    check(targets, [files[0], *files[2:], files[1]])
+    assert targets.jsonl
+    assert not list(targets.jsonl.parent.glob(".aigdetect-*"))
+
+
 def test_errors_that_may_pass_are_tried_again(targets: Targets, files: list[str]) -> None:
     causes = ("file", "access", "time", "memory", "process")
     reasons = dict(zip(files, causes, strict=True))
