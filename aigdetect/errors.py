@@ -41,6 +41,10 @@ class TooLargeError(ImageError):
     """An image has more pixels than allowed; the limit can be set."""
 
 
+class CameraRawError(ImageError):
+    """A raw photograph is to be developed before its pixels can be seen; it may hold a preview."""
+
+
 class DataError(AigdetectError):
     """A training or evaluation data set cannot be used."""
 

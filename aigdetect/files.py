@@ -88,9 +88,9 @@ class Draft:
         os.fsync(self.file.fileno())
         self.file.close()
 
-    def keep(self) -> None:
-        """Leave it where it is."""
-        self.kept = True
+    def keep(self, kept: bool = True) -> None:
+        """Leave it where it is at the end of the block, or not after all."""
+        self.kept = kept
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ class Form(Enum):
         rb'"path","sha256","status","verdict",|\{"path": "(?:[^"\\\n]|\\.)*", "sha256": (?:"|null)'
     )
     PAGE = re.compile(rb'\s*<!DOCTYPE html>.{0,999}<meta name="generator" content="aigdetect">', re.DOTALL)
+    RESULTS = re.compile(rb'\{\s*"schema_version": ')
+    IMAGES = re.compile(rb'"path","label","generator","family","parity",')
     PICTURE = re.compile(rb"\x89PNG\r\n\x1a\n(?:(?!IDAT).)*tEXtSoftware\x00aigdetect\b", re.DOTALL)
     ARRAYS = re.compile(rb"PK\x03\x04.{26}(?:facts|head)\.npy", re.DOTALL)
     LOG = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")

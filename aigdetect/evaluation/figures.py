@@ -122,7 +122,7 @@ def drawing(function: F) -> F:
 
 def as_png(figure: Figure) -> bytes:
     """A figure as a PNG on white, 160 dots per inch; the same bytes for the same figure."""
-    return _saved(figure, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    return _saved(figure, format="png", dpi=160, facecolor="white", metadata={"Software": "aigdetect"})
 
 
 def as_svg(figure: Figure) -> bytes:

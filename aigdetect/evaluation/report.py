@@ -27,6 +27,7 @@ from aigdetect.evaluation.page import to_html
 from aigdetect.evaluation.results import BenchmarkSet, EvaluatedDetector, Evaluation, Run
 from aigdetect.evaluation.sections import report_document
 from aigdetect.files import write_atomically, writing
+from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.writers import csv_line
 
 SCHEMA_VERSION = 1
@@ -51,7 +52,7 @@ def check_report(folder: Path, *, force: bool = False) -> None:
 
     Args:
         folder: need not exist.
-        force: overwrite an older report, or write beside other files.
+        force: overwrite an older report, or write beside other files, but over none of them.
 
     Raises:
         UsageError: with what to do.
@@ -64,11 +65,23 @@ def check_report(folder: Path, *, force: bool = False) -> None:
             raise UsageError(f"{folder}: cannot be written (no permission in folder {ancestor})")
         found = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
     if force:
+        _refuse_strangers(folder, found)
         return
     if RESULTS in found:
         raise UsageError(f"{folder}: holds a report; use --force or another folder")
     if found - {SCORES}:
         raise UsageError(f"{folder}: holds files that are no report; name another folder, or use --force")
+
+
+def _refuse_strangers(folder: Path, found: set[str]) -> None:
+    """Refuse a folder in which files of others have the names of a report's."""
+    forms = {RESULTS: Form.RESULTS, IMAGES: Form.IMAGES, PAGE: Form.PAGE}
+    own = [(folder / name, form) for name, form in forms.items() if name in found]
+    own += [(figure, Form.PICTURE) for figure in (folder / FIGURES).glob("*.png")]
+    for file, form in own:
+        require_own(file, form)
+    if MARKDOWN in found and not own:
+        raise UsageError(f"{folder / MARKDOWN}: is no part of a report; name another folder")
 
 
 def write_report(

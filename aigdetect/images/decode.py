@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from aigdetect.errors import ImageError
+from aigdetect.errors import CameraRawError, ImageError
 from aigdetect.images.jpeg import jpeg_quality, zeroed_bytes
 from aigdetect.images.opening import (
     MAX_FRAMES,
@@ -25,7 +25,8 @@ from aigdetect.images.opening import (
     open_image,
 )
 from aigdetect.images.partial import Part, decode_part
-from aigdetect.images.render import displayed_size, eight_bit_key, render
+from aigdetect.images.raw import Preview, find_preview
+from aigdetect.images.render import UPRIGHT, displayed_size, eight_bit_key, render
 
 MIN_SIDE = 32
 """Images with a shorter side hold too little to be scored."""
@@ -38,6 +39,7 @@ MOST_MISSING = 0.5
 """Share of the rows of an image from which on what is left allows no verdict but ``uncertain``."""
 
 _HOLE = "damaged: "
+_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, partial: bool = False) 
     Args:
         data: the whole file.
         max_pixels: refuse images of more pixels than this, by their header.
-        partial: of a file that is cut off or damaged, take what can be decoded, and note how much is missing.
+        partial: of a file that is cut off or damaged, take what can be decoded, and note how much is missing;
+            of a raw photograph, take the preview in it, with a note.
 
     Returns:
         upright sRGB pixels: orientation applied, colour profile converted, alpha laid over white, deeper
@@ -84,20 +87,45 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, partial: bool = False) 
     """
     if partial:
         data = _without_empty_end(data)
-    image = open_image(data, max_pixels)
+    try:
+        image = open_image(data, max_pixels)
+    except CameraRawError as error:
+        preview = find_preview(data) if partial else None
+        if preview is None:
+            raise
+        return _decoded_preview(preview, error.format, max_pixels)
     with failures_named(image.format or "", image.size):
         notes = _notes_on_file(image, data)
+        part, what = None, ""
         try:
             image.load()
         except Exception as error:
-            part = decode_part(data, lambda data: open_image(data, max_pixels)) if partial else None
+            if partial and not isinstance(error, MemoryError):
+                part = decode_part(image, data, lambda data: open_image(data, max_pixels))
             if part is None:
                 raise
-            return _rendered_part(part, notes, damage_named(error, image.format or ""))
+            image, what = part.image, damage_named(error, image.format or "")
         check_size(image.size, max_pixels)  # HEIF may turn out larger than its header said
         if image.format == "PNG" and "transparency" in image.info:
             image.info["transparency"] = eight_bit_key(image.info["transparency"], image.mode, data[24])
-        return _rendered(image, notes)
+        return _rendered(image, notes) if part is None else _rendered_part(part, notes, what)
+
+
+def _decoded_preview(preview: Preview, name: str, max_pixels: int) -> DecodedImage:
+    """The preview in a raw photograph, turned as that is to be shown unless it says so itself."""
+    image = open_image(preview.data, max_pixels)
+    with failures_named(name, image.size):
+        said = image.getexif().get(_ORIENTATION)
+    decoded = decode(preview.data, max_pixels=max_pixels, partial=True)
+    turn = None if said else UPRIGHT.get(preview.orientation)
+    if turn is not None:
+        turned = decoded.image.transpose(turn)
+        width, height = (
+            (decoded.height, decoded.width) if preview.orientation > 4 else (decoded.width, decoded.height)
+        )
+        decoded = replace(decoded, image=turned, width=width, height=height)
+    note = f"camera raw: what was scored is its preview of {decoded.width}x{decoded.height} pixels"
+    return replace(decoded, format=name, notes=(note, *decoded.notes))
 
 
 def _without_empty_end(data: bytes) -> bytes:

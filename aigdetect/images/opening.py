@@ -18,7 +18,7 @@ import pillow_heif
 import pillow_jxl  # noqa: F401 - registers itself with Pillow
 from PIL import Image, ImageFile
 
-from aigdetect.errors import ImageError, TooLargeError
+from aigdetect.errors import CameraRawError, ImageError, TooLargeError
 from aigdetect.images import headers
 from aigdetect.images.find import HEAD_BYTES, sniff
 from aigdetect.text import one_line
@@ -51,6 +51,8 @@ _NOT_IMAGES = (
 )
 _CUT_SHORT = re.compile("truncated|end of file|premature|requires a buffer|out of range", re.IGNORECASE)
 _TRUNCATED = "file is truncated"
+_RAW = frozenset({"RAF", "RW2", "ORF", "CR3", "X3F", "MRW"})
+_RAW_REFUSED = "format not supported: camera raw; develop it to JPEG or TIFF first"
 _VECTOR = frozenset({"SVG", "EPS", "WMF", "EMF"})
 _NEW_SUBFILE_TYPE, _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 254, 322, 323, 50706
 
@@ -119,6 +121,8 @@ def _unreadable(data: bytes, failure: ImageError | None) -> ImageError:
         return failure
     if data.startswith(b"\xff\xd8"):
         return ImageError("broken JPEG: junk after its first marker", format="JPEG")
+    if name in _RAW:
+        return CameraRawError(_RAW_REFUSED, format=name)
     if name:
         state = f"broken {name}: no usable header" if name in _FORMATS else f"format not supported: {name}"
         return ImageError(state, format=name)
@@ -180,7 +184,7 @@ def _check_cost(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> Non
         tags = cast(Any, image).tag_v2
         preview = tags.get(_NEW_SUBFILE_TYPE, 0)
         if _DNG_VERSION in tags or data[8:10] == b"CR" or (isinstance(preview, int) and preview & 1):
-            raise ImageError("format not supported: camera raw; develop it to JPEG or TIFF first")
+            raise CameraRawError(_RAW_REFUSED)
         tile = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
         if all(isinstance(side, int) for side in tile):
             check_size(tile, max_pixels)

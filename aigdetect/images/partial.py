@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile
 
+from aigdetect.images.headers import count_jpeg_scans
+
 _ROWS_AT_ONCE = 64
 
 
@@ -32,26 +34,30 @@ class Part:
         return 1 - (self.rows[1] - self.rows[0]) / self.image.height
 
 
-def decode_part(data: bytes, reopen: Callable[[bytes], ImageFile.ImageFile]) -> Part | None:
+def decode_part(
+    failed: ImageFile.ImageFile, data: bytes, reopen: Callable[[bytes], ImageFile.ImageFile]
+) -> Part | None:
     """Decode the longest run of whole rows that there is.
 
-    The decoders do not say how far they came. So the image is decoded twice, into memory that was filled with
-    one value and then with another: a row that differs was not written.
+    The decoders do not say how far they came. So the image is decoded once more, into memory that was filled
+    with another value than the zeros of the first time: a row that differs was not written.
 
     Args:
-        data: the file, which fails to decode.
-        reopen: reads its header.
+        failed: the image, whose decoder has failed; it is not used any more afterwards.
+        data: its file.
+        reopen: reads the header of a file.
 
     Returns:
         what there is; None if there is not one row, or if the decoder gives nothing before it has all.
     """
-    first, image = _decoded_over(data, reopen, 0), _decoded_over(data, reopen, 255)
-    if first is None or image is None or first.size != image.size:
-        return None
-    begin, end = _longest_run(first, image)
-    if end > begin:
-        return Part(image, (begin, end))
-    if image.format == "JPEG" and image.info.get("progressive"):
+    failed.tile = []  # nothing more is to be decoded
+    image = _decoded_over(data, reopen, 255)
+    if image is not None and _is_loaded(failed) and (failed.mode, failed.size) == (image.mode, image.size):
+        begin, end = _longest_run(failed, image)
+        if end > begin:
+            return Part(image, (begin, end))
+    # the first pass shows the whole image, coarsely; only a second one says that it is complete
+    if failed.format == "JPEG" and failed.info.get("progressive") and count_jpeg_scans(data) > 1:
         whole = reopen(data.rstrip(b"\xff") + b"\xff\xd9")  # the decoder makes do with the passes that it has
         with contextlib.suppress(Exception):
             whole.load()
@@ -65,12 +71,24 @@ def _decoded_over(
     """An image decoded as far as that goes, over memory that holds a value; None if not into that memory."""
     image = reopen(data)
     bands = len(image.getbands())
-    image.im = Image.new(image.mode, image.size, value if bands == 1 else (value,) * bands).im
-    memory = image.im
+    try:
+        memory = Image.new(image.mode, image.size, value if bands == 1 else (value,) * bands).im
+    except ValueError:  # a mode that only this format's decoder knows
+        return None
+    image.im = memory
     with contextlib.suppress(Exception):  # it fails: that is why it comes here
         image.load()
-    image.tile = []  # nothing more is to be decoded
+    image.tile = []
     return image if image.im is memory else None
+
+
+def _is_loaded(image: ImageFile.ImageFile) -> bool:
+    """Whether an image has memory for its pixels."""
+    try:
+        image.load()
+    except Exception:  # noqa: BLE001 - what a format's own reader makes of an image without pixels
+        return False
+    return True
 
 
 def _longest_run(one: Image.Image, other: Image.Image) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from aigdetect.text import one_line
 
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -20,6 +20,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""How an image is turned upright, by EXIF's number for how it lies."""
+
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
 
@@ -41,7 +43,7 @@ def render(image: Image.Image, notes: list[str], rows: tuple[int, int] | None = 
     rgb = _over_white(_to_srgb(colour, image.info.get("icc_profile"), notes), alpha, notes)
     if rows:
         rgb = rgb.crop((0, rows[0], rgb.width, rows[1]))
-    orientation = _UPRIGHT.get(_orientation(image))
+    orientation = UPRIGHT.get(_orientation(image))
     return rgb if orientation is None else rgb.transpose(orientation)
 
 
@@ -56,7 +58,7 @@ def _orientation(image: Image.Image) -> int:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001 - broken metadata must not stop an image
         return 1
-    return value if isinstance(value, int) and value in _UPRIGHT else 1
+    return value if isinstance(value, int) and value in UPRIGHT else 1
 
 
 def _colour_and_alpha(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:

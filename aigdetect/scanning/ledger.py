@@ -296,17 +296,18 @@ class Ledger:
             def on_disk() -> None:
                 for draft in drafts.values():
                     draft.finish()
+                    draft.keep()  # from the next moment on the journal may count on it
 
             headers = [len(KINDS[kind]("").header().encode()) for kind in paths]
-            with writing(" and ".join(map(str, paths.values()))):
-                journal.drop_superseded(
-                    _moved(journal.lines(), headers, old, new),
-                    _REPLACING,
-                    {kind: draft.path.name for kind, draft in drafts.items()},
-                    ready=on_disk,
-                )
-            for draft in drafts.values():
-                draft.keep()
+            names = {kind: draft.path.name for kind, draft in drafts.items()}
+            moved = _moved(journal.lines(), headers, old, new)
+            try:
+                with writing(" and ".join(map(str, paths.values()))):
+                    journal.drop_superseded(moved, _REPLACING, names, ready=on_disk)
+            finally:
+                if journal.fact(_REPLACING) != names:
+                    for draft in drafts.values():
+                        draft.keep(False)
         self._finish_replacing(journal)
 
     def _finish_replacing(self, journal: Journal) -> None:
@@ -332,7 +333,6 @@ def _moved(
     lines: Iterable[Line], headers: Sequence[int], old: Sequence[BinaryIO], new: Sequence[BinaryIO]
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Copy headers and the rows that stay; the number of each, and where it ends in the copies."""
-    begin = (0,) * len(old)
     for copy, file, header in zip(new, old, headers, strict=True):
         copy.write(file.read(header))
     begin = tuple(headers)

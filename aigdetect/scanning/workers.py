@@ -3,6 +3,9 @@
 A decoder that crashes, eats memory or never ends costs its own file's score, and a new worker takes the place
 of the one that died. Workers know no model: they start before torch is imported, from a server process that
 has what decoding needs already loaded.
+
+Time is bounded on every system, and a worker ends with its parent. Memory is bounded on Linux; elsewhere only
+by the limits of images and files. Windows has no server process: workers start one by one.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import forkserver
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +54,7 @@ _PRELOAD = "aigdetect.scanning.preparation"
 _PRELOAD_PICTURES = "aigdetect.spectrum.thumbnail"
 # one arena: each thread of a decoder would reserve address space for its own, and count against the limit
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_WINDOWS_ERROR = 0xC0000000  # statuses from here on are exceptions that nobody caught
 _TO_DECODE = " to decode"
 _log = logging.getLogger(__name__)
 
@@ -68,6 +73,8 @@ def start_server(*, pictures: bool = False) -> None:
         OSError: if no process can be started.
     """
     if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
         forkserver.set_forkserver_preload([_PRELOAD, *([_PRELOAD_PICTURES] if pictures else [])])
         with _inherited():
             forkserver.ensure_running()
@@ -214,10 +221,10 @@ class Processes:
         if isinstance(error, TimeoutError):
             return f"took longer than {self._timeout:g} s{_TO_DECODE}", "time"
         code = int(error.exitcode or 0)
-        if code == -signal.SIGKILL:
+        if code < 0 and -code == getattr(signal, "SIGKILL", None):
             return "out of memory: the system ended the process that decoded it", "memory"
-        if code < 0:
-            return f"the decoder crashed ({signal.Signals(-code).name})", "file"
+        if code < 0 or code >= _WINDOWS_ERROR:
+            return f"the decoder crashed ({_signal_name(code)})", "file"
         return f"the decoder ended its process (status {code})", "file"
 
     # -- the pool ------------------------------------------------------------------------------------------
@@ -241,6 +248,16 @@ class Processes:
             if not job.future.done() or isinstance(job.future.exception(), BrokenProcessPool):
                 job.tries += 1
                 job.future = self._schedule(job.prepare, job.item)
+
+
+def _signal_name(code: int) -> str:
+    """What ended a process, by its status: a signal, or on Windows an exception such as 0xC0000005."""
+    if code >= _WINDOWS_ERROR:
+        return f"0x{code:08X}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 def process_context() -> BaseContext:
@@ -285,11 +302,12 @@ def begin_work(memory: int) -> None:
 def _end_with_parent() -> None:
     """Make the kernel end this process when its parent goes, whatever it is doing then."""
     parent = multiprocessing.parent_process()
+    if parent is None:
+        return
     try:
         import fcntl
-    except ImportError:  # Windows, where jobs see to it
-        return
-    if parent is None:
+    except ImportError:  # Windows
+        threading.Thread(target=_wait_for, args=(parent.sentinel,), daemon=True).start()
         return
     # the sentinel is a pipe whose other end only the parent has: SIGIO comes when it closes
     sentinel: int = parent.sentinel
@@ -300,20 +318,28 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def _wait_for(sentinel: int) -> None:
+    """End this process when another has ended; a decoder that holds Python's lock delays that."""
+    wait([sentinel])
+    os._exit(1)
+
+
 def _limit_memory(size: int) -> None:
-    """Let this process take ``size`` bytes more than it has."""
+    """Let this process take ``size`` bytes more than it has, where the system can hold it to that."""
     try:
         import resource
-
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # pixels of evidence stay out of core files
+    try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    except (ImportError, OSError):  # not Linux
+    except OSError:  # not Linux
         return
     limit = pages * resource.getpagesize() + size
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # pixels of evidence stay out of core files
 
 
 def _silence() -> None:

@@ -410,6 +410,16 @@ def test_check_report(tmp_path: Path) -> None:
             check_report(place, force=True)
 
 
+@pytest.mark.parametrize(
+    "name", ["results.json", "images.csv", "report.html", "report.md", "figures/holiday.png"]
+)
+def test_a_report_takes_no_strangers_place(tmp_path: Path, name: str) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\nprecious")
+    with pytest.raises(UsageError, match=r"was not written by aigdetect|is no part of a report"):
+        check_report(tmp_path, force=True)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="NOT TESTED: root may write anywhere")
 def test_check_report_without_permission(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
@@ -457,3 +467,14 @@ def test_a_browser_shows_the_page_and_runs_nothing(chromium: str, tmp_path: Path
         np.abs(drawn.astype(int) - (0x80, 0xB8, 0xD8)).max(axis=-1) < 24
     ).sum()  # pale bars of the first plot
     assert blue > 500
+
+
+def test_a_report_is_known_as_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    write_report(evaluation(), folder, experts=[study()])
+    check_report(folder, force=True)
+    (folder / "results.json").unlink()  # as a crash leaves it
+    check_report(folder, force=True)
+    (folder / "figures" / "holiday.png").write_bytes(b"\x89PNG\r\n\x1a\nprecious")
+    with pytest.raises(UsageError, match=r"holiday\.png: was not written by aigdetect"):
+        check_report(folder, force=True)

@@ -564,6 +564,87 @@ def test_camera_raw_is_not_judged_by_its_preview() -> None:
             decode(raw)
 
 
+def camera_raw(preview: bytes, thumbnail: bytes, *, order: str = "<", orientation: int = 6) -> bytes:
+    """As cameras write it: a thumbnail first, the picture further down, and raw data beside it."""
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+
+    def directory(at: int, *entries: tuple[int, int, int], follows: int = 0) -> bytes:
+        body = struct.pack(f"{order}H", len(entries))
+        for tag, kind, value in sorted(entries):
+            packed = struct.pack(order + ("Hxx" if kind == 3 else "I"), value)
+            body += struct.pack(f"{order}HHI", tag, kind, 1) + packed
+        return body + struct.pack(f"{order}I", follows)
+
+    lossless = preview.replace(b"\xff\xc0", b"\xff\xc3", 1) + bytes(1000)
+    first = 8
+    size = len(directory(0, *[(0, 4, 0)] * 9))
+    second, third = first + size, first + 2 * size
+    data = first + 3 * size
+    one = directory(
+        first,
+        (256, 4, 64),
+        (257, 4, 60),
+        (254, 4, 1),
+        (259, 3, 6),
+        (273, 4, data),
+        (279, 4, len(thumbnail)),
+        (274, 3, orientation),
+        (330, 4, second),
+        (258, 3, 8),
+        follows=third,
+    )
+    two = directory(second, (513, 4, data + len(thumbnail)), (514, 4, len(preview)))
+    three = directory(
+        third, (259, 3, 7), (273, 4, data + len(thumbnail) + len(preview)), (279, 4, len(lossless))
+    )
+    head = mark + struct.pack(f"{order}I", first)
+    return head + one + two.ljust(size, b"\0") + three.ljust(size, b"\0") + thumbnail + preview + lossless
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_preview_of_a_raw_photograph(order: str) -> None:
+    preview, thumbnail = encoded(gradient(256, 240), "JPEG"), encoded(gradient(64, 60), "JPEG")
+    raw = camera_raw(preview, thumbnail, order=order)
+    with pytest.raises(ImageError, match=r"^format not supported: camera raw; develop it"):
+        decode(raw)
+    found, plain = decode(raw, partial=True), decode(preview)
+    assert (found.format, found.width, found.height) == ("TIFF", 240, 256)
+    assert found.notes == ("camera raw: what was scored is its preview of 240x256 pixels",)
+    assert np.array_equal(found.pixels, np.rot90(plain.pixels, -1))
+    exif = Image.Exif()
+    exif[0x0112] = 1  # the preview itself says that it lies as it should
+    upright = decode(camera_raw(encoded(gradient(), "JPEG", exif=exif), thumbnail, order=order), partial=True)
+    assert upright.width == 256
+
+
+def test_the_previews_of_fujifilm_and_panasonic() -> None:
+    preview = encoded(gradient(), "JPEG")
+    raf = (
+        b"FUJIFILMCCD-RAW 0201".ljust(84, b"\0") + struct.pack(">II", 100, len(preview)) + bytes(8) + preview
+    )
+    entry = struct.pack("<HHII", 0x2E, 7, len(preview), 26)
+    rw2 = b"IIU\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + preview
+    for name, data in (("RAF", raf), ("RW2", rw2)):
+        found = decode(data, partial=True)
+        assert (found.format, found.width) == (name, 256)
+        assert found.notes[0].startswith("camera raw: ")
+        with pytest.raises(ImageError, match="camera raw"):
+            decode(data[:28], partial=True)
+
+
+def test_damaged_raw_photographs_are_harmless() -> None:
+    whole = camera_raw(encoded(gradient(40, 40), "JPEG"), encoded(gradient(16, 16), "JPEG"))
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 8)):
+            data[rng.integers(400)] = rng.choice([0, 1, 255, rng.integers(256)])
+        try:
+            decode(bytes(data), partial=True)
+        except ImageError as error:
+            check_error(error)
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "HEIF", "JXL"])
 def test_truncated_files_are_refused(format: str) -> None:
     data = encoded(Image.effect_noise((300, 300), 50).convert("RGB"), format)
@@ -618,6 +699,9 @@ def test_a_progressive_jpeg_without_its_last_passes() -> None:
     assert part.notes == ("truncated: the last passes over the image are missing, and detail with them",)
     assert part.doubtful
     assert part.image.size == (256, 240)
+    first, second = (data.index(b"\xff\xda", at) for at in (0, data.index(b"\xff\xda") + 2))
+    with pytest.raises(ImageError, match="truncated"):  # not even the coarsest pass is whole
+        decode(data[: (first + second) // 2], partial=True)
 
 
 def test_next_to_nothing_is_too_little() -> None:

@@ -89,6 +89,20 @@ def test_a_file_that_changed_gets_a_row_of_its_own(targets: Targets, files: list
     assert not [path for path in targets.jsonl.parent.iterdir() if path.suffix == ".part"]
 
 
+def test_a_page_shows_the_row_that_counts(targets: Targets, files: list[str]) -> None:
+    for text in ("first", "second"):
+        ledger = Ledger(targets, resume=True)
+        fresh = ledger.fresh(enumerate(Found(path, "image") for path in files))
+        with ledger.open(SETTINGS, pictures=True):
+            for item in fresh:
+                ledger.write(record(item.path, notes=(text,)), Pictures(text.encode()))
+            assert [row.thumbnail for row in ledger.page_rows()] == (
+                [b"first"] * 5 if text == "first" else [*[b"first"] * 4, b"second"]
+            )
+        Path(files[1]).write_bytes(b"another length")
+    assert Ledger(targets, resume=True).held == {"ai": 5}
+
+
 @pytest.mark.parametrize("step", ["drop_superseded", "note"])
 def test_killed_while_superseded_rows_are_cut_out(targets: Targets, files: list[str], step: str) -> None:
     write(Ledger(targets), files)
@@ -110,6 +124,31 @@ def test_killed_while_superseded_rows_are_cut_out(targets: Targets, files: list[
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     assert write(Ledger(targets, resume=True), files) == []
     check(targets, [files[0], *files[2:], files[1]])
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_interrupted_while_superseded_rows_are_cut_out(
+    targets: Targets, files: list[str], monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    write(Ledger(targets), files)
+    Path(files[1]).write_bytes(b"another length")
+    original = Journal.drop_superseded
+
+    def interrupted(self: Journal, *arguments: Any, **options: Any) -> None:
+        if late:
+            original(self, *arguments, **options)
+        else:
+            options["ready"]()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "drop_superseded", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(Ledger(targets, resume=True), files)
+    monkeypatch.undo()
+    assert write(Ledger(targets, resume=True), files) == []
+    check(targets, [files[0], *files[2:], files[1]])
+    assert targets.jsonl
+    assert not list(targets.jsonl.parent.glob(".aigdetect-*"))
 
 
 def test_errors_that_may_pass_are_tried_again(targets: Targets, files: list[str]) -> None:
