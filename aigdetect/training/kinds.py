@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
@@ -75,11 +76,15 @@ def _fitted(
     rows: NDArray[np.float32], targets: NDArray[np.int64], weights: Floats
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weights ``(K, F)`` and biases ``(K,)`` of the rows as they are."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     model = LogisticRegression(C=1 / (_PENALTY * len(rows)), tol=1e-4, max_iter=300)
-    model.fit((rows - mean) / scale, targets, sample_weight=weights)
+    with warnings.catch_warnings():
+        # the last steps move no image from one kind to another
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit((rows - mean) / scale, targets, sample_weight=weights)
     weight, bias = model.coef_, model.intercept_
     if len(weight) == 1:  # of two kinds scikit-learn keeps the difference
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
