@@ -19,8 +19,9 @@ Verdict = Literal["ai", "uncertain", "real"]
 
 DEFAULT_FPR = 0.01
 DEFAULT_FNR = 0.05
-#: a threshold for a kind of pictures takes real images of so many sources
+#: a threshold for a kind of pictures takes real images of so many sources, and so many of them
 LEAST_SOURCES = 5
+LEAST_IMAGES = 50
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,11 @@ class KindCalibration:
     def threshold(self, fpr: float) -> float:
         """The logit above which at most a share ``fpr`` of such images lies; infinite if they are too few.
 
-        A rate within a kind needs images of several sources: of one or two, nobody knows what the next one
-        would do.
+        A threshold takes :data:`LEAST_IMAGES` images of :data:`LEAST_SOURCES` sources: of one or two sources,
+        nobody knows what the next one would do. Where the images are too few for the rate, it is the highest
+        of them.
         """
-        if self.real_sources < LEAST_SOURCES or not supports(fpr, self.real_effective):
+        if self.real_sources < LEAST_SOURCES or self.real_count < LEAST_IMAGES:
             return math.inf
         return _furthest(
             self.real_logits[::-1], self.real_above[::-1], self.real_count, self.real_effective, fpr

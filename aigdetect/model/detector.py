@@ -187,7 +187,9 @@ class Detector:
         """Means ``(N, 1 + K)`` over the views of each image of what the network says of them."""
         count = len(self.card.preprocess.views)
         rows = self._passes.outputs([view for image in views for view in image], [*range(count)] * len(views))
-        means: NDArray[np.float64] = rows.reshape(len(views), count, -1).mean(axis=1, dtype=np.float64)
+        means: NDArray[np.float64] = rows.reshape(len(views), count, rows.shape[1]).mean(
+            axis=1, dtype=np.float64
+        )
         return means
 
     def _forward(self, views: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

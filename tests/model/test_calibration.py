@@ -215,3 +215,39 @@ def test_the_rate_over_sources_and_its_upper_end() -> None:
 def test_shares_of_another_length_than_their_logits_are_refused() -> None:
     with pytest.raises(ValueError, match="2 of them, but 1 shares"):
         Calibration(1.0, 0.0, 2, 1, (0.0, 1.0), (2.0,), real_above=(0.5,))
+
+
+def test_a_kind_of_few_sources_is_never_called_ai_and_one_that_scores_high_later() -> None:
+    rng = np.random.default_rng(0)
+    plans = [
+        ("photograph", 12, 100, 0.0),
+        ("face", 8, 50, 2.0),
+        ("drawing", 5, 12, 0.0),
+        ("document", 4, 90, 0.0),
+    ]
+    reals, groups, kinds = [], [], []
+    for kind, sources, count, mean in plans:
+        reals += rng.normal(mean, 1, sources * count).tolist()
+        groups += [f"{kind} {source}" for source in range(sources) for _ in range(count)]
+        kinds += [kind] * (sources * count)
+    generated = rng.normal(4, 1, 200).tolist()
+    made = fit_calibration(
+        reals + generated,
+        [0] * len(reals) + [1] * 200,
+        groups + [f"g{i % 9}" for i in range(200)],
+        kinds + [None] * 200,
+    )
+    limits, overall = made.kind_thresholds(fpr=0.05), made.thresholds(fpr=0.05).ai
+    values, of_kind = np.array(reals), np.array(kinds)
+    assert limits["document"] == math.inf
+    assert limits["photograph"] < overall < limits["face"]
+    assert (values[of_kind == "face"] > limits["face"]).mean() == pytest.approx(0.05, abs=0.005)
+    # sixty drawings cannot show one in a hundred: nothing below the highest of them is called ai
+    strict = made.kind_thresholds(fpr=0.01)["drawing"]
+    assert strict == pytest.approx(values[of_kind == "drawing"].max(), abs=1e-4)
+    assert {name: (kind.real_count, kind.real_sources) for name, kind in made.kinds.items()} == {
+        "photograph": (1200, 12),
+        "face": (400, 8),
+        "drawing": (60, 5),
+        "document": (360, 4),
+    }

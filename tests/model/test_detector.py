@@ -17,8 +17,19 @@ import aigdetect
 from aigdetect.errors import ImageError, ModelError, UsageError, WeightsError
 from aigdetect.images.views import take_views
 from aigdetect.model.arithmetic import choose_precision
-from aigdetect.model.card import ADAPTER_NAME, file_sha256, read_card
-from aigdetect.model.detector import Detector, choose_device, load_detector
+from aigdetect.model.build import load_tower
+from aigdetect.model.calibration import Calibration, KindCalibration
+from aigdetect.model.card import (
+    ADAPTER_NAME,
+    AdapterCard,
+    ModelCard,
+    Preprocess,
+    file_sha256,
+    read_card,
+    write_card,
+)
+from aigdetect.model.detector import Detector, adapter_config, choose_device, load_detector
+from aigdetect.model.network import MoleNetwork
 
 
 def load(tiny_model: Any, **options: Any) -> Detector:
@@ -227,3 +238,44 @@ def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="not on this machine"):
             choose_device("cuda")
+
+
+def test_a_kind_holds_a_verdict_back_and_never_brings_one_about(
+    tiny_weights: Path, photos: list[np.ndarray], tmp_path: Path
+) -> None:
+    """A model whose every image is a document, and one whose every image is a photograph."""
+    tower, found = load_tower("timm/test_vit.r160_in1k", file=tiny_weights)
+    adapter = AdapterCard(2, ("mlp",), 2, (1,), None, 4, kinds=("photograph", "document"))
+    network = MoleNetwork(tower, adapter_config(adapter), head_blocks=4, kinds=adapter.kinds)
+    kinds = {
+        "document": KindCalibration(9, 1, (0.0,), (0.0,), 9.0),
+        "photograph": KindCalibration(99, 9, (0.0,), (0.0,), 99.0),
+    }
+    seen = {}
+    for number, name in enumerate(adapter.kinds):
+        with torch.no_grad():
+            network.head.bias.fill_(100.0)
+            network.kinds.weight.zero_()
+            network.kinds.bias.copy_(torch.tensor([5.0, -5.0]) * (1 - 2 * number))
+        folder = tmp_path / name
+        folder.mkdir()
+        save_file(network.adapter_state(), folder / ADAPTER_NAME)
+        card = ModelCard(
+            name=name,
+            backbone="timm/test_vit.r160_in1k",
+            backbone_digest=found.digest,
+            preprocess=Preprocess(tower.image_size, tower.mean, tower.std, ("center_crop",)),
+            adapter=adapter,
+            adapter_sha256=file_sha256(folder / ADAPTER_NAME),
+            calibration=Calibration(1.0, 0.0, 999, 99, (0.0,), (1.0,), kinds=kinds),
+        )
+        write_card(folder, card)
+        (seen[name],) = load_detector(folder, weights=tiny_weights, device="cpu").score(photos[0])
+    assert {name: (score.kind, score.verdict) for name, score in seen.items()} == {
+        "photograph": ("photograph", "ai"),
+        "document": ("document", "uncertain"),
+    }
+    assert seen["photograph"].notes == ()
+    assert seen["document"].notes == (
+        "document: no verdict ai, the model was calibrated on too few of these",
+    )
