@@ -50,6 +50,8 @@ __all__ = [
 
 #: a kind of picture is named if it is at least this probable among those that are told apart
 SURE = 0.6
+#: and may hold a verdict back if it is at least so
+CERTAIN = 0.9
 #: what :meth:`Detector.score` takes for an image
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | Pixels"
 
@@ -174,7 +176,7 @@ class Detector:
     def score_views(self, views: Sequence[Pixels]) -> list[Score]:
         """Score any number of images by their views as :meth:`view` returns them, in order."""
         rows = self._outputs(views)
-        return [self._score(float(row[0]), self._kind(row[1:])) for row in rows]
+        return [self._score(float(row[0]), *self._kind(row[1:])) for row in rows]
 
     def logits(self, views: Sequence[Pixels]) -> list[float]:
         """Logits of any number of images by their views as :meth:`view` returns them, in order.
@@ -195,21 +197,23 @@ class Detector:
     def _forward(self, views: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         return self.network.outputs(views, places)
 
-    def _kind(self, logits: NDArray[np.float64]) -> str | None:
-        """The kind of picture that logits ``(K,)`` speak for, if they do so clearly."""
+    def _kind(self, logits: NDArray[np.float64]) -> tuple[str | None, float]:
+        """The kind that logits ``(K,)`` speak for, None if they do not do so clearly, and its probability."""
         if not len(logits):
-            return None
+            return None, 0.0
         shares = np.exp(logits - logits.max())
         best = int(np.argmax(shares))
-        return self.card.adapter.kinds[best] if shares[best] >= SURE * shares.sum() else None
+        share = float(shares[best] / shares.sum())
+        return self.card.adapter.kinds[best] if share >= SURE else None, share
 
-    def _score(self, logit: float, kind: str | None) -> Score:
+    def _score(self, logit: float, kind: str | None, share: float) -> Score:
         calibration = self.card.calibration
         verdict = self.thresholds.verdict(logit)
         notes: tuple[str, ...] = ()
-        if verdict == "ai" and kind is not None and logit <= self.kind_thresholds.get(kind, -math.inf):
+        limit = self.kind_thresholds.get(kind or "", -math.inf) if share >= CERTAIN else -math.inf
+        if verdict == "ai" and kind is not None and logit <= limit:
             verdict = "uncertain"
-            notes = (_held_back(kind, self.kind_thresholds[kind]),)
+            notes = (_held_back(kind, limit),)
         return Score(
             logit=logit,
             score=calibration.score(logit),
