@@ -28,6 +28,8 @@ class Score:
     score: float
     log10_lr: float
     verdict: str
+    kind: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 CARD = ModelCard(

@@ -76,6 +76,10 @@ def test_real_tower_fills_open_clips_with_nothing_left_over(real_onnx: Path) -> 
 def test_real_tower_sees_what_the_onnx_file_sees(real_onnx: Path) -> None:
     import onnxruntime
 
+    from aigdetect.model.int8 import can_multiply
+
+    if not can_multiply():
+        pytest.skip("THE ONNX FILE IS NOT COMPARED: this processor's int8 products overflow")
     tower = _open_clip_tower()
     tower.load_state_dict(read_onnx_tower(real_onnx))
     session = onnxruntime.InferenceSession(str(real_onnx), providers=["CPUExecutionProvider"])

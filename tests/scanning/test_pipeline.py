@@ -115,6 +115,7 @@ def test_a_scored_record_knows_everything(tmp_path: Path) -> None:
         "model": "fake",
         "precision": "float32",
         "stability": None,
+        "kind": None,
     }
     assert any("low resolution" in note for note in record.notes)
 
