@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,17 @@ class RedTower:
         return tokens[:, 1:].mean(dim=1)
 
 
+@dataclass
+class Head:
+    """A head of one set of weights, whatever the place of a view."""
+
+    logit: Callable[[torch.Tensor], torch.Tensor]
+    sets: int = 1
+
+    def __call__(self, features: torch.Tensor, places: torch.Tensor | None = None) -> torch.Tensor:
+        return self.logit(features)
+
+
 def red_detector() -> Detector:
     """Its logit for a part is the part's mean of red, 0..1."""
     network = SimpleNamespace(
@@ -50,7 +62,7 @@ def red_detector() -> Detector:
         depth=2,
         first_token=2,
         mean=torch.zeros(1),
-        head=lambda x: x.squeeze(-1),
+        head=Head(lambda x: x.squeeze(-1)),
         normalise=lambda views: views.permute(0, 3, 1, 2).float() / 255,
     )
     card = SimpleNamespace(preprocess=SimpleNamespace(size=PATCH * GRID))
@@ -105,7 +117,7 @@ def test_the_cost_is_bounded_and_what_was_not_seen_is_said(shape: tuple[int, int
     calls: list[int] = []
     detector = red_detector()
     head = detector.network.head
-    detector.network.head = lambda x: (calls.append(len(x)), head(x))[1]  # type: ignore
+    detector.network.head = Head(lambda x: (calls.append(len(x)), head(x))[1])
     heat = heatmap(detector, np.zeros((*shape, 3), np.uint8))
     assert sum(calls) <= MAX_PARTS
     assert max(calls) <= 4 * detector.batch_size
