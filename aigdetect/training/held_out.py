@@ -67,7 +67,7 @@ class HeldOut:
         self._network.eval()
         readable = self._source.indices
         wanted = readable[torch.isin(readable, torch.tensor(list(chosen), dtype=torch.int64))]
-        self._stage("held-out images", len(wanted))
+        self._stage("images to measure on", len(wanted))
         indices: list[int] = []
         logits: list[Tensor] = []
         batches = torch.split(wanted, TRUNK_BATCH * self._group.size) if len(wanted) else ()
