@@ -84,7 +84,8 @@ class Table:
             else:
                 self._writer = _Writer(self._folder, count * self._bytes)
         except (OSError, RuntimeError, ValueError) as error:
-            place = f"{self._folder} ({getattr(error, 'strerror', error)})" if self._folder else "memory"
+            reason = getattr(error, "strerror", error)
+            place = f"{self._folder.parent} ({reason})" if self._folder else "memory"
             raise UsageError(
                 f"cache: {_gib(count * self._bytes)} of tokens do not fit into {place}; use "
                 "fewer copies or --cache none"

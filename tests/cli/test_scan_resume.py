@@ -258,10 +258,10 @@ def test_two_scans_into_the_same_files_at_once(images: Path, tmp_path: Path, aga
     assert run("scan", images, "--jsonl", out, "--force").returncode == 1
 
 
-def test_stability_is_the_last_column(images: Path) -> None:
+def test_stability_and_kind_are_the_last_columns(images: Path) -> None:
     done = run("scan", images / "20.png", "--stability", "--csv", "-")
     (row,) = csv.DictReader(done.stdout.splitlines())
-    assert list(row)[-1] == "stability"
+    assert list(row)[-2:] == ["stability", "kind"]
     assert row["stability"].startswith("JPEG 90: ")
 
 

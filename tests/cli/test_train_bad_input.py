@@ -93,7 +93,7 @@ def test_too_many_corrupt_images(forks: Forks, work: Path, tiny_weights: Path) -
     ("limit", "more", "named"),
     [
         (2_000, [], "m/checkpoint-next.safetensors: cannot be written (File too large)"),
-        (200_000, ["--cache", "disk"], "do not fit into m (File too large); use fewer copies"),
+        (200_000, ["--cache", "disk"], "do not fit into m/.tokens (File too large); use fewer copies"),
         (30_000, ["--shared-rank", "1", "--expert-ranks", "none"], "curves.png: cannot be written"),
     ],
 )
