@@ -140,10 +140,15 @@ class Table:
         return self._parts[part][row, columns]
 
     def close(self) -> None:
-        """Give the memory or the maps back; what is on disk stays there."""
+        """Give the memory or the maps back; rows on disk stay there, and a table without any goes."""
         self.settle()
         self._parts.clear()
         self._places.clear()
+        if self._folder is not None and not any(self._folder.glob("*.keys")):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder.parent.name == TABLES_NAME:
+                with suppress(OSError):  # other tables are there
+                    self._folder.parent.rmdir()
 
     def _map(self, path: Path, count: int) -> Tensor | None:
         """The rows of one writer's file; None if the file is shorter than its keys say."""
