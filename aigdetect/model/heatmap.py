@@ -72,7 +72,7 @@ def logits_of_tokens(network: MoleNetwork, tokens: Tensor) -> Tensor:
     """Logits ``(B,)`` of views of which the tower is shown only some tokens.
 
     Where each view has weights of its own in the head, those of the last one are taken: of the shipped model
-    those for the whole image tell parts apart better than those for the crop.
+    those for the whole image told parts apart better than those for the crop, on the four images of its test.
 
     Args:
         network: of any model.
