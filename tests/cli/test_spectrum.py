@@ -324,7 +324,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_average(
         (["IMAGE", "--false-alarm-rate", "1"], "--false-alarm-rate: 1.0 is not between 0 and 1"),
         (["IMAGE", "--reference", "IMAGE"], "is not a folder"),
         (["FOLDER", "--reference", "NONE"], "is not a folder"),
-        (["IMAGE", "--out", "IMAGE"], "exists; use --force or another name"),
+        (["IMAGE", "--out", "IMAGE"], "is one of the files to be read; name another file to write to"),
         (["IMAGE", "--out", "NONE/a.png"], "cannot be written (no folder"),
         (["IMAGE", "IMAGE", "--out", "IMAGE"], "cannot be made a folder for 2 files"),
         (["IMAGE", "--npz", "-"], "name a file"),

@@ -57,7 +57,7 @@ def test_figures_of_folds_are_called_what_they_are(data: Path, tiny_model: Any) 
     assert "training on 32 images, 2 folds" in done.stderr
     assert "epoch 1: out-of-fold AUC" in done.stderr
     assert "held-out" not in done.stderr  # nothing is
-    assert list(read_card(data.parent / "folded").metrics) == ["out of fold"]
+    assert list(read_card(data.parent / "folded").metrics) == ["out of fold", "rates"]
 
 
 def test_trains_a_model_that_scan_takes(data: Path, tiny_model: Any) -> None:
