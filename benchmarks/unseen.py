@@ -34,7 +34,7 @@ from aigdetect.model.build import load_tower
 from aigdetect.model.calibration_fit import fit_calibration
 from aigdetect.model.detector import adapter_config, choose_device, head_sets
 from aigdetect.model.network import MoleNetwork
-from aigdetect.training.draw import draw_samples
+from aigdetect.training.draw import draw_samples, draw_scored
 from aigdetect.training.folds import make_folds
 from aigdetect.training.recipe import Recipe, make_recipe
 from aigdetect.training.run import adapter_of
@@ -109,9 +109,11 @@ def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: P
     prepare_tower(network.tower, recipe.precision, device, trained_from=network.first_block)
     network.to(device)
     drawn = draw_samples(samples, recipe)
-    made = make_folds(drawn, [None] * len(drawn), folds, seed=recipe.seed)
+    chosen = draw_scored(drawn, recipe)
+    scored = [drawn[index] for index in chosen]
+    made = make_folds(drawn, [None] * len(drawn), folds, seed=recipe.seed, scored=chosen)
     trainer = Trainer(
-        *(network, recipe, drawn, drawn, folder, 2),
+        *(network, recipe, drawn, scored, folder, 2),
         backbone=found.digest,
         tables=tables,
         watch=Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True)),
@@ -120,7 +122,7 @@ def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: P
     epoch = trainer.cross_fit()
     fold_of = {index: number for number, fold in enumerate(made) for index in fold.left_out.tolist()}
     return Told(
-        [drawn[index] for index in epoch.indices],
+        [scored[index] for index in epoch.indices],
         np.array(epoch.logits),
         np.array([fold_of[index] for index in epoch.indices]),
     )

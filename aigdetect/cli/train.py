@@ -83,13 +83,13 @@ def train(
     views: Annotated[
         str | None,
         typer.Option(
-            help="What the model sees: center_crop, whole, or center_crop,whole.", rich_help_panel=_ADAPTER
+            help="What the model sees: names of views, such as center_crop,whole.", rich_help_panel=_ADAPTER
         ),
     ] = None,
     head_views: Annotated[
         str | None,
         typer.Option(
-            help="With several views: share the head's weights (shared), or each its own.",
+            help="With crops and the whole: share the head's weights (shared), or each its own.",
             rich_help_panel=_ADAPTER,
         ),
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -43,6 +44,22 @@ def center_view(picture: Picture, size: int) -> Pixels:
         picture = enlarge(np.asarray(picture), size)
     height, width = _sides(picture)
     return crop(picture, top=(height - size) // 2, left=(width - size) // 2, size=size)
+
+
+def quarter_view(picture: Picture, size: int, *, right: bool, bottom: bool) -> Pixels:
+    """Native-resolution crop at the centre of a quarter of the image, or as near to it as the image allows.
+
+    The four of them cover an image of up to twice the view's side.
+
+    Args and returns as for :func:`center_view`, and which quarter.
+    """
+    if min(_sides(picture)) < size:
+        picture = enlarge(np.asarray(picture), size)
+    top, left = (
+        min(max(0, side * (3 if far else 1) // 4 - size // 2), side - size)
+        for side, far in zip(_sides(picture), (bottom, right), strict=True)
+    )
+    return crop(picture, top=top, left=left, size=size)
 
 
 def whole_view(picture: Picture, size: int) -> Pixels:
@@ -108,5 +125,36 @@ def check_views(names: Sequence[str]) -> None:
         raise ValueError(f"views: {list(names)} is not a choice of {', '.join(VIEWS)}")
 
 
+def scales_of(names: Sequence[str]) -> tuple[int, ...]:
+    """The scale at which each view shows the image, by number, in the order in which scales come up.
+
+    Crops of the image's own pixels are of one scale, and what is reduced is of another: traces of generation
+    look alike in the first wherever they lie.
+    """
+    scales = [name == "whole" for name in names]
+    order = list(dict.fromkeys(scales))
+    return tuple(order.index(scale) for scale in scales)
+
+
+def first_of_scales(names: Sequence[str]) -> tuple[str, ...]:
+    """The first view of each scale, in order."""
+    scales = scales_of(names)
+    return tuple(name for place, name in enumerate(names) if scales[place] not in scales[:place])
+
+
+def shares_of(scales: Sequence[int]) -> tuple[float, ...]:
+    """How much each view counts in a mean over an image's views: scales alike, and views alike within one."""
+    return tuple(1 / (len(set(scales)) * scales.count(scale)) for scale in scales)
+
+
 #: the views that a model may be made for, by name
-VIEWS = MappingProxyType({"center_crop": center_view, "whole": whole_view})
+VIEWS = MappingProxyType(
+    {
+        "center_crop": center_view,
+        "whole": whole_view,
+        "top_left": partial(quarter_view, right=False, bottom=False),
+        "top_right": partial(quarter_view, right=True, bottom=False),
+        "bottom_left": partial(quarter_view, right=False, bottom=True),
+        "bottom_right": partial(quarter_view, right=True, bottom=True),
+    }
+)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from aigdetect.errors import ImageError, ModelError, UsageError
 from aigdetect.images.decode import decode, from_image, require_scorable
-from aigdetect.images.views import Picture, Pixels, take_views
+from aigdetect.images.views import Picture, Pixels, scales_of, shares_of, take_views
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import Thresholds, Verdict
@@ -181,21 +181,23 @@ class Detector:
     def logits(self, views: Sequence[Pixels]) -> list[float]:
         """Logits of any number of images by their views as :meth:`view` returns them, in order.
 
-        The logit of an image is the mean over its views.
+        The logit of an image is the mean over its views; see :class:`aigdetect.model.head.Head`.
         """
         return [float(row[0]) for row in self._outputs(views)]
 
     def _outputs(self, views: Sequence[Pixels]) -> NDArray[np.float64]:
         """Means ``(N, 1 + K)`` over the views of each image of what the network says of them."""
-        count = len(self.card.preprocess.views)
-        rows = self._passes.outputs([view for image in views for view in image], [*range(count)] * len(views))
-        means: NDArray[np.float64] = rows.reshape(len(views), count, rows.shape[1]).mean(
-            axis=1, dtype=np.float64
+        scales = scales_of(self.card.preprocess.views)
+        rows = self._passes.outputs([view for image in views for view in image], [*scales] * len(views))
+        means: NDArray[np.float64] = np.average(
+            rows.reshape(len(views), len(scales), rows.shape[1]).astype(np.float64),
+            axis=1,
+            weights=shares_of(scales),
         )
         return means
 
-    def _forward(self, views: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        return self.network.outputs(views, places)
+    def _forward(self, views: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        return self.network.outputs(views, scales)
 
     def _kind(self, logits: NDArray[np.float64]) -> tuple[str | None, float]:
         """The kind that logits ``(K,)`` speak for, None if they do not do so clearly, and its probability."""
@@ -317,8 +319,8 @@ def adapter_config(card: AdapterCard) -> AdapterConfig:
 
 
 def head_sets(card: AdapterCard, views: Sequence[str]) -> int:
-    """Sets of weights that the head of a card has for so many views."""
-    return len(views) if card.head_views == "own" else 1
+    """Sets of weights that the head of a card has for such views."""
+    return len(set(scales_of(views))) if card.head_views == "own" else 1
 
 
 def choose_device(name: str) -> torch.device:

@@ -14,8 +14,9 @@ class Head(nn.Linear):
     several blocks, each normalised on its own (LayerNorm without weights): traces of generation sit at all
     depths, and the last block keeps few of them.
 
-    The logit of an image is the mean over its views. All views may share one set of weights, or each place
-    among them has its own: then the head as a whole is one linear layer over all views side by side.
+    The logit of an image is the mean over its views, in which the scales at which they show it count alike
+    (:func:`aigdetect.images.views.scales_of`). All views may share one set of weights, or each scale has its
+    own: then the head as a whole is one linear layer over what the scales show, side by side.
 
     Attributes:
         blocks: how many of the last blocks give their class token; 0 for the embedding.
@@ -44,18 +45,18 @@ class Head(nn.Linear):
         x = x.float()
         return F.layer_norm(x, x.shape[-1:]).flatten(1) if self.blocks else x
 
-    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, scales: Tensor | None = None) -> Tensor:
         """Logits of single views.
 
         Args:
             x: input as for :meth:`features`.
-            places: ``(B,)`` int64, place of each view among those of its image; None: all are the first.
+            scales: ``(B,)`` int64, number of each view's scale; None: all are of the first.
 
         Returns:
             logits ``(B,)``, float32.
         """
         with torch.autocast(x.device.type, enabled=False):
             logits = super().forward(self.features(x))
-        if self.sets == 1 or places is None:
+        if self.sets == 1 or scales is None:
             return logits[:, 0]
-        return logits.gather(1, places[:, None]).squeeze(1)
+        return logits.gather(1, scales[:, None]).squeeze(1)

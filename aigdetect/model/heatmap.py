@@ -71,7 +71,7 @@ def heatmap(detector: Detector, pixels: Pixels) -> HeatMap:
 def logits_of_tokens(network: MoleNetwork, tokens: Tensor) -> Tensor:
     """Logits ``(B,)`` of views of which the tower is shown only some tokens.
 
-    Where each view has weights of its own in the head, those of the last one are taken: of the shipped model
+    Where each scale has weights of its own in the head, those of the last one are taken: of the shipped model
     those for the whole image told parts apart better than those for the crop, on the four images of its test.
 
     Args:
@@ -84,8 +84,8 @@ def logits_of_tokens(network: MoleNetwork, tokens: Tensor) -> Tensor:
         if index >= network.first_token:
             kept.append(network.tower.class_token(tokens))
     features = network.tower.turn_back(torch.stack(kept, dim=1)) if kept else network.tower.embed(tokens)
-    places = torch.full((len(features),), network.head.sets - 1, device=features.device)
-    return network.head(features, places)  # type: ignore[no-any-return]
+    scales = torch.full((len(features),), network.head.sets - 1, device=features.device)
+    return network.head(features, scales)  # type: ignore[no-any-return]
 
 
 def render(heat: HeatMap, pixels: Pixels) -> bytes:

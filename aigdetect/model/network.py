@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aigdetect.errors import ModelError, UsageError
+from aigdetect.images.views import shares_of
 from aigdetect.model.head import Head
 from aigdetect.model.mole import collecting_routing
 from aigdetect.model.tower import AdapterConfig, ImageTower, adapt
@@ -105,18 +106,27 @@ class MoleNetwork(nn.Module):
                 kept.append(self.tower.class_token(tokens))
         return torch.cat([tokens, torch.stack(kept, dim=1)], dim=1) if kept else tokens
 
-    def tail(self, trunk: Tensor) -> Tensor:
-        """Outputs of :meth:`trunk` for all views of images ``(B, V, ...)`` to logits ``(B,)``, float32."""
+    def tail(self, trunk: Tensor, scales: Sequence[int] | None = None) -> Tensor:
+        """Outputs of :meth:`trunk` for all views of images to logits.
+
+        Args:
+            trunk: ``(B, V, ...)``.
+            scales: number of the scale of each of the V views; None: each is of its own.
+
+        Returns:
+            ``(B,)`` float32.
+        """
         images, views = trunk.shape[:2]
         read = self.read(trunk.flatten(0, 1))
-        return self.judge(read.view(images, views, *read.shape[1:]))
+        return self.judge(read.view(images, views, *read.shape[1:]), scales)
 
-    def judge(self, read: Tensor) -> Tensor:
-        """What the head reads of all views of images ``(B, V, ...)`` to logits ``(B,)``, float32."""
+    def judge(self, read: Tensor, scales: Sequence[int] | None = None) -> Tensor:
+        """What the head reads of all views of images ``(B, V, ...)`` to logits ``(B,)``; see :meth:`tail`."""
         images, views = read.shape[:2]
-        places = torch.arange(views, device=read.device).repeat(images)
-        logits: Tensor = self.head(read.flatten(0, 1), places)
-        return logits.view(images, views).mean(dim=1)
+        scales = range(views) if scales is None else scales
+        of_views = torch.tensor(scales, device=read.device).repeat(images)
+        logits: Tensor = self.head(read.flatten(0, 1), of_views)
+        return (logits.view(images, views) * logits.new_tensor(shares_of(scales))).sum(dim=1)
 
     def read(self, trunk: Tensor) -> Tensor:
         """Output of :meth:`trunk` to what the head reads.
@@ -142,30 +152,30 @@ class MoleNetwork(nn.Module):
                 kept.append(self.tower.class_token(tokens))
         return self.tower.turn_back(torch.stack(kept, dim=1)) if kept else self.tower.embed(tokens)
 
-    def forward(self, views: Tensor, places: Tensor | None = None) -> Tensor:
+    def forward(self, views: Tensor, scales: Tensor | None = None) -> Tensor:
         """Logits of single views; that of an image is the mean over its views.
 
         Args:
             views: ``(B, S, S, 3)`` uint8, 0..255.
-            places: ``(B,)`` int64, place of each among the views of its image; None: all are the first.
+            scales: ``(B,)`` int64, number of each view's scale; None: all are of the first.
 
         Returns:
             ``(B,)`` float32.
         """
-        return self.head(self.read(self.trunk(views)), places)  # type: ignore[no-any-return]
+        return self.head(self.read(self.trunk(views)), scales)  # type: ignore[no-any-return]
 
-    def outputs(self, views: Tensor, places: Tensor | None = None) -> Tensor:
+    def outputs(self, views: Tensor, scales: Tensor | None = None) -> Tensor:
         """Logits as of :meth:`forward`, and beside them those of the kinds of pictures.
 
         Args:
             views: see there.
-            places: see there.
+            scales: see there.
 
         Returns:
             ``(B, 1 + K)`` float32.
         """
         read = self.read(self.trunk(views))
-        logits = self.head(read, places)[:, None]
+        logits = self.head(read, scales)[:, None]
         if self.kinds is None:
             return logits  # type: ignore[no-any-return]
         return torch.cat([logits, self.kinds(self.kind_features(read))], dim=1)

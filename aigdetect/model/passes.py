@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aigdetect.images.views import Pixels
 
-#: views ``(B, S, S, 3)`` uint8, and the place ``(B,)`` int64 of each in its image, to ``(B, C)`` float32
+#: views ``(B, S, S, 3)`` uint8, and the number ``(B,)`` int64 of each one's scale, to ``(B, C)`` float32
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -29,14 +29,14 @@ class Passes(Protocol):
     def batch_size(self) -> int:
         """Views that it is best to hand over at once; may shrink."""
 
-    def outputs(self, views: Sequence[Pixels], places: Sequence[int]) -> Outputs:
+    def outputs(self, views: Sequence[Pixels], scales: Sequence[int]) -> Outputs:
         """What the network says of views ``(S, S, 3)`` uint8: a row ``(C,)`` for each, in order.
 
-        The same view in the same place gives the same row bit for bit, whatever the others are.
+        The same view at the same scale gives the same row bit for bit, whatever the others are.
 
         Args:
             views: views of any images.
-            places: the place of each among the views of its image.
+            scales: number of the scale of each (:func:`aigdetect.images.views.scales_of`).
         """
 
 
@@ -59,18 +59,18 @@ class OneByOne:
         self.batch_size = batch_size
         self._pool: ThreadPoolExecutor | None = None
 
-    def outputs(self, views: Sequence[Pixels], places: Sequence[int]) -> Outputs:
+    def outputs(self, views: Sequence[Pixels], scales: Sequence[int]) -> Outputs:
         """See :meth:`Passes.outputs`."""
         if torch.get_num_threads() == 1:
-            return _rows(map(self._row, views, places))
+            return _rows(map(self._row, views, scales))
         if self._pool is None:
             self._pool = single_threads(torch.get_num_threads())
-        return _rows(self._pool.map(self._row, views, places))
+        return _rows(self._pool.map(self._row, views, scales))
 
-    def _row(self, view: Pixels, place: int) -> Outputs:
+    def _row(self, view: Pixels, scale: int) -> Outputs:
         with torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(view))[None]
-            return self._network(tensor, torch.tensor([place]))[0].float().numpy()
+            return self._network(tensor, torch.tensor([scale]))[0].float().numpy()
 
 
 def _rows(rows: Iterable[Outputs]) -> Outputs:
@@ -113,7 +113,7 @@ class Batches:
         self._device = device
         self.batch_size = batch_size
 
-    def outputs(self, views: Sequence[Pixels], places: Sequence[int]) -> Outputs:
+    def outputs(self, views: Sequence[Pixels], scales: Sequence[int]) -> Outputs:
         """See :meth:`Passes.outputs`.
 
         Raises:
@@ -121,7 +121,7 @@ class Batches:
         """
         while True:
             try:
-                return self._all(views, places)
+                return self._all(views, scales)
             except torch.OutOfMemoryError:
                 if self.batch_size == 1:
                     raise
@@ -130,14 +130,14 @@ class Batches:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _all(self, views: Sequence[Pixels], places: Sequence[int]) -> Outputs:
+    def _all(self, views: Sequence[Pixels], scales: Sequence[int]) -> Outputs:
         outputs = []
         with torch.inference_mode():
             for first in range(0, len(views), self.batch_size):
                 batch = self._filled(views[first : first + self.batch_size])
                 of_batch = torch.zeros(self.batch_size, dtype=torch.int64)
-                of_batch[: len(places[first : first + self.batch_size])] = torch.tensor(
-                    places[first : first + self.batch_size]
+                of_batch[: len(scales[first : first + self.batch_size])] = torch.tensor(
+                    scales[first : first + self.batch_size]
                 )
                 # returns before the device is done; nothing waits for it until all batches are on their way
                 outputs.append(

@@ -38,6 +38,14 @@ def draw_samples(training: Sequence[Sample], recipe: Recipe) -> list[Sample]:
     return chosen
 
 
+def draw_scored(samples: Sequence[Sample], recipe: Recipe) -> list[int]:
+    """Indices of the images that models of folds score where they leave them out, ascending."""
+    if recipe.scored_per_group is None:
+        return list(range(len(samples)))
+    chosen = {sample.path for sample in _of_groups(samples, recipe.scored_per_group, seed=recipe.seed)}
+    return [index for index, sample in enumerate(samples) if sample.path in chosen]
+
+
 def _of_groups(samples: Sequence[Sample], most: int, *, seed: int) -> list[Sample]:
     """At most so many images of each generator or source, in the order that they came in."""
     groups: defaultdict[tuple[int, str], list[Sample]] = defaultdict(list)

@@ -32,12 +32,12 @@ def fit_head(
     from landscapes, a camera from a scanner) is content, and must not move the logit. The problem is convex:
     no seed and no order of the images plays a part.
 
-    A head with a set of weights for each view is fitted to the views of an image side by side, one with a
+    A head with a set of weights for each scale is fitted to one view at each, side by side, and one with a
     single set to each view by itself.
 
     Args:
         head: changed in place.
-        features: ``(N, V, F)`` float32, of all views of each image as
+        features: ``(N, V, F)`` float32, of one view of each image at each scale as
             :meth:`aigdetect.model.head.Head.features` gives them.
         labels: ``(N,)`` float32, 1 for generated, 0 for real.
         weights: ``(N,)`` float32, how much each row counts.

@@ -25,7 +25,7 @@ class Fold:
 
     Attributes:
         kept: images to learn from.
-        left_out: images to score.
+        left_out: images to score, by their places among all that are scored.
     """
 
     kept: Tensor
@@ -33,7 +33,12 @@ class Fold:
 
 
 def make_folds(
-    samples: Sequence[Sample], parents: Sequence[int | None], count: int, *, seed: int
+    samples: Sequence[Sample],
+    parents: Sequence[int | None],
+    count: int,
+    *,
+    seed: int,
+    scored: Sequence[int] | None = None,
 ) -> list[Fold]:
     """Divide training images into folds; every image that was not made here is left out of one.
 
@@ -47,6 +52,8 @@ def make_folds(
             one: it is kept if that one is, and never left out to be scored; else None.
         count: number of folds, from 2 on.
         seed: draws the shares.
+        scored: indices of the images that are scored where they are left out; None: all that were not made
+            here.
 
     Raises:
         DataError: if there are too few images of one class.
@@ -56,7 +63,8 @@ def make_folds(
     place_of = dict(zip(own, places, strict=True))
     folds = []
     for fold in range(count):
-        left_out = [index for index in own if place_of[index] == fold]
+        asked = own if scored is None else scored
+        left_out = [place for place, index in enumerate(asked) if place_of[index] == fold]
         kept = [
             index
             for index, parent in enumerate(parents)

@@ -58,7 +58,6 @@ def read_features(
         stage: told that so many copies are being used.
         advance: told of copies that were.
     """
-    fitting = FIT_BYTES // (4 * network.head.in_features)
     fitting = FIT_BYTES // (4 * views * network.head.in_features)
     images = source.indices[:: math.ceil(len(source.indices) / fitting)]
     copies = min(copies, max(1, fitting // len(images)))

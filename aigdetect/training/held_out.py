@@ -25,6 +25,7 @@ class HeldOut:
         group: the processes.
         stage: told that so many images are being scored.
         advance: told of images that were.
+        scales: number of the scale of each view of an image; None: each is of its own.
         adapted: whether anything but the head is ever trained; else the head reads what is known already.
 
     Raises:
@@ -40,6 +41,7 @@ class HeldOut:
         stage: Callable[[str, int], None],
         advance: Callable[[int], None],
         *,
+        scales: Sequence[int] | None = None,
         adapted: bool = True,
     ) -> None:
         self._network = network
@@ -48,6 +50,7 @@ class HeldOut:
         self._group = group
         self._stage = stage
         self._advance = advance
+        self._scales = scales
         self._adapted = adapted
         require_both([samples[index].label for index in source.indices.tolist()])
 
@@ -76,7 +79,7 @@ class HeldOut:
             judge = self._network.tail if self._adapted else self._network.judge
             for of_views, of_batch in outputs(batches, 0):
                 if of_batch:
-                    logits.append(judge(of_views).cpu())
+                    logits.append(judge(of_views, self._scales).cpu())
                     indices += of_batch
                 self._advance(len(of_batch))
         numbers = self._group.rows_of_all(torch.tensor(indices, dtype=torch.int64))

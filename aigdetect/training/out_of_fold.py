@@ -27,11 +27,11 @@ def score_out_of_fold(
     Neither the steps nor the epochs of these models are told: they are not the model.
 
     Args:
-        folds: divisions of the samples.
-        samples: training samples.
-        held_out: the samples that folds leave out, in the same order and at their beginning.
-        train: trains a model, from the beginning, on the samples of these indices, and tells the watch; its
-            network is the one that ``held_out`` scores with.
+        folds: divisions of the training samples.
+        samples: those that are scored.
+        held_out: the same.
+        train: trains a model, from the beginning, on the training samples of these indices, and tells the
+            watch; its network is the one that ``held_out`` scores with.
         epochs: number of the epoch that the logits are those of.
         watch: told of stages, with the number of the fold, and of progress.
 

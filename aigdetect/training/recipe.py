@@ -37,14 +37,16 @@ class Recipe:
             paper.
         head_penalty: L2 penalty under which the head is first fitted to the frozen tower, until it converges;
             None: it starts at random, as in the paper.
-        head_views: with several views, whether they share the head's weights or each has its ``own``; see
-            :class:`aigdetect.model.head.Head`.
+        head_views: with views of two scales, whether they share the head's weights or each scale has its
+            ``own``; see :class:`aigdetect.model.head.Head`.
         source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
             :func:`aigdetect.training.fit.fit_head`.
         aligned: real training images also come back as generated ones, through autoencoders that upsample in
             these ways, names out of :data:`UPSAMPLINGS`.
         aligned_images: so many of them for each way.
-        views: what the model sees of an image, names out of :data:`aigdetect.images.views.VIEWS`.
+        views: what the model sees of an image in a scan, names out of :data:`aigdetect.images.views.VIEWS`;
+            in training one view of each scale (:func:`aigdetect.images.views.scales_of`): a crop at random
+            stands for all crops.
         balanced: weigh the images so that both classes count alike, and within a class a generator or source
             by the square root of its number of images.
         balanced_batches: half of every batch is of each class; the images of a class come in rounds, so that
@@ -68,6 +70,8 @@ class Recipe:
         validation: share of the images held out within each generator.
         folds: train on all images, and calibrate on what so many other models say, each trained in the same
             way without some of them (see `aigdetect.training.folds`); None: on the images held out.
+        scored_per_group: with ``folds``, score at most this many images of each generator or source; None for
+            all. Where a model sees more views in a scan than in training, those cost most.
         patience: stop after so many epochs without a better average precision on the held-out images; None:
             never.
         keep: which weights become the model: the ``last``, or the ``best`` by that measure.
@@ -117,6 +121,7 @@ class Recipe:
     samples_per_group: int | None = None
     validation: float = 0.2
     folds: int | None = None
+    scored_per_group: int | None = None
     patience: int | None = None
     keep: str = "last"
     copies: int = 8
@@ -138,6 +143,7 @@ class Recipe:
             ("samples", 2),
             ("samples_per_class", 1),
             ("samples_per_group", 1),
+            ("scored_per_group", 1),
             ("patience", 1),
             ("cache_budget", 0),
             ("aligned_images", 1),
@@ -172,6 +178,8 @@ class Recipe:
         for upsampling in self.aligned:
             if upsampling not in UPSAMPLINGS:
                 raise UsageError(f"aligned: {upsampling!r} is none of {', '.join(UPSAMPLINGS)}")
+        if self.scored_per_group is not None and self.folds is None:
+            raise UsageError("scored_per_group: needs folds, too")
         if self.source_penalty and self.head_penalty is None:
             raise UsageError("source_penalty: needs head_penalty, too")
         if self.folds is not None and (self.patience is not None or self.keep == "best"):

@@ -30,7 +30,7 @@ from aigdetect.model.network import MoleNetwork
 from aigdetect.training.aligned import Aligned, list_aligned, make_aligned
 from aigdetect.training.checkpoint import Checkpoints, RunIdentity, digest_images
 from aigdetect.training.curves import draw_curves
-from aigdetect.training.draw import draw_samples
+from aigdetect.training.draw import draw_samples, draw_scored
 from aigdetect.training.folds import Fold, make_folds
 from aigdetect.training.kinds import kinds_told
 from aigdetect.training.log import LOG_NAME, read_history
@@ -165,17 +165,9 @@ def train_model(
         group.wait()
         aligned = _aligned(split.training, recipe, folder, session)
         training = [*split.training, *(each.sample for each in aligned)]
-        last, run = session.train(
-            network,
-            recipe,
-            training,
-            split.validation if recipe.folds is None else split.training,
-            folder,
-            run,
-            _folds(training, aligned, recipe),
-        )
+        held_out, folds = _held_out(split, training, aligned, recipe)
+        last, run = session.train(network, recipe, training, held_out, folder, run, folds)
         state = save(network.adapter_state())
-        held_out = split.validation if recipe.folds is None else split.training
         groups = [held_out[index].generator for index in last.indices]
         kinds = [kind_of(held_out[index].kind) for index in last.indices]
         calibration = fit_calibration(last.logits, last.labels, groups, kinds if adapter.kinds else None)
@@ -234,13 +226,20 @@ def _aligned(samples: Sequence[Sample], recipe: Recipe, folder: Path, session: S
     return list_aligned(samples, place, recipe.aligned, count=recipe.aligned_images, seed=recipe.seed)
 
 
-def _folds(training: Sequence[Sample], aligned: Sequence[Aligned], recipe: Recipe) -> list[Fold]:
-    """Divisions of the training samples, of which the last ones are the aligned images."""
+def _held_out(
+    split: Split, training: Sequence[Sample], aligned: Sequence[Aligned], recipe: Recipe
+) -> tuple[Sequence[Sample], list[Fold]]:
+    """Images that are scored without having been learnt from, and the folds that leave them out, if any do.
+
+    The aligned images are the last of the training samples, and never scored.
+    """
     if recipe.folds is None:
-        return []
+        return split.validation, []
     places = {sample.path: index for index, sample in enumerate(training)}
-    parents = [None] * (len(training) - len(aligned)) + [places[each.parent.path] for each in aligned]
-    return make_folds(training, parents, recipe.folds, seed=recipe.seed)
+    parents = [None] * len(split.training) + [places[each.parent.path] for each in aligned]
+    scored = draw_scored(split.training, recipe)
+    folds = make_folds(training, parents, recipe.folds, seed=recipe.seed, scored=scored)
+    return [split.training[index] for index in scored], folds
 
 
 def _count(parameters: Iterable[torch.nn.Parameter], trained: bool) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from aigdetect.data.dataset import Reading, batched, copies_of_views, digest
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
-from aigdetect.images.views import Pixels
+from aigdetect.images.views import Pixels, first_of_scales, scales_of
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import Group
 from aigdetect.training.frozen import FrozenPass
@@ -75,11 +75,14 @@ def open_supply(
         frozen = FrozenPass(network, recipe.precision)
         stack.callback(frozen.close)
         copies = copies_kept(recipe)
-        row = len(recipe.views) * frozen.shape.width * frozen.dtype.itemsize
+        # a crop at random stands for every crop of a scan
+        shown = first_of_scales(recipe.views)
+        row = frozen.shape.width * frozen.dtype.itemsize
+        trained, measured = len(shown) * len(training) * len(copies), len(recipe.views) * len(validation)
         keep, place = place_for(
             "disk" if tables and recipe.cache == "auto" else recipe.cache,
             recipe.cache_budget,
-            row * (len(training) * len(copies) + len(validation)),
+            row * (trained + measured),
             tables or folder / TABLES_NAME,
             alone=group.alone,
         )
@@ -92,9 +95,9 @@ def open_supply(
             "head_blocks": network.head.blocks,
         }
         maker = _Maker(recipe, frozen, settings, place, workers, watch, group, stack)
-        source = maker.source("training", training, copies, keep=keep)
-        small = group.alone and row * len(validation) <= KEPT_BYTES
-        held_out = maker.source("validation", validation, [None], keep=keep or small)
+        source = maker.source("training", training, copies, shown, keep=keep)
+        small = group.alone and row * measured <= KEPT_BYTES
+        held_out = maker.source("validation", validation, [None], recipe.views, keep=keep or small)
         yield Supply(
             source,
             HeldOut(
@@ -104,6 +107,7 @@ def open_supply(
                 group,
                 stage=watch.stage,
                 advance=watch.advance,
+                scales=scales_of(recipe.views),
                 adapted=recipe.epochs > 0,
             ),
         )
@@ -135,20 +139,26 @@ class _Maker:
     tables: dict[tuple[int | None, str], Table] = field(default_factory=dict)
 
     def source(
-        self, what: str, samples: Sequence[Sample], copies: Sequence[int | None], *, keep: bool
+        self,
+        what: str,
+        samples: Sequence[Sample],
+        copies: Sequence[int | None],
+        views: Sequence[str],
+        *,
+        keep: bool,
     ) -> Source:
-        """The outputs for copies of samples, kept or computed when they are wanted."""
+        """The outputs for copies of samples through views, kept or computed when they are wanted."""
         reading = Reading.of(what, samples, self.workers, self.watch.unread)
         begins = [shuffle_key(sample, seed=self.recipe.seed)[0] for sample in samples]
         if not keep:
 
-            def views(wanted: Iterable[tuple[int, int | None]]) -> Iterator[Pixels | None]:
+            def read(wanted: Iterable[tuple[int, int | None]]) -> Iterator[Pixels | None]:
                 chosen = ((samples[index], copy) for index, copy in wanted)
-                return reading.each_with(lambda sample, copy: self._views(sample, [copy])[0], chosen)
+                return reading.each_with(lambda sample, copy: self._views(sample, [copy], views)[0], chosen)
 
-            return Computed(views, self.frozen, copies, begins, self.group)
-        tables = [[self._table(copy, view) for view in self.recipe.views] for copy in copies]
-        keys = self._fill(samples, copies, tables, reading)
+            return Computed(read, self.frozen, copies, begins, self.group)
+        tables = [[self._table(copy, view) for view in views] for copy in copies]
+        keys = self._fill(samples, copies, views, tables, reading)
         return Kept(tables, keys, begins, self.frozen, self.group)
 
     def _table(self, copy: int | None, view: str) -> Table:
@@ -165,6 +175,7 @@ class _Maker:
         self,
         samples: Sequence[Sample],
         copies: Sequence[int | None],
+        shown: Sequence[str],
         tables: Sequence[Sequence[Table]],
         reading: Reading,
     ) -> list[bytes | None]:
@@ -174,7 +185,7 @@ class _Maker:
             the key of every sample.
         """
         keys = list(reading.each(digest, samples))
-        cells = [(copy, view) for copy in range(len(copies)) for view in range(len(self.recipe.views))]
+        cells = [(copy, view) for copy in range(len(copies)) for view in range(len(shown))]
         wanted: list[tuple[Sample, list[_Cell]]] = []
         missing: list[bytes] = []
         for index in self.group.run(len(samples)):
@@ -186,7 +197,7 @@ class _Maker:
             tables[copy][view].reserve(sum((copy, view) in lacks for _, lacks in wanted))
         if wanted:
             self.watch.stage(f"frozen blocks on {len(cells)} views of each image", len(wanted))
-        views = reading.each_with(partial(self._cells, copies), wanted)
+        views = reading.each_with(partial(self._cells, copies, shown), wanted)
         for batch in batched(zip(missing, wanted, views, strict=True), TRUNK_BATCH):
             readable = [(key, lacks, of_image) for key, (_, lacks), of_image in batch if of_image is not None]
             if readable:
@@ -202,19 +213,21 @@ class _Maker:
             tables[copy][view].share()
         return keys
 
-    def _cells(self, copies: Sequence[int | None], sample: Sample, cells: Sequence[_Cell]) -> list[Pixels]:
+    def _cells(
+        self, copies: Sequence[int | None], shown: Sequence[str], sample: Sample, cells: Sequence[_Cell]
+    ) -> list[Pixels]:
         """One view for each cell."""
         needed = sorted({copy for copy, _ in cells})
-        of_copies = self._views(sample, [copies[copy] for copy in needed])
+        of_copies = self._views(sample, [copies[copy] for copy in needed], shown)
         by_copy = dict(zip(needed, of_copies, strict=True))
         return [by_copy[copy][view] for copy, view in cells]
 
-    def _views(self, sample: Sample, copies: Sequence[int | None]) -> list[Pixels]:
+    def _views(self, sample: Sample, copies: Sequence[int | None], shown: Sequence[str]) -> list[Pixels]:
         return copies_of_views(
             sample,
             copies,
             size=self.settings["size"],
             augmentation=self.recipe.augmentation,
             seed=self.recipe.seed,
-            views=self.recipe.views,
+            views=shown,
         )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from aigdetect.data.layouts import Sample
+from aigdetect.images.views import first_of_scales
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.folds import Fold
@@ -43,8 +44,8 @@ class Trainer:
         tables: folder where outputs of the frozen tower are kept, and stay; None for one in ``folder``.
         watch: who is told; of a group, only the first process tells anything.
         group: the processes that train together, each with the same network and samples.
-        folds: divisions of the training samples; with them, the validation samples are the training samples
-            that folds leave out, in the same order and at their beginning.
+        folds: divisions of the training samples; with them, the validation samples are those training samples
+            that are scored where they are left out.
         save: given the state at the beginning, after the folds, and as the loop says; of a group, only the
             first process saves.
         save_every: as for the loop.
@@ -146,7 +147,7 @@ class Trainer:
     def _out_of_fold(self, supply: Supply, features: Features | None, state: State, watch: Watch) -> Epoch:
         return score_out_of_fold(
             self.folds,
-            self.training,
+            self.validation,
             supply.held_out,
             partial(self._train_fold, supply.source, features, state),
             epochs=self.recipe.epochs,
@@ -178,7 +179,7 @@ class Trainer:
             self.network,
             source,
             copies=len(copies_kept(self.recipe)),
-            views=len(self.recipe.views),
+            views=len(first_of_scales(self.recipe.views)),
             batch_size=self.recipe.batch_size,
             group=self.group,
             stage=watch.stage,

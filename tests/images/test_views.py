@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aigdetect.images.views import VIEWS, center_view, enlarge, take_views, whole_view
+from aigdetect.images.views import (
+    VIEWS,
+    center_view,
+    enlarge,
+    first_of_scales,
+    scales_of,
+    shares_of,
+    take_views,
+    whole_view,
+)
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -32,11 +41,42 @@ def test_a_smaller_image_is_enlarged_as_pillow_does() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([32, 64]))
-def test_any_shape_gives_a_full_view(height: int, width: int, size: int) -> None:
-    view = center_view(noise(height, width), size)
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([32, 64]), st.sampled_from(list(VIEWS)))
+def test_any_shape_gives_a_full_view(height: int, width: int, size: int, name: str) -> None:
+    view = VIEWS[name](noise(height, width), size)
     assert view.shape == (size, size, 3)
     assert view.dtype == np.uint8
+    assert view.flags["C_CONTIGUOUS"]
+
+
+QUARTERS = ("top_left", "top_right", "bottom_left", "bottom_right")
+
+
+def test_crops_of_quarters_lie_at_their_centres() -> None:
+    pixels = noise(400, 800)
+    taken = take_views(pixels, QUARTERS, 100)
+    for view, (top, left) in zip(taken, [(50, 150), (50, 550), (250, 150), (250, 550)], strict=True):
+        assert np.array_equal(view, pixels[top : top + 100, left : left + 100])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(64, 128), st.integers(64, 128))
+def test_crops_of_quarters_cover_an_image_of_twice_their_side(height: int, width: int) -> None:
+    places = np.stack(np.divmod(np.arange(height * width), width), axis=-1).reshape(height, width, 2)
+    pixels = np.concatenate([places, np.zeros_like(places[..., :1])], axis=-1).astype(np.uint8)
+    seen = np.zeros((height, width), dtype=bool)
+    for view in take_views(pixels, QUARTERS, 64):
+        seen[view[..., 0], view[..., 1]] = True
+    assert seen.all()
+
+
+def test_crops_are_of_one_scale_and_the_whole_image_of_another() -> None:
+    names = ("center_crop", "top_left", "whole", "bottom_right")
+    assert scales_of(names) == (0, 0, 1, 0)
+    assert first_of_scales(names) == ("center_crop", "whole")
+    assert shares_of(scales_of(names)) == pytest.approx((1 / 6, 1 / 6, 1 / 2, 1 / 6))
+    assert (scales_of(("whole", "center_crop")), shares_of((0, 1))) == ((0, 1), (0.5, 0.5))
+    assert (scales_of(("whole",)), shares_of((0,))) == ((0,), (1.0,))
 
 
 @pytest.mark.parametrize("shape", [(32, 20_000), (20_000, 32)])

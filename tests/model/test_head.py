@@ -71,6 +71,18 @@ def test_views_with_weights_of_their_own_are_one_linear_layer_over_all_of_them(h
     torch.testing.assert_close(single.view(3, 2).mean(dim=1), whole, rtol=1e-4, atol=1e-5)
 
 
+def test_scales_count_alike_however_many_views_each_has() -> None:
+    made = network(head_blocks=3, head_sets=2)
+    x = views(32, 8)
+    with torch.inference_mode():
+        trunk = made.trunk(x)
+        whole = made.tail(trunk.view(2, 4, *trunk.shape[1:]), (0, 0, 1, 0))
+        single = made(x, torch.tensor([0, 0, 1, 0] * 2)).view(2, 4)
+    crops = single[:, [0, 1, 3]].mean(dim=1)
+    torch.testing.assert_close(whole, (crops + single[:, 2]) / 2, rtol=1e-5, atol=1e-6)
+    assert (crops - single[:, 2]).abs().min() > 1e-3
+
+
 def test_gradients_reach_bypasses_and_head_alone() -> None:
     made = network(head_blocks=4).train()
     made(views(32)).sum().backward()

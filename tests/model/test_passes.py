@@ -130,10 +130,10 @@ def test_what_one_view_raises_reaches_the_caller(views: list[np.ndarray]) -> Non
     "make", [lambda network: OneByOne(network, 8), lambda network: Batches(network, CPU, 4)]
 )
 def test_every_view_comes_with_its_place(views: list[np.ndarray], make) -> None:
-    def network(batch: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        assert len(batch) == len(places)
-        return torch.cat([mean(batch), 1000.0 * places[:, None]], dim=1)
+    def network(batch: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        assert len(batch) == len(scales)
+        return torch.cat([mean(batch), 1000.0 * scales[:, None]], dim=1)
 
-    places = [index % 3 for index in range(len(views))]
-    expected = [[view.mean(), 1000 * place] for view, place in zip(views, places, strict=True)]
-    np.testing.assert_allclose(make(network).outputs(views, places), expected, rtol=1e-5)
+    scales = [index % 3 for index in range(len(views))]
+    expected = [[view.mean(), 1000 * place] for view, place in zip(views, scales, strict=True)]
+    np.testing.assert_allclose(make(network).outputs(views, scales), expected, rtol=1e-5)

@@ -37,6 +37,18 @@ def test_every_image_is_left_out_once_and_never_learnt_from_there(
         assert {images[index].label for index in fold.kept.tolist()} == {0, 1}
 
 
+def test_where_few_are_scored_folds_are_as_ever() -> None:
+    images = samples({"coco": 9, "faces": 6, "maps": 5}, {"gan": 5, "ldm": 4, "sd": 3})
+    scored = list(range(0, len(images), 3))
+    all_scored, few_scored = (
+        make_folds(images, [None] * len(images), 3, seed=0, scored=chosen) for chosen in (None, scored)
+    )
+    for whole, few in zip(all_scored, few_scored, strict=True):
+        assert few.kept.tolist() == whole.kept.tolist()
+        expected = [index for index in whole.left_out.tolist() if index in scored]
+        assert [scored[place] for place in few.left_out.tolist()] == expected
+
+
 def test_generators_and_sources_of_real_images_are_left_out_whole() -> None:
     images = samples(
         {"coco": 9, "faces": 6, "maps": 5, "scans": 4}, {"gan": 5, "ldm": 4, "sd": 3, "dalle": 2}

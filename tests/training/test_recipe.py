@@ -79,6 +79,8 @@ def test_yaml_reads_exponents_as_text(tmp_path: Path) -> None:
         ({"aligned": ["bilinear"]}, "aligned: 'bilinear'"),
         ({"aligned_images": 0}, "aligned_images: 0"),
         ({"folds": 1}, "folds: 1"),
+        ({"folds": 2, "scored_per_group": 0}, "scored_per_group: 0"),
+        ({"scored_per_group": 8}, "scored_per_group: needs folds"),
         ({"folds": 3, "keep": "best"}, "folds: with them no image is held out"),
         ({"validation": 1.0}, "validation: 1.0"),
         ({"warmup": 1.0}, "warmup: 1.0"),

@@ -16,6 +16,7 @@ from aigdetect.data.dataset import copies_of_views
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.errors import DataError, UsageError
 from aigdetect.evaluation.metrics import card_figures
+from aigdetect.images.views import VIEWS
 from aigdetect.model.card import read_card
 from aigdetect.model.detector import load_detector
 from aigdetect.training import head_start, supply, watching
@@ -208,6 +209,42 @@ def test_views_with_weights_of_their_own(data: Path, tiny_weights: Path, tmp_pat
     detector = load_detector(tmp_path / "m", weights=tiny_weights, device="cpu", precision="float32")
     real, fake = (detector.score(sorted((data / kind).rglob("*.png"))) for kind in ("real", "fake"))
     assert np.mean([s.logit for s in fake]) > np.mean([s.logit for s in real]) + 1
+
+
+def test_more_crops_in_a_scan_teach_nothing_and_are_calibrated_on(
+    data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    settings = {"head_penalty": 0.1, "head_blocks": 3, "head_views": "own", "epochs": 0, "folds": 2}
+    few = train(data, tmp_path / "few", tiny_weights, views=["center_crop", "whole"], **settings)
+    more = train(
+        *(data, tmp_path / "more", tiny_weights),
+        views=["center_crop", "top_left", "bottom_right", "whole"],
+        scored_per_group=9,
+        **settings,
+    )
+    assert more.adapter_sha256 == few.adapter_sha256
+    assert more.metrics["out of fold"] != few.metrics["out of fold"]
+    counts = [(card.calibration.real_count, card.calibration.generated_count) for card in (few, more)]
+    assert counts == [(30, 30), (18, 18)]
+    sample = min((data / "fake").rglob("*.png"))
+    pixels = np.asarray(Image.open(sample))
+    crops = ("center_crop", "top_left", "bottom_right")
+    detectors = {
+        name: load_detector(tmp_path / name, weights=tiny_weights, device="cpu", precision="float32")
+        for name in ("few", "more")
+    }
+    network = detectors["few"].network
+    with torch.inference_mode():
+        views = {
+            name: torch.from_numpy(VIEWS[name](pixels, few.preprocess.size))[None]
+            for name in (*crops, "whole")
+        }
+        of_crops = [float(network(views[name], torch.tensor([0]))) for name in crops]
+        of_whole = float(network(views["whole"], torch.tensor([1])))
+    assert detectors["few"].score(sample)[0].logit == pytest.approx((of_crops[0] + of_whole) / 2, abs=1e-5)
+    assert detectors["more"].score(sample)[0].logit == pytest.approx(
+        (np.mean(of_crops) + of_whole) / 2, abs=1e-5
+    )
 
 
 def test_a_head_of_more_blocks_than_there_are_stops_before_any_work(
