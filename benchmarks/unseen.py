@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from aigdetect.data.dataset import Reading
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.evaluation.metrics import ROC_AUC, tpr_at_fpr
 from aigdetect.files import write_atomically
@@ -34,6 +35,7 @@ from aigdetect.model.build import load_tower
 from aigdetect.model.calibration_fit import fit_calibration
 from aigdetect.model.detector import adapter_config, choose_device, head_sets
 from aigdetect.model.network import MoleNetwork
+from aigdetect.training.aligned import list_aligned, make_aligned, parents_of
 from aigdetect.training.draw import draw_samples, draw_scored
 from aigdetect.training.folds import make_folds
 from aigdetect.training.recipe import Recipe, make_recipe
@@ -111,12 +113,18 @@ def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: P
     drawn = draw_samples(samples, recipe)
     chosen = draw_scored(drawn, recipe)
     scored = [drawn[index] for index in chosen]
-    made = make_folds(drawn, [None] * len(drawn), folds, seed=recipe.seed, scored=chosen)
+    watch = Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True))
+    place, count, seed = folder / "aligned", recipe.aligned_images, recipe.seed
+    reading = Reading.of("real", drawn, 2, print)
+    make_aligned(drawn, place, recipe.aligned, count=count, seed=seed, reading=reading, stage=watch.stage)
+    aligned = list_aligned(drawn, place, recipe.aligned, count=count, seed=seed)
+    training = [*drawn, *(each.sample for each in aligned)]
+    made = make_folds(training, parents_of(drawn, aligned), folds, seed=recipe.seed, scored=chosen)
     trainer = Trainer(
-        *(network, recipe, drawn, scored, folder, 2),
+        *(network, recipe, training, scored, folder, 2),
         backbone=found.digest,
         tables=tables,
-        watch=Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True)),
+        watch=watch,
         folds=made,
     )
     epoch = trainer.cross_fit()

@@ -141,8 +141,8 @@ def train(
     aligned: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME[,...]",
-            help="Real images come back as generated ones, through autoencoders: transposed, shuffle.",
+            metavar="NAME|FOLDER[,...]",
+            help="Real images come back as generated ones: transposed, shuffle, or a folder of decoders.",
             rich_help_panel=_PAPER,
         ),
     ] = None,
@@ -287,7 +287,7 @@ def train(
     if modules is not None:
         given["modules"] = modules.split(",")
     if aligned is not None:
-        given["aligned"] = [] if aligned in ("", "none") else aligned.split(",")
+        given["aligned"] = [] if aligned in ("", "none") else [*map(_way, aligned.split(","))]
     if views is not None:
         given["views"] = views.split(",")
     if expert_ranks is not None:
@@ -317,6 +317,11 @@ def train(
             cache_folder=cache_folder,
         ),
     )
+
+
+def _way(name: str) -> str:
+    """A way to give images back; a folder by its whole path, so that a run can be resumed from anywhere."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
 def _whole(name: str, text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
@@ -148,7 +148,7 @@ def shares_of(scales: Sequence[int]) -> tuple[float, ...]:
 
 
 #: the views that a model may be made for, by name
-VIEWS = MappingProxyType(
+VIEWS: Mapping[str, Callable[[Picture, int], Pixels]] = MappingProxyType(
     {
         "center_crop": center_view,
         "whole": whole_view,

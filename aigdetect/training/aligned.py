@@ -1,17 +1,23 @@
 """Generated images made here: real images through autoencoders, so that content cannot be the cue.
 
 Where a data set has real faces but no generated ones, a detector takes a face for a sign of a real image. Its
-own images, given back by a decoder, show every content on both sides.
+own images, given back by a decoder, show every content on both sides. The decoders are those of small
+autoencoders trained on the spot, or lie in a folder that the recipe names. What comes back is encoded as its
+parent was: else a detector learns who has been a JPEG.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from aigdetect.data.dataset import Reading, load_pixels
 from aigdetect.data.layouts import Sample
@@ -21,13 +27,16 @@ from aigdetect.files import write_atomically, writing
 from aigdetect.images import perturb
 from aigdetect.images.views import Pixels, crop
 from aigdetect.training.autoencoder import CROP, crops_used, fit_autoencoder
+from aigdetect.training.decoders import Pair, find_pairs, load_pair
 from aigdetect.training.recipe import UPSAMPLINGS
 
 #: generators of such images are called so, and after the upsampling
 PREFIX = "autoencoder_"
 
-#: side of what an autoencoder is given of an image
+#: side of what an autoencoder trained here is given of an image
 _SIDE = 256
+#: a pair gets the whole image, its short side reduced to between so many pixels, or a crop with such sides
+_SIDES = (224, 448)
 _CROPS = 2  # to learn from, of each image
 
 
@@ -44,10 +53,37 @@ class Aligned:
     parent: Sample
 
 
+class Reconstructor(Protocol):
+    """Gives an image back with a decoder's traces."""
+
+    def reconstruct(self, pixels: Pixels) -> Pixels:
+        """What comes back of an image ``(H, W, 3)`` uint8; a few rows and columns may be cut."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to give images back.
+
+    Attributes:
+        name: of the generator that such images are said to come from, without :data:`PREFIX`.
+        number: among all ways; draws other images for each.
+        pair: the decoder and its encoder; None: an autoencoder trained here.
+    """
+
+    name: str
+    number: int
+    pair: Pair | None = None
+
+    @property
+    def key(self) -> str:
+        """What its files are called after."""
+        return self.name if self.pair is None else f"{self.name}-{self.pair.digest[:12]}"
+
+
 def make_aligned(
     samples: Sequence[Sample],
     folder: Path,
-    upsamplings: Sequence[str],
+    ways: Sequence[str],
     *,
     count: int,
     seed: int,
@@ -55,14 +91,15 @@ def make_aligned(
     stage: Callable[[str, int], None] = lambda name, total: None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Train one autoencoder for each way of upsampling, and write what it makes of real images.
+    """Write what autoencoders make of real images: those of a folder, or one trained for a way of upsampling.
 
     The same samples, seed and number of threads give the same images. What is finished is not done again.
 
     Args:
         samples: training images; the generated ones among them are passed over.
-        folder: where the images (PNG) go; made if it is not there.
-        upsamplings: out of :data:`aigdetect.training.recipe.UPSAMPLINGS`.
+        folder: where the images go, encoded as their parents; made if it is not there.
+        ways: out of :data:`aigdetect.training.recipe.UPSAMPLINGS`, or folders of pairs
+            (:mod:`aigdetect.training.decoders`).
         count: how many real images, drawn uniformly for each way; all of them if there are fewer.
         seed: of the draw, the crops and the autoencoders.
         reading: reads the images; those that cannot be read are left out.
@@ -71,54 +108,97 @@ def make_aligned(
 
     Raises:
         DataError: if no real image is large enough to learn from, or too many cannot be read.
-        UsageError: if an image cannot be written.
+        UsageError: if an image cannot be written, or a folder of pairs cannot be used.
     """
-    for upsampling in upsamplings:
-        done = folder / f"{upsampling}.done"
+    for way in _found(ways):
+        done = folder / f"{way.key}.done"
         if done.exists():
             continue
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        chosen = _drawn(samples, upsampling, count, seed)
-        crops = _crops(chosen, reading, seed=seed)
-        if not crops:
-            raise DataError(
-                f"aligned: no real training image has sides of {CROP} pixels or more to learn from; "
-                "leave aligned out"
-            )
-        stage(f"autoencoder with upsampling by {upsampling}", crops_used())
-        network = fit_autoencoder(np.stack(crops), upsampling, seed=seed, advance=advance)
-        stage(f"images with upsampling by {upsampling}", len(chosen))
-        regions = reading.each(lambda sample: _region(sample, seed), chosen)
+        chosen = _drawn(samples, way, count, seed)
+        network, region_of = _network(way, chosen, reading, seed, stage, advance)
+        stage(f"images through the decoder {way.name}", len(chosen))
+        regions = reading.each(region_of, chosen)
         for sample, region in zip(chosen, regions, strict=True):
             if region is not None:
-                path = _path(folder, upsampling, sample, seed)
+                path = _path(folder, way, sample, seed)
                 with writing(path):
-                    Image.fromarray(network.reconstruct(region)).save(path, compress_level=1)
+                    _save(network.reconstruct(region), path, sample)
             advance(1)
         write_atomically(done, b"")
 
 
 def list_aligned(
-    samples: Sequence[Sample], folder: Path, upsamplings: Sequence[str], *, count: int, seed: int
+    samples: Sequence[Sample], folder: Path, ways: Sequence[str], *, count: int, seed: int
 ) -> list[Aligned]:
     """The images that :func:`make_aligned` has written, given the same arguments."""
     return [
-        Aligned(Sample(str(path), 1, PREFIX + upsampling, root=str(folder)), parent)
-        for upsampling in upsamplings
-        for parent in _drawn(samples, upsampling, count, seed)
-        if (path := _path(folder, upsampling, parent, seed)).exists()
+        Aligned(Sample(str(path), 1, PREFIX + way.name, root=str(folder)), parent)
+        for way in _found(ways)
+        for parent in _drawn(samples, way, count, seed)
+        if (path := _path(folder, way, parent, seed)).exists()
     ]
 
 
-def _drawn(samples: Sequence[Sample], upsampling: str, count: int, seed: int) -> list[Sample]:
-    seed += UPSAMPLINGS.index(upsampling)
+def parents_of(samples: Sequence[Sample], aligned: Sequence[Aligned]) -> list[int | None]:
+    """For every sample None, and then for every aligned image the index of its parent among the samples."""
+    places = {sample.path: index for index, sample in enumerate(samples)}
+    return [None] * len(samples) + [places[each.parent.path] for each in aligned]
+
+
+def _found(ways: Sequence[str]) -> list[_Way]:
+    """Ways by name; those that learn to upsample here keep their numbers, whichever are asked for."""
+    found = [_Way(name, UPSAMPLINGS.index(name)) for name in ways if name in UPSAMPLINGS]
+    for name in ways:
+        if name not in UPSAMPLINGS:
+            for pair in find_pairs(Path(name)):
+                found.append(_Way(pair.name, len(UPSAMPLINGS) + len(found), pair))
+    return found
+
+
+def _network(
+    way: _Way,
+    chosen: Sequence[Sample],
+    reading: Reading,
+    seed: int,
+    stage: Callable[[str, int], None],
+    advance: Callable[[int], None],
+) -> tuple[Reconstructor, Callable[[Sample], Pixels]]:
+    """The autoencoder of a way, and what it is given of an image."""
+    if way.pair is not None:
+        return load_pair(way.pair), partial(_part, seed=seed)
+    crops = _crops(chosen, reading, seed=seed)
+    if not crops:
+        raise DataError(
+            f"aligned: no real training image has sides of {CROP} pixels or more to learn from; "
+            "leave aligned out"
+        )
+    stage(f"autoencoder with upsampling by {way.name}", crops_used())
+    network = fit_autoencoder(np.stack(crops), way.name, seed=seed, advance=advance)
+    return network, partial(_region, seed=seed)
+
+
+def _save(pixels: Pixels, path: Path, parent: Sample) -> None:
+    """Write an image as its parent was encoded: a JPEG with the same tables, or else without loss."""
+    with Image.open(parent.path) as image:
+        if isinstance(image, JpegImageFile):
+            sampling = get_sampling(image)
+            Image.fromarray(pixels).save(
+                *(path, "JPEG"), qtables=image.quantization, subsampling=max(0, sampling)
+            )
+        else:
+            Image.fromarray(pixels).save(path, "PNG", compress_level=1)
+
+
+def _drawn(samples: Sequence[Sample], way: _Way, count: int, seed: int) -> list[Sample]:
+    seed += way.number
     real = [sample for sample in samples if sample.label == 0]
     return sorted(real, key=lambda sample: (shuffle_key(sample, seed=seed), sample.path))[:count]
 
 
-def _path(folder: Path, upsampling: str, parent: Sample, seed: int) -> Path:
-    return folder / f"{upsampling}-{shuffle_key(parent, seed=seed).hex()}.png"
+def _path(folder: Path, way: _Way, parent: Sample, seed: int) -> Path:
+    return folder / f"{way.key}-{shuffle_key(parent, seed=seed).hex()}.image"
 
 
 def _crops(samples: Sequence[Sample], reading: Reading, *, seed: int) -> list[Pixels]:
@@ -131,6 +211,21 @@ def _crops(samples: Sequence[Sample], reading: Reading, *, seed: int) -> list[Pi
             rng = _rng(sample, seed, 1)
             crops += [_random_square(region, CROP, rng) for _ in range(_CROPS)]
     return crops
+
+
+def _part(sample: Sample, seed: int) -> Pixels:
+    """The whole image reduced, or a crop of any shape, with sides as generated images have them."""
+    pixels, rng = load_pixels(sample), _rng(sample, seed, 0)
+    height, width = pixels.shape[:2]
+    short = math.exp(rng.uniform(*np.log(_SIDES)))
+    if rng.random() < 0.5:
+        factor = short / min(height, width)
+        return perturb.rescale(pixels, factor) if factor < 1 else pixels
+    long = min(_SIDES[1], short * rng.uniform(1, 2))
+    sides = (short, long) if height < width else (long, short)
+    rows, columns = (min(round(side), most) for side, most in zip(sides, (height, width), strict=True))
+    top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+    return np.array(pixels[top : top + rows, left : left + columns])
 
 
 def _region(sample: Sample, seed: int) -> Pixels:

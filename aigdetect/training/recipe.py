@@ -41,8 +41,9 @@ class Recipe:
             ``own``; see :class:`aigdetect.model.head.Head`.
         source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
             :func:`aigdetect.training.fit.fit_head`.
-        aligned: real training images also come back as generated ones, through autoencoders that upsample in
-            these ways, names out of :data:`UPSAMPLINGS`.
+        aligned: real training images also come back as generated ones, through autoencoders that are trained
+            here and upsample in these ways, names out of :data:`UPSAMPLINGS`, or through those of a folder,
+            named by its path (:mod:`aigdetect.training.decoders`).
         aligned_images: so many of them for each way.
         views: what the model sees of an image in a scan, names out of :data:`aigdetect.images.views.VIEWS`;
             in training one view of each scale (:func:`aigdetect.images.views.scales_of`): a crop at random
@@ -175,9 +176,11 @@ class Recipe:
             raise UsageError(f"warmup: {self.warmup} is not in 0..1")
         if not 0 < self.validation < 1:
             raise UsageError(f"validation: {self.validation} is not between 0 and 1")
-        for upsampling in self.aligned:
-            if upsampling not in UPSAMPLINGS:
-                raise UsageError(f"aligned: {upsampling!r} is none of {', '.join(UPSAMPLINGS)}")
+        for way in self.aligned:
+            if way not in UPSAMPLINGS and not Path(way).is_absolute():
+                raise UsageError(
+                    f"aligned: {way!r} is none of {', '.join(UPSAMPLINGS)}, and no absolute path of a folder"
+                )
         if self.scored_per_group is not None and self.folds is None:
             raise UsageError("scored_per_group: needs folds, too")
         if self.source_penalty and self.head_penalty is None:

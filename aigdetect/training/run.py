@@ -27,7 +27,7 @@ from aigdetect.model.calibration_fit import fit_calibration, rates_at
 from aigdetect.model.card import ADAPTER_NAME, AdapterCard, ModelCard, Preprocess, write_card
 from aigdetect.model.detector import adapter_config, choose_device, head_sets
 from aigdetect.model.network import MoleNetwork
-from aigdetect.training.aligned import Aligned, list_aligned, make_aligned
+from aigdetect.training.aligned import Aligned, list_aligned, make_aligned, parents_of
 from aigdetect.training.checkpoint import Checkpoints, RunIdentity, digest_images
 from aigdetect.training.curves import draw_curves
 from aigdetect.training.draw import draw_samples, draw_scored
@@ -235,9 +235,8 @@ def _held_out(
     """
     if recipe.folds is None:
         return split.validation, []
-    places = {sample.path: index for index, sample in enumerate(training)}
-    parents = [None] * len(split.training) + [places[each.parent.path] for each in aligned]
     scored = draw_scored(split.training, recipe)
+    parents = parents_of(split.training, aligned)
     folds = make_folds(training, parents, recipe.folds, seed=recipe.seed, scored=scored)
     return [split.training[index] for index in scored], folds
 

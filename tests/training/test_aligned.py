@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+from tiny_pairs import write_pair
 
 from aigdetect.data.dataset import Reading, Unreadable
 from aigdetect.data.layouts import Sample
@@ -31,10 +34,12 @@ def photographs(folder: Path, count: int, side: int = 160) -> list[Sample]:
     return made
 
 
-def make(samples: list[Sample], folder: Path, seed: int = 0, count: int = 3) -> list[tuple[str, bytes]]:
+def make(
+    samples: list[Sample], folder: Path, seed: int = 0, count: int = 3, ways: Sequence[str] = UPSAMPLINGS
+) -> list[tuple[str, bytes]]:
     reading = Reading("real", Unreadable(100), 1, lambda text: None)
-    make_aligned(samples, folder, UPSAMPLINGS, count=count, seed=seed, reading=reading)
-    aligned = list_aligned(samples, folder, UPSAMPLINGS, count=count, seed=seed)
+    make_aligned(samples, folder, ways, count=count, seed=seed, reading=reading)
+    aligned = list_aligned(samples, folder, ways, count=count, seed=seed)
     return [(each.parent.path, Path(each.sample.path).read_bytes()) for each in aligned]
 
 
@@ -60,7 +65,7 @@ def test_real_images_come_back_as_generated_ones_of_their_size(tmp_path: Path) -
 def test_what_is_finished_is_not_made_again(tmp_path: Path) -> None:
     samples = photographs(tmp_path / "in", 9)
     make(samples, tmp_path / "out")
-    changed = next((tmp_path / "out").glob("*.png"))
+    changed = next((tmp_path / "out").glob("*.image"))
     changed.write_bytes(b"as it was")
     assert b"as it was" in [data for _, data in make(samples, tmp_path / "out")]
 
@@ -72,6 +77,44 @@ def test_an_unreadable_image_is_left_out(tmp_path: Path) -> None:
     parents = [parent for parent, _ in make(samples, tmp_path / "out", count=9)]
     assert len(parents) == 2 * 5
     assert samples[0].path not in parents
+
+
+def test_a_folder_of_decoders_gives_whole_images_and_crops_back(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 9, side=320)
+    write_pair(tmp_path / "decoders", "tae", seed=0)
+    write_pair(tmp_path / "decoders", "taf", seed=1)
+    ways = [str(tmp_path / "decoders")]
+    first = make(samples, tmp_path / "out", count=6, ways=ways)
+    aligned = list_aligned(samples, tmp_path / "out", ways, count=6, seed=0)
+    assert [each.sample.generator for each in aligned] == ["autoencoder_tae"] * 6 + ["autoencoder_taf"] * 6
+    sizes = set()
+    for each in aligned:
+        with Image.open(each.sample.path) as image:
+            sizes.add(image.size)
+    assert len(sizes) > 3
+    assert all(side % 8 == 0 and 160 <= side <= 340 for size in sizes for side in size)
+    assert make(samples, tmp_path / "again", count=6, ways=ways) == first
+    # other weights under the same name are another way
+    write_pair(tmp_path / "decoders", "tae", seed=2)
+    assert list_aligned(samples, tmp_path / "out", ways, count=6, seed=0) == aligned[6:]
+
+
+def test_what_comes_back_is_encoded_as_its_parent_was(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 3)
+    for sample, (quality, subsampling) in zip(samples, [(60, 2), (93, 0)], strict=False):
+        with Image.open(sample.path) as image:
+            image.save(sample.path, "JPEG", quality=quality, subsampling=subsampling)
+    write_pair(tmp_path / "decoders", "tae", seed=0)
+    ways = [str(tmp_path / "decoders")]
+    make(samples, tmp_path / "out", ways=ways)
+    aligned = list_aligned(samples, tmp_path / "out", ways, count=3, seed=0)
+    assert len(aligned) == 2
+    for each in aligned:
+        with Image.open(each.sample.path) as image, Image.open(each.parent.path) as parent:
+            assert isinstance(image, JpegImageFile)
+            assert isinstance(parent, JpegImageFile)
+            assert image.quantization == parent.quantization
+            assert get_sampling(image) == get_sampling(parent)
 
 
 def test_images_too_small_to_learn_from_are_an_error(tmp_path: Path) -> None:

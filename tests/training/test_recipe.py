@@ -77,6 +77,7 @@ def test_yaml_reads_exponents_as_text(tmp_path: Path) -> None:
         ({"source_penalty": 1.0}, "source_penalty: needs head_penalty"),
         ({"source_penalty": -1.0, "head_penalty": 1.0}, "source_penalty: -1.0"),
         ({"aligned": ["bilinear"]}, "aligned: 'bilinear'"),
+        ({"aligned": ["decoders/here"]}, "aligned: 'decoders/here' is none of transposed, shuffle"),
         ({"aligned_images": 0}, "aligned_images: 0"),
         ({"folds": 1}, "folds: 1"),
         ({"folds": 2, "scored_per_group": 0}, "scored_per_group: 0"),
