@@ -17,7 +17,7 @@ from aigdetect.data.dataset import Reading, load_pixels
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
 from aigdetect.errors import DataError
-from aigdetect.files import write_atomically, writing
+from aigdetect.files import fingerprint, write_atomically, writing
 from aigdetect.images import perturb
 from aigdetect.images.views import Pixels, crop
 from aigdetect.training.autoencoder import CROP, crops_used, fit_autoencoder
@@ -74,12 +74,14 @@ def make_aligned(
         UsageError: if an image cannot be written.
     """
     for upsampling in upsamplings:
-        done = folder / f"{upsampling}.done"
-        if done.exists():
+        chosen = _drawn(samples, upsampling, count, seed)
+        done, asked = folder / f"{upsampling}.done", _asked(chosen, seed)
+        if done.exists() and done.read_bytes() == asked:
             continue
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        chosen = _drawn(samples, upsampling, count, seed)
+            for left in folder.glob(f"{upsampling}[.-]*"):  # of another order
+                left.unlink()
         crops = _crops(chosen, reading, seed=seed)
         if not crops:
             raise DataError(
@@ -90,13 +92,13 @@ def make_aligned(
         network = fit_autoencoder(np.stack(crops), upsampling, seed=seed, advance=advance)
         stage(f"images with upsampling by {upsampling}", len(chosen))
         regions = reading.each(lambda sample: _region(sample, seed), chosen)
-        for sample, region in zip(chosen, regions, strict=True):
+        for place, region in enumerate(regions):
             if region is not None:
-                path = _path(folder, upsampling, sample, seed)
+                path = _path(folder, upsampling, place)
                 with writing(path):
                     Image.fromarray(network.reconstruct(region)).save(path, compress_level=1)
             advance(1)
-        write_atomically(done, b"")
+        write_atomically(done, asked)
 
 
 def list_aligned(
@@ -106,8 +108,8 @@ def list_aligned(
     return [
         Aligned(Sample(str(path), 1, PREFIX + upsampling, root=str(folder)), parent)
         for upsampling in upsamplings
-        for parent in _drawn(samples, upsampling, count, seed)
-        if (path := _path(folder, upsampling, parent, seed)).exists()
+        for place, parent in enumerate(_drawn(samples, upsampling, count, seed))
+        if (path := _path(folder, upsampling, place)).exists()
     ]
 
 
@@ -117,8 +119,14 @@ def _drawn(samples: Sequence[Sample], upsampling: str, count: int, seed: int) ->
     return sorted(real, key=lambda sample: (shuffle_key(sample, seed=seed), sample.path))[:count]
 
 
-def _path(folder: Path, upsampling: str, parent: Sample, seed: int) -> Path:
-    return folder / f"{upsampling}-{shuffle_key(parent, seed=seed).hex()}.png"
+def _path(folder: Path, upsampling: str, place: int) -> Path:
+    """By place in the draw: images of several data sets may share a name."""
+    return folder / f"{upsampling}-{place:06}.png"
+
+
+def _asked(drawn: Sequence[Sample], seed: int) -> bytes:
+    """What images are made of, to know whether those that are there are the ones that are wanted."""
+    return "\n".join([str(seed), *(fingerprint(sample.path) for sample in drawn)]).encode("ascii")
 
 
 def _crops(samples: Sequence[Sample], reading: Reading, *, seed: int) -> list[Pixels]:
