@@ -68,14 +68,6 @@ def test_every_shipped_adapter_is_what_its_card_says() -> None:
         assert card.command.startswith("aigdetect train")
 
 
-def test_the_card_says_that_it_beats_all_others_on_generators_never_seen() -> None:
-    metrics = read_card(find_model_folder(DEFAULT_MODEL)).metrics
-    others = [figures for name, figures in metrics.items() if name.startswith("test, ")]
-    assert len(others) == 4  # the peer, a linear probe, LoRA, the mixture as in the paper
-    for figure in ("auc", "average_precision", "mean_auc", "mean_average_precision"):
-        assert all(metrics["test"][figure] > figures[figure] for figures in others)
-
-
 def test_the_backbone_is_the_one_it_was_trained_on(real_weights: Weights) -> None:
     assert read_card(find_model_folder(DEFAULT_MODEL)).backbone_digest == real_weights.digest
 

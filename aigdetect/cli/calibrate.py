@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,6 +115,7 @@ def calibrate(
     from aigdetect.locks import alone_in
     from aigdetect.model.card import DEFAULT_MODEL, check_adapter, find_model_folder, read_card
     from aigdetect.model.detector import load_detector
+    from aigdetect.model.learnt import read_learnt
 
     folder = find_model_folder(model or DEFAULT_MODEL)
     card = read_card(folder)
@@ -148,7 +149,7 @@ def calibrate(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with alone_in(out):
-        scores = _score(detector, samples, out, resume=resume, workers=workers)
+        scores = _score(detector, samples, out, learnt=read_learnt(folder), resume=resume, workers=workers)
         failed += scores.failed
         new = recalibrate(
             card,
@@ -234,9 +235,15 @@ def _samples(labelled: Sequence[Path], real: Sequence[Path], split: str | None) 
 
 
 def _score(
-    detector: Detector, samples: Sequence[Sample], folder: Path, *, resume: bool, workers: int | None
+    detector: Detector,
+    samples: Sequence[Sample],
+    folder: Path,
+    *,
+    learnt: Collection[str],
+    resume: bool,
+    workers: int | None,
 ) -> Scores:
-    """Score the images that have no score yet; each that cannot be scored is named."""
+    """Score the images that have no score yet; each that cannot be is named, and those learnt are counted."""
     from aigdetect.evaluation.calibration_scores import open_scores, score_missing, take_scores
     from aigdetect.evaluation.robustness import CLEAN
 
@@ -257,6 +264,11 @@ def _score(
     scores = take_scores(store, samples)
     if scores.copies:
         terminal.say(f"exact copies of other images left out: {scores.copies}")
+    if known := store.count_known(scores.samples, learnt):
+        terminal.warn(
+            f"{detector.card.name} was trained on {known} of these {len(scores.samples)} images: error rates "
+            "come out too low"
+        )
     return scores
 
 

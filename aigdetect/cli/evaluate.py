@@ -375,9 +375,22 @@ def _score(plan: Plan, stores: Sequence[ScoreStore], loader: _Loader, workers: i
                 if record.logit is None:
                     failed = True
                     terminal.error(ImageError(f"{sample.path}: {model.name}, {form}: {record.error}"))
+        _warn_of_known(plan, model, store)
     for found in plan.foreign:
         failed |= _name_unmatched(plan, found)
     return failed
+
+
+def _warn_of_known(plan: Plan, model: Model, store: ScoreStore) -> None:
+    """Say how many of the images the model has learnt from."""
+    from aigdetect.model.learnt import read_learnt
+
+    samples = plan.benchmark.samples
+    if known := store.count_known(samples, read_learnt(model.folder)):
+        terminal.warn(
+            f"{model.name} was trained on {known} of these {len(samples)} images: on what a model has "
+            "learnt, figures come out too good"
+        )
 
 
 def _name_unmatched(plan: Plan, found: ForeignScores) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from aigdetect.data.layouts import DataSet
     from aigdetect.model.card import ModelCard
     from aigdetect.training.recipe import Recipe
+    from aigdetect.training.run import Split
     from aigdetect.training.watching import Watch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def _train(
     recipe = _recipe(config, given)
     adapter_config(adapter_of(recipe))  # said before a long look at the data
     data = _look_at(roots)
-    split = split_data(data, recipe)
+    split = split_data(data, recipe, workers=order.workers)
+    _tell_copies(split)
     unread: list[str] = []
     whose = "held-out" if recipe.folds is None else "out-of-fold"
     with joined() as group, _progress(unread, whose) as watch:
@@ -132,6 +137,20 @@ def _look_at(roots: Sequence[Path]) -> list[DataSet]:
         for leak in audit(sample for found in data for sample in found.samples).warnings:
             terminal.warn(str(leak))
     return data
+
+
+def _tell_copies(split: Split) -> None:
+    """Name what is left out because it is there already, or in both classes."""
+    for copy in split.copies:
+        _log.info("%s: left out, it has the content of %s", copy.sample.path, copy.original.path)
+    if split.copies:
+        first = split.copies[0]
+        terminal.say(
+            f"exact copies of other images left out: {len(split.copies)}, such as {first.sample.path} of "
+            f"{first.original.path}; --verbose names all"
+        )
+    for sample in split.contradictions:
+        terminal.warn(f"left out: {sample.path}: its content is given both as real and as generated")
 
 
 def _usable(order: Order) -> Path:

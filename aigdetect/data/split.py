@@ -16,8 +16,8 @@ def split_by_generator(
     """Split images into training and validation within each generator and class.
 
     An image's side depends on the seed and on names within the data set only: not on the order of the input,
-    nor on where the data set lies. Images are told apart by path: copies of one image under two names may
-    land on both sides.
+    nor on where the data set lies. Images are told apart by path; that no image comes under two of them is
+    the work of `aigdetect.data.contents`.
 
     Args:
         samples: images, as `aigdetect.data.layouts.find_samples` gives them.

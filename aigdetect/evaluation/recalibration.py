@@ -17,6 +17,7 @@ from aigdetect.images.find import find_files
 from aigdetect.model.calibration import Calibration, supports
 from aigdetect.model.calibration_fit import fit_calibration, with_real_logits
 from aigdetect.model.card import ADAPTER_NAME, ModelCard, check_adapter, write_card
+from aigdetect.model.learnt import copy_learnt
 
 CONFIDENCE = 0.95
 #: a slope below this says that the model ranks the classes no better than chance, or backwards
@@ -218,7 +219,7 @@ def known_sources(card: ModelCard, samples: Sequence[Sample]) -> list[str]:
 
 
 def write_recalibrated(source: Path, new: Recalibration, folder: Path) -> None:
-    """Write the model folder: a copy of the adapter, then the card.
+    """Write the model folder: copies of the adapter and of the list of training images, then the card.
 
     Args:
         source: folder of the model that was calibrated.
@@ -233,6 +234,7 @@ def write_recalibrated(source: Path, new: Recalibration, folder: Path) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / ADAPTER_NAME, adapter)
+    copy_learnt(source, folder)
     write_card(folder, new.card)
 
 

@@ -39,7 +39,7 @@ def open_store(model: Model, protocol: Protocol, folder: Path | None) -> ScoreSt
         "protocol": f"{protocol.name}: {protocol.prepared}",
     }
     name = "".join(char if char.isalnum() or char in "-_." else "_" for char in model.name)
-    return ScoreStore(folder, name.lstrip(".") or "model", subject)
+    return ScoreStore(folder, name.lstrip(".") or "model", subject, model.card.calibration)
 
 
 def score_missing(

@@ -1,7 +1,8 @@
-"""Scores kept per image as CSV: a second report costs no inference, and an interrupted one goes on.
+"""Logits kept per image as CSV: a second report costs no inference, and an interrupted one goes on.
 
-Beside ``NAME.csv`` lies ``NAME.json``, which says what the scores are of: model, digests, protocol. Each row
-is on disk before the next image is scored. Images are recognised by absolute path, size and time of change.
+Beside ``NAME.csv`` lies ``NAME.json``, which says what the logits are of: model, digests, protocol. What a
+calibration makes of them is not kept: it follows from the card at hand. Each row is on disk before the next
+image is scored. Images are recognised by absolute path, size and time of change.
 """
 
 from __future__ import annotations
@@ -9,21 +10,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.results import ImageScore
 from aigdetect.files import FINGERPRINT_DIGITS, fingerprint, write_atomically, writing
-from aigdetect.model.calibration import Verdict
+from aigdetect.model.calibration import Calibration, Verdict
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.writers import csv_line
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 """Written beside the scores; another one is refused."""
 
 
@@ -37,9 +39,9 @@ class StoredScore:
         generator: generator or source.
         operation: what was done to the image first: ``"clean"``, ``"blur:2"``, ``"parity jpeg:90"``.
         logit: output of the model.
-        score: calibrated probability, 0..1.
-        log10_lr: decimal logarithm of the likelihood ratio.
-        verdict: in one word.
+        kind: kind of picture that the model takes it for; empty if it is not sure.
+        held_back: ``"yes"`` if the verdict was uncertain for another reason than the logit: the kind, or how
+            little of the image is left.
         error: why there is no score; empty if there is one.
         precision: arithmetic of the model.
         sha256: digest of the file; empty if it could not be read.
@@ -51,9 +53,8 @@ class StoredScore:
     generator: str
     operation: str
     logit: float | None
-    score: float | None
-    log10_lr: float | None
-    verdict: str
+    kind: str
+    held_back: str
     error: str
     precision: str
     sha256: str
@@ -74,11 +75,17 @@ class ScoreStore:
         folder: where the files lie, made if it is not there; None keeps all in memory.
         name: of the files, without their endings.
         subject: what the scores are of, as pairs of term and text; another subject is refused.
+        calibration: of the model; scores, likelihood ratios and verdicts are what it says of the logits.
     """
 
-    def __init__(self, folder: Path | None, name: str, subject: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path | None, name: str, subject: Mapping[str, str], calibration: Calibration
+    ) -> None:
         self.precisions: set[str] = set()
         self._path = folder and folder / f"{name}.csv"
+        self._calibration = calibration
+        self._thresholds = calibration.thresholds()
+        self._kind_thresholds = calibration.kind_thresholds()
         self._head = {"version": STORE_VERSION, **subject}
         self._scores: dict[tuple[str, str], ImageScore] = {}
         self._images: dict[str, str] = {}
@@ -117,6 +124,15 @@ class ScoreStore:
         """SHA-256 of a sample's file when it was scored; empty if it was not, or could not be read."""
         return self._digests.get(self._image(sample.path), "")
 
+    def count_known(self, samples: Sequence[Sample], digests: Collection[str]) -> int:
+        """How many of the samples that were scored have one of these contents.
+
+        Args:
+            samples: the samples.
+            digests: SHA-256 in hexadecimal digits, such as those of a training.
+        """
+        return sum(self.digest(sample) in digests for sample in samples)
+
     def __enter__(self) -> ScoreStore:
         """Open the files; what was read stays in them.
 
@@ -146,15 +162,19 @@ class ScoreStore:
             UsageError: if the file cannot be written.
         """
         error = "" if record.logit is not None else record.error or "not scored"
+        held_back = (
+            record.logit is not None
+            and record.verdict == "uncertain"
+            and self._thresholds.verdict(record.logit) != "uncertain"
+        )
         row = StoredScore(
             sample.path,
             sample.label,
             sample.generator,
             operation,
             record.logit,
-            record.score,
-            record.log10_lr,
-            record.verdict or "",
+            record.kind or "",
+            "yes" if held_back else "",
             error,
             record.precision or "",
             record.sha256 or "",
@@ -166,13 +186,24 @@ class ScoreStore:
                 self._file.write(self._rows[-1].encode("utf-8"))
 
     def _take(self, row: StoredScore) -> None:
-        verdict = cast("Verdict | None", row.verdict or None)
-        score = ImageScore(row.logit, row.score, row.log10_lr, verdict, row.error)
-        self._scores[row.image, row.operation] = score
+        self._scores[row.image, row.operation] = self._judged(row)
         self._digests[row.image] = row.sha256
         self._rows.append(csv_line([getattr(row, name) for name in COLUMNS]))
         if row.precision:
             self.precisions.add(row.precision)
+
+    def _judged(self, row: StoredScore) -> ImageScore:
+        """What the calibration makes of a logit."""
+        if row.logit is None:
+            return ImageScore(error=row.error)
+        verdict: Verdict = self._thresholds.verdict(row.logit)
+        # without a kind it was the image itself that allowed no verdict, whatever the calibration
+        if row.held_back and (not row.kind or row.logit <= self._kind_thresholds.get(row.kind, -math.inf)):
+            verdict = "uncertain"
+        calibration = self._calibration
+        return ImageScore(
+            row.logit, calibration.score(row.logit), calibration.log10_lr(row.logit), verdict, row.error
+        )
 
     def _image(self, path: str) -> str:
         if path not in self._images:
@@ -202,19 +233,15 @@ def _whole_rows(text: str) -> Iterator[dict[str, str]]:
 
 
 def _stored(row: Mapping[str, str]) -> StoredScore:
-    logit, score, log10_lr = (
-        float(row[name]) if row[name] else None for name in ("logit", "score", "log10_lr")
-    )
     return StoredScore(
         # what made it safe for spreadsheets must not grow from run to run
         row["path"].removeprefix("'"),
         int(row["label"]),
         row["generator"].removeprefix("'"),
         row["operation"],
-        logit,
-        score,
-        log10_lr,
-        row["verdict"],
+        float(row["logit"]) if row["logit"] else None,
+        row["kind"],
+        row["held_back"],
         row["error"],
         row["precision"],
         row["sha256"],

@@ -177,9 +177,9 @@ class Calibration:
 
         Split conformal prediction: if ``k`` of ``n`` held-out images lie beyond a threshold, a new image of
         the same kind does with a probability of at most ``(k + 1) / (n + 1)``. So the threshold is the
-        furthest one for which that is within the rate asked for; if there is none, no held-out image lies
-        beyond it, and the sample is too small to support the rate, see :meth:`supports`. Where the images
-        are weighted, ``k / n`` is their weighted share, and ``n`` the number of images of equal weight that
+        furthest one for which that is within the rate asked for; if there is none, the sample is too small
+        to show the rate, and the threshold cannot be reached, see :meth:`lacks`. Where the images are
+        weighted, ``k / n`` is their weighted share, and ``n`` the number of images of equal weight that
         carry as much.
 
         Args:
@@ -201,7 +201,10 @@ class Calibration:
         lowest_generated = _furthest(
             self.generated_logits, self.generated_below, self.generated_count, self.generated_effective, fnr
         )
-        return Thresholds(ai=max(highest_real, self.even), real=min(lowest_generated, self.even))
+        return Thresholds(
+            ai=max(highest_real, self.even) if self.supports(fpr) else math.inf,
+            real=min(lowest_generated, self.even) if supports(fnr, self.generated_size) else -math.inf,
+        )
 
     def kind_thresholds(self, *, fpr: float | None = None) -> dict[str, float]:
         """For each kind of picture, the logit above which the verdict may be ``ai``; infinite if none may.
@@ -215,6 +218,34 @@ class Calibration:
     def supports(self, fpr: float) -> bool:
         """Whether there are enough held-out real images to keep the rate ``fpr``."""
         return supports(fpr, self.real_effective or self.real_count)
+
+    def lacks(self, *, fpr: float | None = None, fnr: float | None = None) -> list[str]:
+        """What the held-out images are too few for, a line for each verdict that is never given.
+
+        Args:
+            fpr: as for :meth:`thresholds`.
+            fnr: likewise.
+        """
+        asked = (
+            ("ai", "real", "false-positive", self.fpr if fpr is None else fpr, self.real_effective),
+            (
+                "real",
+                "generated",
+                "false-negative",
+                self.fnr if fnr is None else fnr,
+                self.generated_effective,
+            ),
+        )
+        told = []
+        for verdict, kind, error, rate, effective in asked:
+            count = getattr(self, f"{kind}_count")
+            if not supports(rate, effective or count):
+                worth = f" (worth {effective:.0f}, each source counting alike)" if effective else ""
+                told.append(
+                    f"calibrated on {count} {kind} images{worth}, too few for a {error} rate of {rate:g}: no "
+                    f"verdict is {verdict}"
+                )
+        return told
 
     def _log_odds(self, logit: float) -> float:
         return self.slope * logit + self.intercept

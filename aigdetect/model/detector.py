@@ -269,23 +269,9 @@ def load_detector(
     chosen_precision = choose_precision(precision, chosen_device)
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"batch size: {batch_size} is below 1")
-    tower, found = load_tower(
-        card.backbone, file=weights, digest=card.backbone_digest, offline=offline, say=say or (lambda _: None)
+    network, found = load_network(
+        folder, card, weights=weights, offline=offline, say=say or (lambda _: None), warn=warn
     )
-    if found.digest != card.backbone_digest:
-        warn(
-            f"{card.name} was trained on other weights of {card.backbone} (digest "
-            f"{card.backbone_digest[:12]}) than {found.path} (digest {found.digest[:12]}): its logits may "
-            f"differ by about half a per cent; aigdetect models pull {card.name} fetches the right ones"
-        )
-    network = MoleNetwork(
-        tower,
-        adapter_config(card.adapter),
-        head_blocks=card.adapter.head_blocks,
-        head_sets=head_sets(card.adapter, card.preprocess.views),
-        kinds=card.adapter.kinds,
-    )
-    network.load_adapter_state(_read_adapter(folder, card))
     detector = Detector(
         network,
         card,
@@ -303,6 +289,49 @@ def load_detector(
         *(detector.batch_size, torch.get_num_threads(), thresholds.ai, thresholds.real),
     )
     return detector
+
+
+def load_network(
+    folder: Path,
+    card: ModelCard,
+    *,
+    weights: Path | Weights | None,
+    offline: bool,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> tuple[MoleNetwork, Weights]:
+    """The network of a model folder, float32 on the CPU, in evaluation, and where its backbone came from.
+
+    Args:
+        folder: of the model.
+        card: its card.
+        weights: as for :func:`load_detector`, like the rest.
+        offline: see there.
+        say: see there.
+        warn: see there.
+
+    Raises:
+        ModelError: if the adapter is damaged.
+        WeightsError: if the weights of the backbone cannot be found.
+    """
+    tower, found = load_tower(
+        card.backbone, file=weights, digest=card.backbone_digest, offline=offline, say=say
+    )
+    if found.digest != card.backbone_digest:
+        warn(
+            f"{card.name} was trained on other weights of {card.backbone} (digest "
+            f"{card.backbone_digest[:12]}) than {found.path} (digest {found.digest[:12]}): its logits may "
+            f"differ by about half a per cent; aigdetect models pull {card.name} fetches the right ones"
+        )
+    network = MoleNetwork(
+        tower,
+        adapter_config(card.adapter),
+        head_blocks=card.adapter.head_blocks,
+        head_sets=head_sets(card.adapter, card.preprocess.views),
+        kinds=card.adapter.kinds,
+    )
+    network.load_adapter_state(read_adapter(folder, card))
+    return network.eval(), found
 
 
 def adapter_config(card: AdapterCard) -> AdapterConfig:
@@ -346,11 +375,8 @@ def _thresholds(card: ModelCard, fpr: float | None, warn: Callable[[str], None])
         fpr = card.calibration.fpr
     if not 0 <= fpr < 1:
         raise UsageError(f"fpr: {fpr} is not in 0..1")
-    if not card.calibration.supports(fpr):
-        warn(
-            f"{card.name} was calibrated on {card.calibration.real_count} real images, too few for a "
-            f"false-positive rate of {fpr:g}: ai means above all of them"
-        )
+    for lack in card.calibration.lacks(fpr=fpr):
+        warn(f"{card.name}: {lack}")
     return card.calibration.thresholds(fpr=fpr)
 
 
@@ -360,7 +386,12 @@ def _held_back(kind: str, threshold: float) -> str:
     return f"{kind}: real ones of this kind score as high"
 
 
-def _read_adapter(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
+def read_adapter(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
+    """The trained weights of a model folder by name, float32 on the CPU.
+
+    Raises:
+        ModelError: if they are missing, damaged or not those of the card.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -23,7 +23,7 @@ from aigdetect.data.dataset import Reading, load_pixels
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
 from aigdetect.errors import DataError
-from aigdetect.files import write_atomically, writing
+from aigdetect.files import fingerprint, write_atomically, writing
 from aigdetect.images import perturb
 from aigdetect.images.views import Pixels, crop
 from aigdetect.training.autoencoder import CROP, crops_used, fit_autoencoder
@@ -111,22 +111,24 @@ def make_aligned(
         UsageError: if an image cannot be written, or a folder of pairs cannot be used.
     """
     for way in _found(ways):
-        done = folder / f"{way.key}.done"
-        if done.exists():
+        chosen = _drawn(samples, way, count, seed)
+        done, asked = folder / f"{way.key}.done", _asked(chosen, seed)
+        if done.exists() and done.read_bytes() == asked:
             continue
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        chosen = _drawn(samples, way, count, seed)
+            for left in folder.glob(f"{way.key}[.-]*"):  # of another order
+                left.unlink()
         network, region_of = _network(way, chosen, reading, seed, stage, advance)
         stage(f"images through the decoder {way.name}", len(chosen))
         regions = reading.each(region_of, chosen)
-        for sample, region in zip(chosen, regions, strict=True):
+        for place, (sample, region) in enumerate(zip(chosen, regions, strict=True)):
             if region is not None:
-                path = _path(folder, way, sample, seed)
+                path = _path(folder, way, place)
                 with writing(path):
                     _save(network.reconstruct(region), path, sample)
             advance(1)
-        write_atomically(done, b"")
+        write_atomically(done, asked)
 
 
 def list_aligned(
@@ -136,8 +138,8 @@ def list_aligned(
     return [
         Aligned(Sample(str(path), 1, PREFIX + way.name, root=str(folder)), parent)
         for way in _found(ways)
-        for parent in _drawn(samples, way, count, seed)
-        if (path := _path(folder, way, parent, seed)).exists()
+        for place, parent in enumerate(_drawn(samples, way, count, seed))
+        if (path := _path(folder, way, place)).exists()
     ]
 
 
@@ -197,8 +199,14 @@ def _drawn(samples: Sequence[Sample], way: _Way, count: int, seed: int) -> list[
     return sorted(real, key=lambda sample: (shuffle_key(sample, seed=seed), sample.path))[:count]
 
 
-def _path(folder: Path, way: _Way, parent: Sample, seed: int) -> Path:
-    return folder / f"{way.key}-{shuffle_key(parent, seed=seed).hex()}.image"
+def _path(folder: Path, way: _Way, place: int) -> Path:
+    """By place in the draw: images of several data sets may share a name."""
+    return folder / f"{way.key}-{place:06}.image"
+
+
+def _asked(drawn: Sequence[Sample], seed: int) -> bytes:
+    """What images are made of, to know whether those that are there are the ones that are wanted."""
+    return "\n".join([str(seed), *(fingerprint(sample.path) for sample in drawn)]).encode("ascii")
 
 
 def _crops(samples: Sequence[Sample], reading: Reading, *, seed: int) -> list[Pixels]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 
 import aigdetect
+from aigdetect.data.contents import Copy, keep_distinct, read_contents
 from aigdetect.data.dataset import Reading
 from aigdetect.data.kinds import kind_of
 from aigdetect.data.layouts import DataSet, Sample, count_by_generator, require_both_classes
 from aigdetect.data.split import split_by_generator
-from aigdetect.errors import UsageError
+from aigdetect.errors import DataError, UsageError
 from aigdetect.files import write_atomically
 from aigdetect.locks import alone_in
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
@@ -47,38 +48,70 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Split:
-    """Images to learn from and images held out."""
+    """Images to learn from and images held out; no two of them are one image.
+
+    Attributes:
+        training: images to learn from.
+        validation: images held out.
+        copies: images left out because their content is there already.
+        contradictions: images left out because their content is there as real and as generated.
+        contents: SHA-256 of the images by path, empty for what cannot be read.
+    """
 
     training: tuple[Sample, ...]
     validation: tuple[Sample, ...]
+    copies: tuple[Copy, ...] = ()
+    contradictions: tuple[Sample, ...] = ()
+    contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
-def split_data(data: Sequence[DataSet], recipe: Recipe) -> Split:
+def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> Split:
     """Divide data sets into training and validation.
 
     A data set that names splits of its own keeps them; of any other, the recipe's share of every generator is
-    held out. With folds nothing is: all images are for training.
+    held out. With folds nothing is: all images are for training. Of images with the same content one is
+    taken: one that a data set holds out itself stays held out.
+
+    Args:
+        data: what was found.
+        recipe: the settings.
+        workers: threads that read files.
 
     Raises:
-        DataError: if only one class is there.
+        DataError: if only one class is there, or too many images are in both.
         UsageError: if more images are asked for than there are.
     """
     chosen = [found.pick("train") for found in data]
     require_both_classes(*chosen)
+    held_out = [found.pick("val").samples if "val" in found.splits else () for found in data]
+    groups = [*held_out, *(part.samples for part in chosen)]
+    contents = read_contents((sample for group in groups for sample in group), workers=workers)
+    distinct = keep_distinct(groups, contents)
+    held_out, to_learn = list(distinct.groups[: len(data)]), distinct.groups[len(data) :]
     training: list[Sample] = []
     validation: list[Sample] = []
-    for found, part in zip(data, chosen, strict=True):
+    for found, own, part in zip(data, held_out, to_learn, strict=True):
         if recipe.folds is not None:
-            training += part.samples
-            training += found.pick("val").samples if "val" in found.splits else ()
+            training += [*part, *own]
         elif "val" in found.splits:
-            training += part.samples
-            validation += found.pick("val").samples
+            training += part
+            validation += own
         else:
-            own = split_by_generator(part.samples, fraction=recipe.validation, seed=recipe.seed)
-            training += own[0]
-            validation += own[1]
-    return Split(tuple(draw_samples(training, recipe)), tuple(validation))
+            learnt, kept_back = split_by_generator(part, fraction=recipe.validation, seed=recipe.seed)
+            training += learnt
+            validation += kept_back
+    if {sample.label for sample in training} != {0, 1}:
+        raise DataError(
+            "no image of one class is left to train on: all are held out, or given both as real and as "
+            "generated"
+        )
+    return Split(
+        tuple(draw_samples(training, recipe)),
+        tuple(validation),
+        distinct.copies,
+        distinct.contradictions,
+        contents,
+    )
 
 
 def adapter_of(recipe: Recipe, kinds: Sequence[str] = ()) -> AdapterCard:

@@ -83,10 +83,27 @@ def test_a_corrupt_image_among_good_ones_is_named(forks: Forks, work: Path, tiny
 
 def test_too_many_corrupt_images(forks: Forks, work: Path, tiny_weights: Path) -> None:
     for index in range(4):
-        (work / "data" / "real" / f"{index}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        (work / "data" / "real" / f"{index}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes([index]))
     said = refused(train(forks, work, tiny_weights))
     assert "more than 5% of" in said
     assert ".png" in said
+
+
+def test_copies_and_images_in_both_classes_are_named(forks: Forks, work: Path, tiny_weights: Path) -> None:
+    data = work / "data"
+    shutil.copy(data / "real/3.png", data / "real/again.png")
+    shutil.copy(data / "real/4.png", data / "fake/none.png")
+    arguments = ("--data", "data", "--out", "m", "--backbone", "timm/test_vit", "--weights", tiny_weights)
+    done = forks.run("train", *arguments, "--device", "cpu", "--epochs", "1", "--blocks", "1", cwd=work)
+    assert done.status == 0, done.stderr
+    assert "copies of other images left out: 1, such as data/real/again.png of data/real/3.png" in done.stderr
+    for name in ("real/4.png", "fake/none.png"):
+        assert f"left out: data/{name}: its content is given both as real and as generated" in done.stderr
+    assert "training on 19 images, 4 held out" in done.stderr
+    for index in range(4):
+        shutil.copy(data / f"real/{index}.png", data / f"fake/{100 + index}.png")
+    said = refused(train(forks, work, tiny_weights, "--out", "many"))
+    assert "11 of 30 images are given both as real and as generated, such as data/real/0.png and" in said
 
 
 @pytest.mark.parametrize(

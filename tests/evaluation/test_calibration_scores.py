@@ -5,11 +5,14 @@ from pathlib import Path
 from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.calibration_scores import SCORES_NAME, remove_scores, take_scores
 from aigdetect.evaluation.store import ScoreStore
+from aigdetect.model.calibration import Calibration
 from aigdetect.scanning.record import Record
+
+CALIBRATION = Calibration(1.0, 0.0, 99, 99, (-1.0,), (1.0,))
 
 
 def stored(folder: Path, sample: Sample, logit: float | None, sha256: str) -> None:
-    store = ScoreStore(folder / SCORES_NAME, "calibration", {"model": "m"})
+    store = ScoreStore(folder / SCORES_NAME, "calibration", {"model": "m"}, CALIBRATION)
     store.read()
     with store:
         status = "error" if logit is None else "scored"
@@ -24,7 +27,7 @@ def test_every_content_counts_once_in_its_class_whenever_it_was_scored(tmp_path:
     for number, (sample, sha256) in enumerate(zip(samples, ["a", "b", "a", "a", "c"], strict=True)):
         Path(sample.path).write_bytes(sha256.encode())
         stored(tmp_path, sample, None if sha256 == "c" else float(number), sha256)
-    store = ScoreStore(tmp_path / SCORES_NAME, "calibration", {"model": "m"})
+    store = ScoreStore(tmp_path / SCORES_NAME, "calibration", {"model": "m"}, CALIBRATION)
     store.read()
     scores = take_scores(store, samples)
     assert scores.samples == [samples[0], samples[1], samples[3]]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.results import ImageScore
 from aigdetect.evaluation.store import COLUMNS, ScoreStore
+from aigdetect.model.calibration import Calibration, KindCalibration
 from aigdetect.scanning.record import Record
 
 SUBJECT = {"model": "m", "protocol": "ours"}
+CALIBRATION = Calibration(2.0, -1.0, 999, 999, (-1.0,), (1.0,))
 
 
 @pytest.fixture
@@ -36,8 +40,10 @@ def record(sample: Sample, logit: float) -> Record:
     )
 
 
-def fresh(tmp_path: Path, subject: dict[str, str] = SUBJECT) -> ScoreStore:
-    return ScoreStore(tmp_path / "scores", "m", subject)
+def fresh(
+    tmp_path: Path, subject: dict[str, str] = SUBJECT, calibration: Calibration = CALIBRATION
+) -> ScoreStore:
+    return ScoreStore(tmp_path / "scores", "m", subject, calibration)
 
 
 def fill(tmp_path: Path, samples: list[Sample]) -> Path:
@@ -58,12 +64,14 @@ def test_scores_come_back_bit_for_bit(tmp_path: Path, samples: list[Sample]) -> 
     store = reread(tmp_path)
     assert store.missing(samples, "clean") == []
     assert [store.score(s, "clean") for s in samples] == [
-        ImageScore(number / 3, 0.75, 1.5, "ai") for number in range(4)
+        ImageScore(n / 3, CALIBRATION.score(n / 3), CALIBRATION.log10_lr(n / 3), verdict)
+        for n, verdict in enumerate(["real", "real", "ai", "ai"])
     ]
     assert store.missing(samples, "blur:1") == samples
     assert store.precisions == {"float32"}
     assert store.digest(samples[0]) == "digest of a.png"
     assert store.digest(Sample("other.png", 1, "g")) == ""
+    assert store.count_known(samples, {"digest of a.png", "digest of é.png", "digest of another"}) == 2
     with file.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     assert tuple(rows[0]) == COLUMNS
@@ -96,6 +104,38 @@ def test_cut_anywhere_whole_rows_are_kept_and_no_row_is_made_up(
     assert file.read_bytes() == whole
 
 
+def test_another_calibration_judges_the_same_logits_anew(tmp_path: Path, samples: list[Sample]) -> None:
+    """A model that was recalibrated into a folder of the same name has the same logits, and other scores."""
+    fill(tmp_path, samples)
+    other = Calibration(0.5, 9.0, 99, 29, (-9.0,), (-6.5,))
+    store = fresh(tmp_path, calibration=other)
+    store.read()
+    assert store.missing(samples, "clean") == []
+    assert [store.score(s, "clean") for s in samples] == [
+        ImageScore(n / 3, other.score(n / 3), other.log10_lr(n / 3), "ai") for n in range(4)
+    ]
+    assert store.score(samples[3], "clean").log10_lr == pytest.approx(math.log10(99))
+
+
+def test_a_verdict_that_was_held_back_stays_so_while_its_reason_holds(
+    tmp_path: Path, samples: list[Sample]
+) -> None:
+    def held(calibration: Calibration) -> list[str | None]:
+        store = fresh(tmp_path, calibration=calibration)
+        store.read()
+        return [store.score(sample, "clean").verdict for sample in samples]
+
+    few = KindCalibration(3, 1, (-1.0,), (0.0,), 1.0)
+    by_kind = replace(CALIBRATION, kinds={"drawing": few})
+    with fresh(tmp_path, calibration=by_kind) as store:
+        for sample, kind in zip(samples, [None, "drawing", "photograph", "drawing"], strict=True):
+            kept_back = kind != "photograph"  # the first one is cut off, and its kind unknown
+            made = replace(record(sample, 2.0), kind=kind, verdict="uncertain" if kept_back else "ai")
+            store.add(sample, "clean", made)
+    assert held(by_kind) == ["uncertain", "uncertain", "ai", "uncertain"]
+    assert held(CALIBRATION) == ["uncertain", "ai", "ai", "ai"]
+
+
 def test_failures_are_tried_again(tmp_path: Path, samples: list[Sample]) -> None:
     with fresh(tmp_path) as store:
         store.add(samples[0], "clean", Record(samples[0].path).failed("cannot be read"))
@@ -122,14 +162,14 @@ def test_scores_of_another_subject_are_refused(tmp_path: Path, samples: list[Sam
 def test_damaged_files_are_refused(tmp_path: Path, samples: list[Sample], damage: str) -> None:
     fill(tmp_path, samples)
     file = tmp_path / "scores" / damage
-    file.write_text(file.read_text(encoding="utf-8").replace("0.75", "much").replace("{", ""))
+    file.write_text(file.read_text(encoding="utf-8").replace("0.33", "much").replace("{", ""))
     with pytest.raises(UsageError, match="cannot be read"):
         reread(tmp_path).read()
 
 
 def test_without_a_folder_all_stays_in_memory(tmp_path: Path, samples: list[Sample]) -> None:
     before = sorted(tmp_path.iterdir())
-    with ScoreStore(None, "m", SUBJECT) as store:
+    with ScoreStore(None, "m", SUBJECT, CALIBRATION) as store:
         store.add(samples[0], "clean", record(samples[0], 2.0))
     assert store.score(samples[0], "clean").score == 2.0
     assert sorted(tmp_path.iterdir()) == before
@@ -146,6 +186,6 @@ def test_scores_of_an_older_version_are_refused(tmp_path: Path, samples: list[Sa
     rows = [line.split(",") for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
     file.write_text("".join(",".join(row[:-2] + row[-1:]) + "\n" for row in rows))
     head = file.with_suffix(".json")
-    head.write_text(head.read_text().replace('"version": 2', '"version": 1'))
-    with pytest.raises(UsageError, match=r"another version \(1, now 2\); .*--force"):
+    head.write_text(head.read_text().replace('"version": 3', '"version": 2'))
+    with pytest.raises(UsageError, match=r"another version \(2, now 3\); .*--force"):
         reread(tmp_path)

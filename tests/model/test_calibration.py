@@ -82,11 +82,30 @@ def test_thresholds_by_hand() -> None:
     ]
 
 
-def test_a_sample_too_small_for_the_rate_flags_nothing_like_it() -> None:
+def test_a_sample_too_small_for_a_rate_gives_no_verdict_by_it() -> None:
     calibration = known([float(i) for i in range(50)], [60.0])
-    assert calibration.thresholds(fpr=0.01).ai == 49.0
+    limits = calibration.thresholds(fpr=0.01)
+    assert {limits.verdict(x) for x in (-1e9, 0.0, 49.5, 60.0, 1e9)} == {"uncertain"}
     assert not calibration.supports(0.01)
+    assert calibration.lacks() == [
+        "calibrated on 50 real images, too few for a false-positive rate of 0.01: no verdict is ai",
+        "calibrated on 1 generated images, too few for a false-negative rate of 0.05: no verdict is real",
+    ]
     assert calibration.supports(0.02)
+    assert calibration.thresholds(fpr=0.02, fnr=0.5).ai == 49.0
+    assert calibration.thresholds(fpr=0.02, fnr=0.5).verdict(-1e9) == "real"
+    assert calibration.lacks(fpr=0.02, fnr=0.5) == []
+
+
+def test_few_sources_of_many_images_are_worth_few() -> None:
+    logits, labels = gaussian(400, 400)
+    groups = ["s0"] * 390 + ["s1"] * 10 + ["g"] * 400
+    made = fit_calibration(logits, labels, groups)
+    assert made.supports(0.01)
+    assert not made.supports(0.005)  # which 400 images of equal weight would show
+    assert "calibrated on 400 real images (worth 123, each source" in made.lacks(fpr=0.005)[0]
+    assert made.thresholds(fpr=0.005).ai == math.inf
+    assert made.thresholds(fpr=0.005).real > -math.inf
 
 
 def test_new_images_like_the_held_out_ones_keep_the_rate() -> None:

@@ -71,6 +71,27 @@ def test_what_is_finished_is_not_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short")
+def test_images_of_the_same_name_in_several_data_sets_all_come_back(tmp_path: Path) -> None:
+    samples = [*photographs(tmp_path / "one", 6), *photographs(tmp_path / "two", 6, side=170)]
+    reals = [sample.path for sample in samples if not sample.label]
+    made = make(samples, tmp_path / "out", count=8)
+    assert sorted(parent for parent, _ in made) == sorted(2 * reals)
+    assert len({data for _, data in made}) == 16
+
+
+@pytest.mark.usefixtures("short")
+def test_what_was_made_for_another_order_does_not_count(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 9)
+    few = make(samples, tmp_path / "out", count=2)
+    assert len(few) == 4
+    more = make(samples, tmp_path / "out", count=5)
+    assert more == make(samples, tmp_path / "anew", count=5)
+    assert make(samples, tmp_path / "out", count=2) == few
+    others = photographs(tmp_path / "others", 9, side=170)
+    assert make(others, tmp_path / "out", count=2) != few
+
+
+@pytest.mark.usefixtures("short")
 def test_an_unreadable_image_is_left_out(tmp_path: Path) -> None:
     samples = photographs(tmp_path / "in", 9)
     Path(samples[0].path).write_bytes(b"no image")

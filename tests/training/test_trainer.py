@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from aigdetect.images.views import VIEWS
 from aigdetect.model.card import read_card
 from aigdetect.model.detector import load_detector
 from aigdetect.training import head_start, supply, watching
+from aigdetect.training.folds import make_folds
 from aigdetect.training.recipe import make_recipe
 from aigdetect.training.run import split_data, train_model
 from aigdetect.training.session import Session
@@ -334,8 +337,6 @@ def test_a_head_is_fitted_on_a_part_where_memory_holds_no_more(
 
 
 def test_unreadable_images_are_named_and_left_out(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "data"
     shutil.copytree(data, copy)
     broken = copy / "real" / "real_one" / "3.png"
@@ -351,19 +352,55 @@ def test_unreadable_images_are_named_and_left_out(data: Path, tiny_weights: Path
         assert all("3.png" in line for line in warned)
         assert warned
     for path in (copy / "fake").rglob("*.png"):
-        path.write_bytes(b"")
-        path.write_bytes(b"\x89PNG\r\n\x1a\n")
+        path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read"):
         train(copy, tmp_path / "m", tiny_weights)
 
 
 def test_a_data_set_with_its_own_validation_keeps_it(data: Path, tmp_path: Path) -> None:
-    for split in ("train", "val"):
-        (tmp_path / split).symlink_to(data)
+    shutil.copytree(data, tmp_path / "train")
+    for path in sorted((tmp_path / "train").rglob("[0-3].png")):
+        moved = tmp_path / "val" / path.relative_to(tmp_path / "train")
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(moved)
+    shutil.copy(tmp_path / "val/real/real_one/2.png", tmp_path / "train/real/real_two/99.png")
     found = find_samples(tmp_path)
     split = split_data([found], make_recipe())
     assert {sample.split for sample in split.training} == {"train"}
     assert {sample.split for sample in split.validation} == {"val"}
+    assert (len(split.training), len(split.validation)) == (44, 16)
+    # an image in both: what the data set holds out stays held out
+    assert [copy.sample.key for copy in split.copies] == ["train/real/real_two/99.png"]
+    assert [copy.original.key for copy in split.copies] == ["val/real/real_one/2.png"]
+
+
+def test_a_data_set_that_holds_out_all_that_it_trains_on_is_refused(data: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split).symlink_to(data)
+    with pytest.raises(DataError, match="no image of one class is left to train on"):
+        split_data([find_samples(tmp_path)], make_recipe())
+
+
+@pytest.mark.parametrize("folds", [None, 2])
+def test_one_image_under_several_names_is_split_as_one(data: Path, tmp_path: Path, folds: int | None) -> None:
+    shutil.copytree(data, tmp_path / "nest")
+    for path in sorted((tmp_path / "nest").rglob("*.png")):  # every image a second time, by copy or by link
+        (shutil.copy if int(path.stem) % 2 else os.link)(path, path.with_name(f"copy-{path.name}"))
+    (tmp_path / "link").symlink_to("nest")
+    nested = [find_samples(tmp_path / name) for name in ("nest", "link")]
+    recipe = make_recipe({"folds": folds, "seed": 3})
+    split = split_data(nested, recipe)
+    every = [*split.training, *split.validation]
+    contents = [Path(sample.path).read_bytes() for sample in every]
+    assert len(set(contents)) == len(contents) == 60
+    assert len(split.copies) == 60 + 120
+    if folds:
+        for fold in make_folds(split.training, [None] * 60, folds, seed=3):
+            sides = [{contents[index] for index in side.tolist()} for side in (fold.kept, fold.left_out)]
+            assert not sides[0] & sides[1]
+    # without copies, the same images are held out as ever
+    plain = split_data([find_samples(data)], recipe)
+    assert not plain.copies
 
 
 def test_samples_are_drawn_uniformly_and_can_be_too_many(data: Path) -> None:
