@@ -135,6 +135,7 @@ def _onnx(whole: Exported, views: Tensor, about: str) -> tuple[bytes, np.ndarray
     made = torch.onnx.export(
         _program(whole, views), input_names=["views"], output_names=["logits"], dynamo=True, verbose=False
     )
+    assert made is not None  # dynamo gives a program
     model = made.model_proto
     property_ = model.metadata_props.add()
     property_.key, property_.value = CARD_KEY, about
