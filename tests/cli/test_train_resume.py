@@ -159,7 +159,7 @@ def test_a_full_disk_loses_no_checkpoint(
     ("arguments", "named"),
     [
         (["--resume", "--lr", "0.02"], "lr: 0.02 is not the 0.01 of m/checkpoint.safetensors"),
-        (["--resume", "--samples", "30"], "samples: 30 is not the None of m/checkpoint.safetensors"),
+        (["--resume", "--samples", "20"], "samples: 20 is not the None of m/checkpoint.safetensors"),
         (["--resume", "--data", "../more"], "m/checkpoint.safetensors: was begun on other images"),
         ([], "m: holds a run that was stopped; add --resume to go on, or --force to start anew"),
         (["--resume", "--force"], "--force and --resume"),

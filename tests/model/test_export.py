@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny import clip_tower, plain_tower
 
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.model import export
 from aigdetect.model.card import ADAPTER_NAME, file_sha256, read_card, write_card
 from aigdetect.model.detector import load_detector, load_network
 from aigdetect.model.export import CARD_KEY, export_model, told
+from aigdetect.model.network import MoleNetwork
+from aigdetect.model.tower import AdapterConfig
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -121,6 +125,27 @@ def test_the_readmes_example_scores_as_the_program_does(
         assert path == name
         assert float(logit) == pytest.approx(score.logit, abs=2e-3)
         assert float(value) == pytest.approx(score.score, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("tower", "settings"),
+    [
+        (clip_tower, {"blocks": 2}),
+        (plain_tower, {"blocks": 2}),
+        (plain_tower, {"blocks": 1, "modules": ("attention",)}),
+        (plain_tower, {"blocks": 0}),
+    ],
+)
+def test_clips_towers_too(
+    model: Path, tmp_path: Path, tower: Callable[[], Any], settings: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    network = MoleNetwork(tower(), AdapterConfig(**settings), head_blocks=3, head_sets=2).eval()
+    for parameter in network.trainable().values():
+        torch.nn.init.normal_(parameter, std=0.3)
+    card = read_card(model)
+    card = replace(card, preprocess=replace(card.preprocess, size=32))
+    assert export_model(network, card, tmp_path / "m.onnx", "onnx") < 1e-4
 
 
 def test_a_file_with_other_logits_is_not_kept(
