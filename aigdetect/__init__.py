@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aigdetect.data.layouts import find_samples
+    from aigdetect.library import evaluate, train
     from aigdetect.model.detector import Detector, Score, load_detector
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "Score", "__version__", "load_detector"]
+__all__ = ["Detector", "Score", "__version__", "evaluate", "find_samples", "load_detector", "train"]
+
+_HOMES = {
+    "Detector": "aigdetect.model.detector",
+    "Score": "aigdetect.model.detector",
+    "load_detector": "aigdetect.model.detector",
+    "evaluate": "aigdetect.library",
+    "train": "aigdetect.library",
+    "find_samples": "aigdetect.data.layouts",
+}
 
 
 def __getattr__(name: str) -> object:
     # torch takes seconds to import: only what needs the model pays for it
-    if name in {"Detector", "Score", "load_detector"}:
-        from aigdetect.model import detector
-
-        return getattr(detector, name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

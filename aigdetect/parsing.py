@@ -50,6 +50,15 @@ def parse_size(text: str) -> int:
     return int(float(number) * 1024 ** "BKMGT".index((unit or "B").upper()))
 
 
+def plain(value: Any) -> Any:
+    """Data as YAML and JSON hold it: tuples become lists, and keys texts."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
 def parse(kind: type[T], data: Mapping[str, Any]) -> T:
     """Build a dataclass, and those inside it, from plain data.
 

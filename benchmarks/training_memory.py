@@ -75,7 +75,8 @@ def _begin(network: MoleNetwork, data: DataSet, told: Callable[[str], None], *, 
     recipe = make_recipe({"balanced": True, "balanced_batches": balanced, "cache": "none"})
     split = split_data([data], recipe)
     told(f"split into {len(split.training)} and {len(split.validation)}")
-    run = RunIdentity(recipe.as_dict(), "", digest_images(split.training, split.validation))
+    images = digest_images(split.training, split.validation, contents=split.contents)
+    run = RunIdentity(recipe.defining(), "", images)
 
     def enough(step: Step) -> None:
         if step.step == STEPS:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import aigdetect
-from aigdetect.cli import calibrate, evaluate, merge, models, scan, spectrum, train
+from aigdetect.cli import calibrate, evaluate, export, merge, models, scan, spectrum, train
 from aigdetect.cli.console import run
 from aigdetect.cli.options import terminal
 
@@ -27,6 +27,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("spectrum")(spectrum.spectrum)
+app.command("export")(export.export)
 app.add_typer(models.app, name="models")
 
 

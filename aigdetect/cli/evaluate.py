@@ -21,11 +21,13 @@ from aigdetect.cli.options import (
     Debug,
     Device,
     DeviceChoice,
+    FakeFolder,
     Json,
     Offline,
     Precision,
     PrecisionChoice,
     Quiet,
+    RealFolder,
     Verbose,
     WeightsFile,
     Workers,
@@ -51,13 +53,16 @@ _SCORES = "scores"  # of the report folder, where scores are kept
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             help="Folder of images in any of the field's layouts, or a CSV of path,label[,generator]; "
             "may be given several times.",
         ),
-    ],
+    ] = None,
+    real: RealFolder = None,
+    fake: FakeFolder = None,
     model: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME|FOLDER", help="Model; several may be given (default: the shipped one)."),
@@ -166,6 +171,8 @@ def evaluate(
     from aigdetect.model.card import DEFAULT_MODEL
     from aigdetect.scanning.engines import default_workers
 
+    if not (data or real or fake):
+        raise typer.BadParameter("name the images to measure on", ctx=context, param_hint="--data")
     workers = workers or default_workers()
     # all that can be wrong with the command is said before anything slow begins
     names = model or ([] if scores else [DEFAULT_MODEL])
@@ -175,7 +182,9 @@ def evaluate(
         raise UsageError("--experts: what it finds goes into a --report or --json; add one of them")
     plan = make_plan(
         Request(
-            data=tuple(data),
+            data=tuple(data or ()),
+            real=tuple(real or ()),
+            fake=tuple(fake or ()),
             models=tuple(names),
             scores=tuple(scores or ()),
             protocol=protocol,

@@ -99,3 +99,15 @@ Offline = Annotated[
     bool,
     typer.Option("--offline", help="Look for weights on this machine only.", rich_help_panel=RUN),
 ]
+RealFolder = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--real", metavar="FOLDER", help="Folder in which all images are real; may be given several times."
+    ),
+]
+FakeFolder = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--fake", metavar="FOLDER", help="Folder in which all are generated; may be given several times."
+    ),
+]

@@ -16,8 +16,10 @@ from aigdetect.cli.options import (
     Debug,
     Device,
     DeviceChoice,
+    FakeFolder,
     Offline,
     Quiet,
+    RealFolder,
     Verbose,
     WeightsFile,
     Workers,
@@ -30,16 +32,34 @@ _ADAPTER = "Adapter"
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             help="Folder of images in any of the field's layouts, or a CSV of path,label[,generator]."
         ),
-    ],
+    ] = None,
+    real: RealFolder = None,
+    fake: FakeFolder = None,
     out: Annotated[Path | None, typer.Option(help="Model folder to write.")] = None,
+    beginning: Annotated[
+        str | None,
+        typer.Option("--from", metavar="NAME|FOLDER", help="Go on from a trained model, on other images."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file with settings; options go before it.")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of the recipe, such as blur_probability=0.2; may be given several times.",
+        ),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the whole recipe as YAML, and stop.")
+    ] = False,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +117,8 @@ def train(
         int | None, typer.Option(help="Passes over the images.", rich_help_panel=_PAPER)
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Stop after so many steps.", rich_help_panel=_PAPER)
+        int | None,
+        typer.Option("--steps", "--max-steps", help="Stop after so many steps.", rich_help_panel=_PAPER),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per step.", rich_help_panel=_PAPER)] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of AdamW.", rich_help_panel=_PAPER)] = None,
@@ -123,6 +144,14 @@ def train(
     ] = None,
     validation: Annotated[
         float | None, typer.Option(help="Share held out of each generator.", rich_help_panel=_PAPER)
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP",
+            help="Hold out all of a generator or source, and calibrate on that; may be given several times.",
+            rich_help_panel=_PAPER,
+        ),
     ] = None,
     folds: Annotated[
         int | None,
@@ -187,7 +216,8 @@ def train(
         str | None, typer.Option(help="Weights that become the model: last or best.", rich_help_panel=_PAPER)
     ] = None,
     copies: Annotated[
-        int | None, typer.Option(help="With a cache: augmented copies of each image.", rich_help_panel=RUN)
+        int | None,
+        typer.Option(help="Augmented copies of each image; epochs take them in turn.", rich_help_panel=RUN),
     ] = None,
     plain_copy: Annotated[
         bool | None,
@@ -248,7 +278,7 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node gpu -m aigdetect train --data progan/ --out models/mine
     """
-    from aigdetect.scanning.engines import default_workers
+    from aigdetect.training.recipe import read_settings
 
     options = {
         "backbone": backbone,
@@ -266,6 +296,7 @@ def train(
         "samples_per_class": samples_per_class,
         "samples_per_group": samples_per_group,
         "validation": validation,
+        "hold_out": hold_out,
         "folds": folds,
         "source_penalty": source_penalty,
         "aligned_images": aligned_images,
@@ -281,7 +312,9 @@ def train(
         "cache": cache,
         "precision": precision,
     }
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = read_settings(settings or ()) | {
+        name: value for name, value in options.items() if value is not None
+    }
     if blocks is not None:
         given["blocks"] = None if blocks == "all" else _whole("blocks", blocks)
     if modules is not None:
@@ -295,11 +328,17 @@ def train(
         given["expert_ranks"] = [_whole("expert-ranks", part) for part in parts]
     if cache_budget is not None:
         given["cache_budget"] = _bytes("cache-budget", cache_budget)
+    if print_config:
+        training.print_config(beginning, config, given)
+        return Exit.DONE
+    roots = training.Roots(data or (), real or (), fake or ())
+    if not (data or real or fake):
+        raise typer.BadParameter("name the images to train on", ctx=context, param_hint="--data")
     if dry_run:
-        training.list_data(data, config, given)
+        training.list_data(roots, beginning, config, given)
         return Exit.DONE
     return training.train(
-        data,
+        roots,
         config,
         given,
         training.Order(
@@ -313,8 +352,9 @@ def train(
             device=device.value,
             weights=weights,
             offline=offline,
-            workers=workers or default_workers(),
+            workers=workers,
             cache_folder=cache_folder,
+            beginning=beginning,
         ),
     )
 

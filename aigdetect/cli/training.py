@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from aigdetect.training.ranks import environment_rank
 if TYPE_CHECKING:
     from aigdetect.data.layouts import DataSet
     from aigdetect.model.card import ModelCard
+    from aigdetect.training.beginning import Beginning
     from aigdetect.training.recipe import Recipe
     from aigdetect.training.run import Split
     from aigdetect.training.watching import Watch
@@ -39,17 +41,34 @@ class Order:
     device: str
     weights: Path | None
     offline: bool
-    workers: int
+    workers: int | None
     cache_folder: Path | None
+    beginning: str | None
 
 
-def list_data(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any]) -> None:
+def print_config(beginning: str | None, config: Path | None, given: Mapping[str, Any]) -> None:
+    """Print the whole recipe, as ``--config`` takes it, on standard output."""
+    from aigdetect.training.recipe import write_recipe
+
+    sys.stdout.write(write_recipe(_recipe(beginning, config, given)[0]))
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Where the images are; the options of the command of these names."""
+
+    data: Sequence[Path]
+    real: Sequence[Path]
+    fake: Sequence[Path]
+
+
+def list_data(roots: Roots, beginning: str | None, config: Path | None, given: Mapping[str, Any]) -> None:
     """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
-    _recipe(config, given)
+    _recipe(beginning, config, given)
     _look_at(roots)
 
 
-def train(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
+def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
     """Train, and write the model folder; of several processes, the first one speaks.
 
     Returns:
@@ -73,28 +92,29 @@ def train(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], 
         raise
 
 
-def _train(
-    roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], order: Order, out: Path
-) -> Exit:
+def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order, out: Path) -> Exit:
     from aigdetect.model.detector import adapter_config
     from aigdetect.training.distributed import joined
     from aigdetect.training.run import adapter_of, split_data, train_model
     from aigdetect.training.session import Session
 
-    recipe = _recipe(config, given)
+    recipe, beginning = _recipe(order.beginning, config, given)
     adapter_config(adapter_of(recipe))  # said before a long look at the data
     data = _look_at(roots)
-    split = split_data(data, recipe, workers=order.workers)
+    workers = order.workers or _decoding_threads(order.device)
+    split = split_data(data, recipe, workers=workers)
     _tell_copies(split)
     unread: list[str] = []
     whose = "held-out" if recipe.folds is None else "out-of-fold"
     with joined() as group, _progress(unread, whose) as watch:
         told = "" if group.alone else f", in {group.size} processes"
         rest = f"{recipe.folds} folds" if recipe.folds else f"{len(split.validation)} held out"
+        if split.selection:
+            rest += f" and {len(split.selection)} more to choose an epoch by"
         terminal.say(f"training on {len(split.training)} images, {rest}{told}")
         session = Session(
             group=group,
-            workers=order.workers,
+            workers=workers,
             tables=order.cache_folder,
             resume=order.resume,
             save_every=order.checkpoint_every,
@@ -110,6 +130,7 @@ def _train(
             weights=order.weights,
             offline=order.offline,
             session=session,
+            beginning=beginning,
             say=terminal.say,
         )
     if group.first:
@@ -120,17 +141,37 @@ def _train(
     return Exit.SOME_FAILED if unread and group.alone else Exit.DONE
 
 
-def _recipe(config: Path | None, given: Mapping[str, Any]) -> Recipe:
+def _decoding_threads(device: str) -> int:
+    """Threads that decode unless told otherwise: a GPU takes more images than a few of them give."""
+    from aigdetect.model.detector import choose_device
+    from aigdetect.scanning.engines import default_workers
+
+    return default_workers() if choose_device(device).type == "cpu" else min(16, os.cpu_count() or 1)
+
+
+def _recipe(
+    beginning: str | None, config: Path | None, given: Mapping[str, Any]
+) -> tuple[Recipe, Beginning | None]:
+    """The recipe, and the model that the run begins with, which says part of it."""
     from aigdetect.training.recipe import make_recipe, read_recipe
 
-    return make_recipe(read_recipe(config) if config else {}, given)
+    read = read_recipe(config) if config else {}
+    if beginning is None:
+        return make_recipe(read, given), None
+    from aigdetect.training.beginning import begin_with
+
+    begun = begin_with(beginning)
+    recipe = make_recipe(begun.settings(), read, given)
+    begun.require_fit(recipe)
+    return recipe, begun
 
 
-def _look_at(roots: Sequence[Path]) -> list[DataSet]:
+def _look_at(roots: Roots) -> list[DataSet]:
     from aigdetect.data.audit import audit
     from aigdetect.data.layouts import find_samples
 
-    data = [find_samples(root) for root in roots]
+    labelled = ((roots.data, None), (roots.real, 0), (roots.fake, 1))
+    data = [find_samples(root, label=label) for some, label in labelled for root in some]
     if not terminal.quiet:
         for found in data:
             _describe(found)

@@ -30,10 +30,12 @@ class Unreadable:
     Attributes:
         total: images in the data set.
         reasons: reason by path.
+        news: those that other processes have not been told of.
     """
 
     total: int
     reasons: dict[str, str] = field(default_factory=dict)
+    news: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, path: str, reason: str) -> bool:
         """Note one image.
@@ -47,6 +49,7 @@ class Unreadable:
         if path in self.reasons:
             return False
         self.reasons[path] = reason
+        self.news.append((path, reason))
         if len(self.reasons) > max(1, UNREADABLE_SHARE * self.total):
             raise DataError(
                 f"more than {UNREADABLE_SHARE:.0%} of {self.total} images cannot be read, the last one "
@@ -98,9 +101,27 @@ class Reading:
             if not isinstance(result, ImageError):
                 yield result
                 continue
-            if self.unreadable.add(sample.path, str(result)):
-                self.warn(f"{self.what} image left out: {sample.path}: {result}")
+            self._leave_out(sample.path, str(result))
             yield None
+
+    def share(self, texts_of_all: Callable[[Sequence[str]], Sequence[str]]) -> None:
+        """Take in what other processes, which read other images of the set, could not read, and tell them.
+
+        Args:
+            texts_of_all: given texts of this process, returns those of all, the same everywhere.
+
+        Raises:
+            DataError: if all of them together could not read too many.
+        """
+        told = texts_of_all(["\0".join(each) for each in self.unreadable.news])
+        for text in told:
+            path, _, reason = text.partition("\0")
+            self._leave_out(path, reason)
+        self.unreadable.news.clear()
+
+    def _leave_out(self, path: str, reason: str) -> None:
+        if self.unreadable.add(path, reason):
+            self.warn(f"{self.what} image left out: {path}: {reason}")
 
 
 def load_bytes(sample: Sample) -> bytes:

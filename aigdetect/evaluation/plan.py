@@ -27,6 +27,8 @@ class Request:
 
     Attributes:
         data: data sets, in any layout.
+        real: folders in which all images are real.
+        fake: folders in which all are generated.
         models: models by name or folder.
         scores: files of other detectors' scores, as ``NAME=FILE``.
         protocol: name of the protocol.
@@ -39,6 +41,8 @@ class Request:
     """
 
     data: tuple[Path, ...]
+    real: tuple[Path, ...] = ()
+    fake: tuple[Path, ...] = ()
     models: tuple[str, ...] = ()
     scores: tuple[str, ...] = ()
     protocol: str = "ours"
@@ -145,11 +149,13 @@ def make_plan(request: Request) -> Plan:
     _require_own_names(models, [name for name, _ in files])
     sides = [model.card.preprocess.size for model in models]
     parity = parse_parity(request.parity, size=max(sides)) if request.parity else None
+    labelled = ((request.data, None), (request.real, 0), (request.fake, 1))
     data = [
-        find_samples(root, split=request.split)
+        find_samples(root, split=request.split, label=label)
         if request.split
-        else take_split(find_samples(root), protocol.splits)
-        for root in request.data
+        else take_split(find_samples(root, label=label), protocol.splits)
+        for roots, label in labelled
+        for root in roots
     ]
     benchmark = build_benchmark(data, families, per_class=protocol.per_class, seed=request.seed)
     return Plan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -23,7 +24,7 @@ from aigdetect.evaluation.protocols import Protocol
 from aigdetect.evaluation.published import PublishedTable
 from aigdetect.evaluation.results import EvaluatedDetector, Evaluation, ImageScore, Run, Threshold
 from aigdetect.evaluation.robustness import LevelSummary, Operation, summarise
-from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_samples
+from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_forms
 from aigdetect.evaluation.store import ScoreStore
 from aigdetect.model.card import ModelCard
 from aigdetect.scanning.record import Record
@@ -45,7 +46,7 @@ def open_store(model: Model, protocol: Protocol, folder: Path | None) -> ScoreSt
 def score_missing(
     store: ScoreStore, plan: Plan, *, load: Callable[[], Scorer], workers: int | None = None
 ) -> Generator[tuple[Sample, Operation, Record], None, None]:
-    """Score what a store lacks of a plan, the clean images first.
+    """Score what a store lacks of a plan; an image is decoded once for all that is done to it.
 
     Args:
         store: takes in the scores.
@@ -58,15 +59,18 @@ def score_missing(
     """
     if not count_missing(store, plan):
         return
+    lacking: defaultdict[tuple[Operation, ...], list[Sample]] = defaultdict(list)
+    for sample in plan.benchmark.samples:
+        lacking[tuple(form for form in plan.forms if store.missing([sample], form_name(form)))].append(sample)
+    lacking.pop((), None)
     detector = load()
     with store:
-        for form in plan.forms:
-            missing = store.missing(plan.benchmark.samples, form_name(form))
-            records = score_samples(
-                missing, detector, protocol=plan.protocol, operation=form, workers=workers
+        for forms, samples in lacking.items():
+            records = score_forms(
+                samples, detector, protocol=plan.protocol, operations=forms, workers=workers
             )
-            with closing(records):
-                for sample, record in zip(missing, records, strict=True):
+            with closing(records) as scored:
+                for sample, form, record in scored:
                     store.add(sample, form_name(form), record)
                     yield sample, form, record
 

@@ -25,7 +25,7 @@ def precisions_of(device: torch.device) -> tuple[str, ...]:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Precision by name; ``"auto"`` takes bfloat16 on CUDA and on CPUs that multiply in it, else float32.
+    """Precision by name; ``"auto"`` takes bfloat16 on GPUs and CPUs that multiply in it, else float32.
 
     Raises:
         UsageError: if the name is unknown, or this machine cannot calculate so.
@@ -37,8 +37,8 @@ def choose_precision(name: str, device: torch.device) -> str:
         return name
     if name != "auto":
         raise UsageError(f"precision {name!r}: unknown; use auto, {', '.join(PRECISIONS)}")
-    if device.type == "cuda":
-        return "bfloat16"
+    if device.type == "cuda":  # older cards only emulate bfloat16, and slowly
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if device.type == "cpu" and _cpu_multiplies_bfloat16() else "float32"
 
 

@@ -15,7 +15,7 @@ from aigdetect.errors import ModelError, UsageError
 from aigdetect.files import write_atomically
 from aigdetect.images.views import check_views
 from aigdetect.model.calibration import Calibration
-from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
+from aigdetect.parsing import STRICT_KEYS, parse, plain, read_yaml
 
 CARD_VERSION = 2
 CARD_NAME = "model.yaml"
@@ -87,8 +87,9 @@ class ModelCard:
         adapter_sha256: SHA-256 of the file that holds it.
         calibration: from logit to score and verdict.
         command: the command line that trained it.
-        recipe: all settings of the training.
-        data: images by class and by generator or source, for training and for validation.
+        recipe: the settings of the training that define the model.
+        data: images by class and by generator or source, for training and for validation; ``digest`` of all
+            of them tells whether a run is about the same.
         metrics: figures on held-out images, by data set.
         program: program and version that wrote the card.
     """
@@ -109,16 +110,7 @@ class ModelCard:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data (no tuples), with the version of the card first."""
-        plain = _plain(asdict(self))
-        return {"card_version": CARD_VERSION, **plain}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+        return {"card_version": CARD_VERSION, **plain(asdict(self))}
 
 
 def shipped_models() -> list[str]:

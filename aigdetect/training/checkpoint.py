@@ -20,7 +20,7 @@ from aigdetect.parsing import STRICT_KEYS, parse
 from aigdetect.training.state import Best, State
 from aigdetect.training.watching import Epoch
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class RunIdentity:
     """What a run trains on, and how: a checkpoint of another run is not taken up.
 
     Attributes:
-        recipe: all settings.
+        recipe: the settings that define the model, see :meth:`aigdetect.training.recipe.Recipe.defining`.
         backbone: digest of the backbone's weights.
-        images: digest of the images' names, classes and order; see :func:`digest_images`.
+        images: digest of the images' names, classes, contents and order; see :func:`digest_images`.
         command: command line that began the run.
     """
 
@@ -129,7 +129,10 @@ class Checkpoints:
                 continue
             return data
         if present:
-            raise UsageError(f"{present[0]}: damaged, and so is every older one; start anew with --force")
+            raise UsageError(
+                f"{present[0]}: damaged or of another version, and so is every older one; start anew with "
+                "--force"
+            )
         return b""
 
     def drop_older(self) -> None:
@@ -142,12 +145,18 @@ class Checkpoints:
             path.unlink()
 
 
-def digest_images(*groups: Iterable[Sample]) -> str:
-    """Digest of lists of images: their names within the data sets, classes, generators and order."""
+def digest_images(*groups: Iterable[Sample], contents: Mapping[str, bytes]) -> str:
+    """Digest of lists of images: names within the data sets, classes, generators, contents and order.
+
+    Args:
+        groups: the lists.
+        contents: digest of each image's content by path.
+    """
     digest = hashlib.sha256()
     for group in groups:
         for sample in group:
-            text = f"{sample.label}\0{sample.generator}\0{sample.key}\0\0"
+            content = contents.get(sample.path, b"").hex()
+            text = f"{sample.label}\0{sample.generator}\0{sample.key}\0{content}\0"
             digest.update(text.encode("utf-8", "surrogatepass"))
         digest.update(b"\0\0\0")
     return digest.hexdigest()
@@ -165,7 +174,7 @@ class _Header:
     step: int
     log_bytes: int
     best_epoch: int | None = None
-    best_average_precision: float | None = None
+    best_quality: tuple[float, float] | None = None
     # names of the parameters that AdamW has a state of
     moments: tuple[str, ...] = field(default=())
     out_of_fold: Epoch | None = None
@@ -182,7 +191,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         step=state.step,
         log_bytes=checkpoint.log_bytes,
         best_epoch=None if best is None else best.epoch,
-        best_average_precision=None if best is None else best.average_precision,
+        best_quality=None if best is None else best.quality,
         moments=tuple(state.moments),
         out_of_fold=state.out_of_fold,
     )
@@ -215,8 +224,8 @@ def from_bytes(data: bytes) -> Checkpoint:
     if header.version != VERSION:
         raise ValueError(f"version {header.version} is not {VERSION}")
     best = None
-    if header.best_epoch is not None and header.best_average_precision is not None:
-        best = Best(header.best_epoch, header.best_average_precision, _group(tensors, "best"))
+    if header.best_epoch is not None and header.best_quality is not None:
+        best = Best(header.best_epoch, header.best_quality, _group(tensors, "best"))
     state = State(
         epoch=header.epoch,
         batches=header.batches,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from aigdetect.training.ranks import environment_rank
 
 #: a process waits so long for the others, which may have slower disks; one that dies is noticed at once
 PATIENCE = timedelta(hours=2)
+# how gloo, which has no class of its own for it, says that a connection has ended
+_GONE = re.compile(r"connection|peer|socket|broken pipe|timed ?out", re.IGNORECASE)
 _HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -129,6 +132,9 @@ class Group:
         try:
             yield
         except RuntimeError as error:
+            # what is wrong here, such as too little memory, must not be taken for what is wrong elsewhere
+            if not isinstance(error, dist.DistError) and not _GONE.search(str(error)):
+                raise
             raise PeerError(
                 f"process {self.rank} of {self.size}: another process of the run has ended; see what it "
                 "said, then go on with --resume"

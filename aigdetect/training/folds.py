@@ -76,6 +76,25 @@ def make_folds(
     return folds
 
 
+def leave_out(samples: Sequence[Sample], *, share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Divide images so that about a share of each class is left out, whole origins where there are enough.
+
+    Args:
+        samples: images.
+        share: 0 to 1, both excluded.
+        seed: draws what is left out where origins are shared out.
+
+    Returns:
+        ``(kept, left out)``, in the order in which they came.
+    """
+    places = _places(samples, max(2, round(1 / share)), seed=seed)
+    kept, left_out = (
+        [sample for sample, place in zip(samples, places, strict=True) if (place == 0) == out]
+        for out in (False, True)
+    )
+    return kept, left_out
+
+
 def _places(samples: Sequence[Sample], count: int, *, seed: int) -> list[int]:
     """The fold that leaves out each image."""
     origins = origins_of(samples)

@@ -14,6 +14,22 @@ from aigdetect.images.views import Pixels
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.passes import single_threads
 
+#: views per pass: a GPU is kept busy by many; of a CPU, eight images keep the memory small
+_GPU_VIEWS = 256
+_CPU_IMAGES = 8
+
+
+def images_at_once(device: torch.device, views: int) -> int:
+    """How many images of so many views each it is best to bring through a network together."""
+    return _CPU_IMAGES if device.type == "cpu" else max(1, _GPU_VIEWS // views)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU's on a device; a GPU fetches it by itself while the CPU goes on."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
 
 @dataclass(frozen=True)
 class RowShape:
@@ -84,7 +100,7 @@ class FrozenPass:
     @torch.inference_mode()
     def trunk(self, views: Sequence[Pixels] | Pixels) -> Tensor:
         """Views ``(B, S, S, 3)`` uint8 to the trunk's output ``(B, ...)``, float32, on the device."""
-        return self._network.trunk(torch.from_numpy(np.asarray(views)).to(self._device))
+        return self._network.trunk(to_device(torch.from_numpy(np.asarray(views)), self._device))
 
     @torch.inference_mode()
     def features(self, trunk: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import Group
-from aigdetect.training.source import TRUNK_BATCH, Source
+from aigdetect.training.frozen import images_at_once
+from aigdetect.training.source import Source
 from aigdetect.training.watching import Epoch
 
 
@@ -73,7 +74,9 @@ class HeldOut:
         self._stage("images to measure on", len(wanted))
         indices: list[int] = []
         logits: list[Tensor] = []
-        batches = torch.split(wanted, TRUNK_BATCH * self._group.size) if len(wanted) else ()
+        # of as many views as a pass takes, if there is one of each image
+        size = images_at_once(self._network.head.weight.device, 1)
+        batches = torch.split(wanted, size * self._group.size) if len(wanted) else ()
         with torch.inference_mode():
             outputs = self._source.batches if self._adapted else self._source.features
             judge = self._network.tail if self._adapted else self._network.judge

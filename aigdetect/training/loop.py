@@ -79,7 +79,7 @@ class Loop:
             self._network,
             features,
             self._material.source.indices,
-            self._material.targets,
+            self._material.targets[:2],
             self._material.origins,
             penalty=self._recipe.head_penalty,
             source_penalty=self._recipe.source_penalty,
@@ -137,7 +137,7 @@ class Loop:
         return balanced_batches(indices, labels, **options)
 
     def _take_step(self, epoch: int, trunk: Tensor, indices: Sequence[int]) -> None:
-        labels, weights = self._material.targets[:, indices]
+        labels, _, weights = self._material.targets[:, indices]
         losses = compute_gradients(
             self._network,
             Batch(trunk, labels, weights),
@@ -169,9 +169,8 @@ class Loop:
         """Validate, tell, and save: the next epoch begins."""
         self._last = self._validated(number)
         if self._last is not None:
-            value = self._last.metrics["average_precision"]
-            if value is not None and (self._best is None or value > self._best.average_precision):
-                self._best = Best(number, value, self._network.adapter_state())
+            if self._best is None or self._last.quality > self._best.quality:
+                self._best = Best(number, self._last.quality, self._network.adapter_state())
             self._watch.epoch(self._last)
         self._save_state(number + 1, 0)
 

@@ -20,7 +20,8 @@ class Material:
 
     Attributes:
         source: trunk outputs of the images.
-        targets: ``(2, N)`` float32, label and weight of every sample; a sample left out weighs 0.
+        targets: ``(3, N)`` float32, for every sample its label, its weight among all images, and that in a
+            batch; a sample left out weighs 0. The two weights differ where batches balance the classes.
         origins: ``(N,)`` int64, number of the source or generator of every sample.
         count: number of the images, also of those that cannot be read.
     """
@@ -37,6 +38,7 @@ def choose_material(
     source: Source,
     *,
     balanced: bool,
+    balanced_batches: bool = False,
     device: torch.device,
 ) -> Material:
     """The chosen samples as material.
@@ -46,16 +48,18 @@ def choose_material(
         chosen: indices of those to learn from.
         source: trunk outputs of them.
         balanced: as for :func:`aigdetect.training.weights.image_weights`.
+        balanced_batches: whether each batch balances the classes.
         device: where the targets are wanted.
     """
     count = len(samples)
     labels = torch.from_numpy(np.fromiter((sample.label for sample in samples), np.float32, count))
-    weights = torch.zeros_like(labels)
-    weights[torch.tensor(chosen)] = torch.from_numpy(
-        image_weights([samples[index] for index in chosen], balanced=balanced)
-    )
+    targets = torch.zeros(3, count)
+    targets[0] = labels
+    images = [samples[index] for index in chosen]
+    for row, within_classes in ((1, False), (2, balanced_batches)):
+        weights = image_weights(images, balanced=balanced, within_classes=within_classes)
+        targets[row, torch.tensor(chosen)] = torch.from_numpy(weights)
     names = sorted({sample.generator for sample in samples})
     numbers = {name: number for number, name in enumerate(names)}
     origins = np.fromiter((numbers[sample.generator] for sample in samples), np.int64, count)
-    targets = torch.stack([labels, weights]).to(device)
-    return Material(source, targets, torch.from_numpy(origins), len(chosen))
+    return Material(source, targets.to(device), torch.from_numpy(origins), len(chosen))

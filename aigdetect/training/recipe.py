@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
+
+import yaml
 
 from aigdetect.data.augment import Augmentation
 from aigdetect.errors import UsageError
 from aigdetect.images.views import check_views
 from aigdetect.model.card import HEAD_VIEWS
-from aigdetect.parsing import STRICT_KEYS, parse, read_yaml
+from aigdetect.parsing import STRICT_KEYS, parse, plain, read_yaml
 
 SCHEDULES = ("cosine", "constant")
 CACHES = ("auto", "memory", "disk", "none")
@@ -20,6 +22,8 @@ KEEPS = ("last", "best")
 #: ways in which the decoder of an autoencoder doubles the resolution: strided transposed convolutions, or
 #: convolutions whose channels become pixels
 UPSAMPLINGS = ("transposed", "shuffle")
+#: settings that say how a run is carried out: the model is the same whatever they are, up to rounding
+MEANS = ("accumulate", "cache", "cache_budget")
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,15 @@ class Recipe:
             here and upsample in these ways, names out of :data:`UPSAMPLINGS`, or through those of a folder,
             named by its path (:mod:`aigdetect.training.decoders`).
         aligned_images: so many of them for each way.
+        initial: SHA-256 of the adapter of the model that the run begins with; None: it begins anew.
         views: what the model sees of an image in a scan, names out of :data:`aigdetect.images.views.VIEWS`;
             in training one view of each scale (:func:`aigdetect.images.views.scales_of`): a crop at random
             stands for all crops.
         balanced: weigh the images so that both classes count alike, and within a class a generator or source
             by the square root of its number of images.
         balanced_batches: half of every batch is of each class; the images of a class come in rounds, so that
-            those of the smaller one are seen more often. Else the images come in a random order.
+            those of the smaller one are seen more often, and ``balanced`` weighs within the classes alone.
+            Else the images come in a random order.
         epochs: passes over the training images; 0, with ``head_penalty``, leaves the fitted head as it is.
         steps: stop after so many steps, if the epochs have more; None: never.
         batch_size: images per step, over all processes and micro batches.
@@ -68,15 +74,18 @@ class Recipe:
         samples: train on this many images, drawn uniformly; None for all.
         samples_per_class: train on this many images of each class, drawn uniformly; None for all.
         samples_per_group: train on at most this many images of each generator or source; None for all.
-        validation: share of the images held out within each generator.
+        validation: share of the images held out within each generator, by which the model is calibrated.
+        hold_out: generators and sources that are held out whole, in place of that share of their class.
         folds: train on all images, and calibrate on what so many other models say, each trained in the same
             way without some of them (see `aigdetect.training.folds`); None: on the images held out.
         scored_per_group: with ``folds``, score at most this many images of each generator or source; None for
             all. Where a model sees more views in a scan than in training, those cost most.
         patience: stop after so many epochs without a better average precision on the held-out images; None:
             never.
-        keep: which weights become the model: the ``last``, or the ``best`` by that measure.
-        copies: with a cache, augmented copies of each image; the epochs take them in turn.
+        keep: which weights become the model: the ``last``, or the ``best`` by that measure (of epochs alike
+            in it, the one of the lower loss). For ``patience`` and ``best``, images are held out by which
+            nothing is calibrated: whole origins, as many as make up the share ``validation`` of each class.
+        copies: augmented copies of each image; the epochs take them in turn.
         plain_copy: the first of them is the image as it is, through the views of a scan.
         cache: where what the frozen tower makes of the images is kept: ``memory``, ``disk``, ``none``,
             or ``auto`` (memory if they are small enough).
@@ -103,6 +112,7 @@ class Recipe:
     source_penalty: float = 0.0
     aligned: tuple[str, ...] = ()
     aligned_images: int = 400
+    initial: str | None = None
     views: tuple[str, ...] = ("center_crop",)
     balanced: bool = False
     balanced_batches: bool = False
@@ -121,6 +131,7 @@ class Recipe:
     samples_per_class: int | None = None
     samples_per_group: int | None = None
     validation: float = 0.2
+    hold_out: tuple[str, ...] = ()
     folds: int | None = None
     scored_per_group: int | None = None
     patience: int | None = None
@@ -185,8 +196,12 @@ class Recipe:
             raise UsageError("scored_per_group: needs folds, too")
         if self.source_penalty and self.head_penalty is None:
             raise UsageError("source_penalty: needs head_penalty, too")
-        if self.folds is not None and (self.patience is not None or self.keep == "best"):
+        if self.folds is not None and self.selects:
             raise UsageError("folds: with them no image is held out by which an epoch could be the best one")
+        if self.initial is not None and not self.epochs:
+            raise UsageError("epochs: 0 leaves the model that the run begins with as it is")
+        if self.folds is not None and self.hold_out:
+            raise UsageError("hold_out: with folds nothing is held out; leave one of them out")
         for name, choices in (
             ("schedule", SCHEDULES),
             ("cache", CACHES),
@@ -196,9 +211,18 @@ class Recipe:
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is none of {', '.join(choices)}")
 
+    @property
+    def selects(self) -> bool:
+        """Whether an epoch is chosen by what held-out images say of it."""
+        return self.keep == "best" or self.patience is not None
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as a YAML file would hold it."""
         return asdict(self)
+
+    def defining(self) -> dict[str, Any]:
+        """The settings that define the model, as plain data: all but :data:`MEANS`."""
+        return {name: value for name, value in self.as_dict().items() if name not in MEANS}
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -216,6 +240,29 @@ def read_recipe(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"{path}: not a mapping of settings to values")
     return data
+
+
+def read_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Settings of the form ``key=value``, the value as in a YAML file; :func:`make_recipe` checks them.
+
+    Raises:
+        UsageError: naming the text that is none.
+    """
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            settings[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not name.strip():
+            raise UsageError(f"--set: {text!r} is not a setting such as blur_probability=0.2")
+    return settings
+
+
+def write_recipe(recipe: Recipe) -> str:
+    """A recipe as the text of a YAML file that :func:`read_recipe` reads."""
+    return yaml.safe_dump(plain(recipe.as_dict()), sort_keys=False, default_flow_style=None)
 
 
 def make_recipe(*layers: Mapping[str, Any]) -> Recipe:

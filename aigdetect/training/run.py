@@ -27,12 +27,14 @@ from aigdetect.model.build import load_tower
 from aigdetect.model.calibration_fit import fit_calibration, rates_at
 from aigdetect.model.card import ADAPTER_NAME, AdapterCard, ModelCard, Preprocess, write_card
 from aigdetect.model.detector import adapter_config, choose_device, head_sets
+from aigdetect.model.learnt import write_learnt
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.aligned import Aligned, list_aligned, make_aligned, parents_of
+from aigdetect.training.beginning import Beginning
 from aigdetect.training.checkpoint import Checkpoints, RunIdentity, digest_images
 from aigdetect.training.curves import draw_curves
 from aigdetect.training.draw import draw_samples, draw_scored
-from aigdetect.training.folds import Fold, make_folds
+from aigdetect.training.folds import Fold, leave_out, make_folds
 from aigdetect.training.kinds import kinds_told
 from aigdetect.training.log import LOG_NAME, read_history
 from aigdetect.training.recipe import Recipe
@@ -52,7 +54,8 @@ class Split:
 
     Attributes:
         training: images to learn from.
-        validation: images held out.
+        validation: images held out, by which the model is calibrated.
+        selection: further images held out, by which an epoch is chosen; none if the recipe chooses none.
         copies: images left out because their content is there already.
         contradictions: images left out because their content is there as real and as generated.
         contents: SHA-256 of the images by path, empty for what cannot be read.
@@ -60,9 +63,14 @@ class Split:
 
     training: tuple[Sample, ...]
     validation: tuple[Sample, ...]
+    selection: tuple[Sample, ...] = ()
     copies: tuple[Copy, ...] = ()
     contradictions: tuple[Sample, ...] = ()
     contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def contents_of(self, samples: Sequence[Sample]) -> list[bytes]:
+        """SHA-256 of each sample; empty for what cannot be read."""
+        return [self.contents.get(sample.path, b"") for sample in samples]
 
 
 def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> Split:
@@ -70,7 +78,8 @@ def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> 
 
     A data set that names splits of its own keeps them; of any other, the recipe's share of every generator is
     held out. With folds nothing is: all images are for training. Of images with the same content one is
-    taken: one that a data set holds out itself stays held out.
+    taken: one that a data set holds out itself stays held out. Where the recipe chooses an epoch, further
+    images are held out for that.
 
     Args:
         data: what was found.
@@ -79,7 +88,7 @@ def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> 
 
     Raises:
         DataError: if only one class is there, or too many images are in both.
-        UsageError: if more images are asked for than there are.
+        UsageError: if more images are asked for than there are, or a group that there is not is held out.
     """
     chosen = [found.pick("train") for found in data]
     require_both_classes(*chosen)
@@ -88,18 +97,26 @@ def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> 
     contents = read_contents((sample for group in groups for sample in group), workers=workers)
     distinct = keep_distinct(groups, contents)
     held_out, to_learn = list(distinct.groups[: len(data)]), distinct.groups[len(data) :]
+    whole = _hold_out([sample for part in to_learn for sample in part], recipe.hold_out)
+    selection: list[Sample] = []
     training: list[Sample] = []
     validation: list[Sample] = []
     for found, own, part in zip(data, held_out, to_learn, strict=True):
+        rest = [sample for sample in part if sample.generator not in recipe.hold_out]
+        if recipe.selects:
+            rest, chosen_by = leave_out(rest, share=recipe.validation, seed=recipe.seed)
+            selection += chosen_by
         if recipe.folds is not None:
-            training += [*part, *own]
+            training += [*rest, *own]
         elif "val" in found.splits:
-            training += part
+            training += rest
             validation += own
         else:
-            learnt, kept_back = split_by_generator(part, fraction=recipe.validation, seed=recipe.seed)
-            training += learnt
+            divided = [sample for sample in rest if sample.label not in whole]
+            learnt, kept_back = split_by_generator(divided, fraction=recipe.validation, seed=recipe.seed)
+            training += [*learnt, *(sample for sample in rest if sample.label in whole)]
             validation += kept_back
+        validation += (sample for sample in part if sample.generator in recipe.hold_out)
     if {sample.label for sample in training} != {0, 1}:
         raise DataError(
             "no image of one class is left to train on: all are held out, or given both as real and as "
@@ -108,10 +125,25 @@ def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> 
     return Split(
         tuple(draw_samples(training, recipe)),
         tuple(validation),
+        tuple(selection),
         distinct.copies,
         distinct.contradictions,
         contents,
     )
+
+
+def _hold_out(samples: Sequence[Sample], groups: Sequence[str]) -> set[int]:
+    """The classes of which generators or sources are held out whole.
+
+    Raises:
+        UsageError: if there is no image of one of these names.
+    """
+    names = {sample.generator for sample in samples}
+    for group in groups:
+        if group not in names:
+            known = ", ".join(sorted(names))
+            raise UsageError(f"hold_out: no image to train on is of {group!r}; there are {known}")
+    return {sample.label for sample in samples if sample.generator in groups}
 
 
 def adapter_of(recipe: Recipe, kinds: Sequence[str] = ()) -> AdapterCard:
@@ -135,9 +167,10 @@ def train_model(
     weights: Path | None = None,
     offline: bool = False,
     session: Session | None = None,
+    beginning: Beginning | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> ModelCard:
-    """Train a detector and write its model folder: card, adapter, log of every step, curves.
+    """Train a detector and write its model folder: card, adapter, list of images, log of every step, curves.
 
     Args:
         split: images to learn from and to hold out.
@@ -148,6 +181,7 @@ def train_model(
         weights: file with the backbone's weights; None searches for them.
         offline: look for weights on this machine only.
         session: how the run is carried out.
+        beginning: a trained model that the run begins with; None begins anew.
         say: called with one line per step of the search for weights.
 
     Returns:
@@ -160,14 +194,25 @@ def train_model(
     """
     session = session or Session()
     group = session.group
+    if beginning is not None:
+        beginning.require_fit(recipe)
+    elif recipe.initial is not None:
+        raise UsageError("initial: the recipe begins with a trained model; name it with --from")
     chosen = choose_device(device)
     recipe = replace(recipe, precision=choose_precision(recipe.precision, chosen))
     config = adapter_config(adapter_of(recipe))
-    tower, found = load_tower(recipe.backbone, file=weights, offline=offline, say=say)
+    tower, found = load_tower(
+        recipe.backbone,
+        file=weights,
+        digest=beginning.card.backbone_digest if beginning else None,
+        offline=offline,
+        say=say,
+    )
     depth = len(tower.blocks)
     # kinds are told by class tokens that the head reads and training leaves alone, and learnt with the head
     can_tell = recipe.head_penalty is not None and recipe.head_blocks > depth - config.first_block(depth)
-    adapter = adapter_of(recipe, kinds_told(split.training) if can_tell else ())
+    kinds_known = beginning.card.adapter.kinds if beginning else ()
+    adapter = adapter_of(recipe, kinds_told(split.training) if can_tell else kinds_known)
     torch.manual_seed(recipe.seed)
     network = MoleNetwork(
         tower,
@@ -183,10 +228,12 @@ def train_model(
     )
     prepare_tower(network.tower, recipe.precision, chosen, trained_from=network.first_block)
     network.to(chosen)
+    if beginning is not None:
+        _warn_of_beginning(beginning, found.digest, split, session.watch.warn)
     run = RunIdentity(
-        recipe=recipe.as_dict(),
+        recipe=recipe.defining(),
         backbone=found.digest,
-        images=digest_images(split.training, split.validation),
+        images=digest_images(*(split.training, split.validation, split.selection), contents=split.contents),
         command=command,
     )
     if (card := session.finished(folder, run)) is not None:
@@ -196,10 +243,21 @@ def train_model(
         _make(folder)
     with alone_in(folder) if group.first else nullcontext():
         group.wait()
+        session.require_same(folder, run)  # before anything is made that another run has made, too
         aligned = _aligned(split.training, recipe, folder, session)
         training = [*split.training, *(each.sample for each in aligned)]
         held_out, folds = _held_out(split, training, aligned, recipe)
-        last, run = session.train(network, recipe, training, held_out, folder, run, folds)
+        last, run = session.train(
+            network,
+            recipe,
+            training,
+            split.selection or held_out,
+            folder,
+            run,
+            folds,
+            split.validation if split.selection else (),
+            beginning.adapter() if beginning else None,
+        )
         state = save(network.adapter_state())
         groups = [held_out[index].generator for index in last.indices]
         kinds = [kind_of(held_out[index].kind) for index in last.indices]
@@ -209,6 +267,8 @@ def train_model(
                 "the model ranks the held-out images no better than chance: every score will be 0.5, and "
                 "every verdict uncertain"
             )
+        for lack in calibration.lacks():
+            session.watch.warn(f"{lack}; give more images, or other rates to aigdetect calibrate")
         rates = rates_at(calibration.thresholds(), last.logits, last.labels, groups)
         card = ModelCard(
             name=folder.resolve().name,
@@ -219,8 +279,14 @@ def train_model(
             adapter_sha256=hashlib.sha256(state).hexdigest(),
             calibration=calibration,
             command=run.command,
-            recipe=recipe.as_dict(),
-            data={"training": _counts(training), "validation": _counts(split.validation)},
+            recipe=recipe.defining(),
+            data={
+                "training": _counts(training),
+                "validation": _counts(split.validation),
+                **({"selection": _counts(split.selection)} if split.selection else {}),
+                "digest": run.images,
+                **({"from": beginning.lineage()} if beginning else {}),
+            },
             metrics={
                 "validation" if recipe.folds is None else "out of fold": last.metrics,
                 "rates": {name: rate.as_dict() for name, rate in rates.items()},
@@ -229,6 +295,8 @@ def train_model(
         )
         if group.first:
             write_atomically(folder / ADAPTER_NAME, state)
+            before = map(bytes.fromhex, beginning.learnt() if beginning else ())
+            write_learnt(folder, [*before, *split.contents_of(split.training)])
             write_card(folder, card)
             history = read_history(folder / LOG_NAME)
             if len(history.step):
@@ -237,6 +305,21 @@ def train_model(
             remove_tables(folder)
             shutil.rmtree(folder / ALIGNED_NAME, ignore_errors=True)
         return card
+
+
+def _warn_of_beginning(
+    beginning: Beginning, backbone: str, split: Split, warn: Callable[[str], None]
+) -> None:
+    """Say what makes the model that a run begins with, or the figures that come of it, doubtful."""
+    name = beginning.card.name
+    if backbone != beginning.card.backbone_digest:
+        warn(f"{name} was trained on other weights of {beginning.card.backbone} than those found here")
+    held_out = [*split.validation, *split.selection]
+    if known := beginning.count_learnt(split.contents_of(held_out)):
+        warn(
+            f"{name} has learnt {known} of the {len(held_out)} images held out: thresholds and figures come "
+            "out too good"
+        )
 
 
 def _aligned(samples: Sequence[Sample], recipe: Recipe, folder: Path, session: Session) -> list[Aligned]:

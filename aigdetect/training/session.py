@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
 from aigdetect.data.layouts import Sample
-from aigdetect.errors import DataError
+from aigdetect.errors import DataError, UsageError
 from aigdetect.files import remove_partial
 from aigdetect.model.card import CARD_NAME, ModelCard, read_card
 from aigdetect.model.network import MoleNetwork
@@ -16,7 +18,7 @@ from aigdetect.training.checkpoint import Checkpoint, Checkpoints, RunIdentity, 
 from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.folds import Fold
 from aigdetect.training.log import LOG_NAME, Log
-from aigdetect.training.recipe import Recipe
+from aigdetect.training.recipe import Recipe, make_recipe
 from aigdetect.training.state import State
 from aigdetect.training.store import remove_tables
 from aigdetect.training.tensorboard import tensorboard_watch
@@ -56,6 +58,8 @@ class Session:
         folder: Path,
         run: RunIdentity,
         folds: Sequence[Fold] = (),
+        calibration: Sequence[Sample] = (),
+        initial: Mapping[str, Tensor] | None = None,
     ) -> tuple[Epoch, RunIdentity]:
         """Train, with a log and checkpoints in the folder; the checkpoints stay there.
 
@@ -67,6 +71,8 @@ class Session:
             folder: where log and checkpoints lie, and, if nowhere else, what is kept; it must exist.
             run: what the run is.
             folds: as for the trainer.
+            calibration: likewise.
+            initial: likewise.
 
         Returns:
             as :meth:`aigdetect.training.trainer.Trainer.run`, and the run as it was begun.
@@ -108,6 +114,8 @@ class Session:
                 watch=chain(*watches),
                 group=self.group,
                 folds=folds,
+                calibration=calibration,
+                initial=initial,
                 save=save,
                 save_every=self.save_every,
             )
@@ -129,19 +137,32 @@ class Session:
         run.require_same(found.run, str(checkpoints.newest))
         return found
 
+    def require_same(self, folder: Path, run: RunIdentity) -> None:
+        """Refuse to go on with what another run has left in a folder.
+
+        Raises:
+            UsageError: if a checkpoint is that of another run.
+        """
+        if self.group.first and self.resume:
+            checkpoints = Checkpoints(folder)
+            if data := checkpoints.read():
+                run.require_same(from_bytes(data).run, str(checkpoints.newest))
+
     def finished(self, folder: Path, run: RunIdentity) -> ModelCard | None:
         """The card of a run that is to be resumed, and has come to its end already; else None.
 
         Raises:
             ModelError: if the card cannot be read.
-            UsageError: if it is that of another run.
+            UsageError: if it is that of another run, or does not say so.
         """
         done = b""
         if self.group.first and self.resume and not Checkpoints(folder).present():
             done = b"1" * (folder / CARD_NAME).exists()
         if not self.group.bytes_from_first(done):
             return None
-        card = read_card(folder)
-        began = replace(run, recipe=card.recipe, backbone=card.backbone_digest)
-        run.require_same(began, str(folder / CARD_NAME))
+        card, path = read_card(folder), folder / CARD_NAME
+        if not (images := card.data.get("digest")):
+            raise UsageError(f"{path}: does not say of which images; choose another --out, or add --force")
+        recipe = make_recipe(card.recipe).defining()
+        run.require_same(RunIdentity(recipe, card.backbone_digest, images), str(path))
         return card

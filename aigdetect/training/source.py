@@ -12,11 +12,8 @@ from torch import Tensor
 from aigdetect.data.dataset import batched
 from aigdetect.images.views import Pixels
 from aigdetect.training.distributed import Group
-from aigdetect.training.frozen import FrozenPass
+from aigdetect.training.frozen import FrozenPass, images_at_once, to_device
 from aigdetect.training.store import Table
-
-#: images per pass through the frozen trunk
-TRUNK_BATCH = 8
 
 
 class ReadViews(Protocol):
@@ -56,12 +53,10 @@ class Source(Protocol):
 class Computed:
     """Every view is decoded, augmented and run through the trunk when it is wanted.
 
-    Once all copies were shown, there are new ones.
-
     Args:
         views: reads them.
         frozen: the frozen part.
-        copies: copies of the first turns.
+        copies: copies of each sample.
         begins: for each sample a number that says with which copy it begins.
         group: the processes.
     """
@@ -88,12 +83,13 @@ class Computed:
     def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`Source.batches`; a sample that cannot be read makes its batch smaller."""
         count = len(self._copies)
-        return self._read(batches, lambda index: turn // count * count + (turn + self._begins[index]) % count)
+        return self._read(batches, lambda index: (turn + self._begins[index]) % count)
 
     def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`Source.features`."""
         for trunk, indices in self._read(batches, lambda _: copy):
-            parts = [self._frozen.features(part.flatten(0, 1)) for part in torch.split(trunk, TRUNK_BATCH)]
+            size = images_at_once(self._frozen.device, trunk.shape[1])
+            parts = [self._frozen.features(part.flatten(0, 1)) for part in torch.split(trunk, size)]
             yield by_image(torch.cat(parts), len(indices)), indices
 
     def _read(
@@ -101,16 +97,18 @@ class Computed:
     ) -> Iterator[tuple[Tensor, list[int]]]:
         # no list of all of them: an epoch may be long
         wanted = ((index, copy_of(index)) for batch in batches for index in self._own(batch))
-        views = self._views((index, copy or self._copies[0]) for index, copy in wanted)
+        views = self._views((index, self._copies[copy]) for index, copy in wanted)
         for part in map(self._own, batches):
             of_part = zip(part, islice(views, len(part)), strict=True)
             readable = [(index, of_image) for index, of_image in of_part if of_image is not None]
+            size = images_at_once(self._frozen.device, len(readable[0][1])) if readable else 1
             runs = [
                 by_image(self._frozen.trunk([view for of_image in run for view in of_image]), len(run))
-                for run in batched((of_image for _, of_image in readable), TRUNK_BATCH)
+                for run in batched((of_image for _, of_image in readable), size)
             ]
-            empty = torch.empty((0, 1, *self._frozen.shape.trunk), device=self._frozen.device)
-            yield torch.cat(runs) if runs else empty, [index for index, _ in readable]
+            if not runs:
+                runs = [torch.empty((0, 1, *self._frozen.shape.trunk), device=self._frozen.device)]
+            yield torch.cat(runs), [index for index, _ in readable]
 
     def _own(self, batch: Tensor) -> list[int]:
         """Indices of a batch's part that is this process's."""
@@ -179,7 +177,7 @@ class Kept:
                 for table in self._tables[copy_of(index)]
             ]
             flat = torch.stack(rows) if rows else torch.empty(0, torch.Size(shape).numel())
-            yield by_image(flat.view(-1, *shape), len(part)).to(self._device).float(), part
+            yield to_device(by_image(flat.view(-1, *shape), len(part)), self._device).float(), part
 
 
 class Part:

@@ -20,12 +20,12 @@ class Best:
 
     Attributes:
         epoch: its number.
-        average_precision: of its held-out logits.
+        quality: of its held-out logits, see :attr:`aigdetect.training.watching.Epoch.quality`.
         adapter: the weights at its end.
     """
 
     epoch: int
-    average_precision: float
+    quality: tuple[float, float]
     adapter: Mapping[str, Tensor] = field(repr=False)
 
 

@@ -188,6 +188,7 @@ class _Writer:
         self._rows.truncate()
         self._rows.close()
         empty = not self._keys.tell()
+        os.fsync(self._keys.fileno())  # other machines may read them at once
         self._keys.close()
         if empty:
             for path in self._paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,10 +15,10 @@ from aigdetect.data.split import shuffle_key
 from aigdetect.images.views import Pixels, first_of_scales, scales_of
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import Group
-from aigdetect.training.frozen import FrozenPass
-from aigdetect.training.held_out import HeldOut
+from aigdetect.training.frozen import FrozenPass, images_at_once
+from aigdetect.training.held_out import HeldOut, require_both
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.source import TRUNK_BATCH, Computed, Kept, Source
+from aigdetect.training.source import Computed, Kept, Source
 from aigdetect.training.store import TABLES_NAME, Table, place_for
 from aigdetect.training.watching import Watch
 
@@ -33,10 +33,14 @@ class Supply:
     Attributes:
         source: of the training images.
         held_out: of those held out, with their logits.
+        calibrating: of those that are scored once, at the end; None if there are none.
+        share: tells every process what the others could not read; all must call it.
     """
 
     source: Source
     held_out: HeldOut
+    calibrating: HeldOut | None
+    share: Callable[[], None]
 
 
 @contextmanager
@@ -45,6 +49,7 @@ def open_supply(
     recipe: Recipe,
     training: Sequence[Sample],
     validation: Sequence[Sample],
+    calibration: Sequence[Sample],
     *,
     backbone: str,
     folder: Path,
@@ -60,6 +65,7 @@ def open_supply(
         recipe: says what is kept where, and how images are augmented.
         training: samples to learn from.
         validation: samples held out.
+        calibration: samples held out that are scored once, at the end; perhaps none.
         backbone: digest of the tower's weights.
         folder: of the model to come.
         tables: folder where outputs are kept, and stay for other runs; None for one in ``folder``.
@@ -78,7 +84,8 @@ def open_supply(
         # a crop at random stands for every crop of a scan
         shown = first_of_scales(recipe.views)
         row = frozen.shape.width * frozen.dtype.itemsize
-        trained, measured = len(shown) * len(training) * len(copies), len(recipe.views) * len(validation)
+        trained = len(shown) * len(training) * len(copies)
+        measured = len(recipe.views) * (len(validation) + len(calibration))
         keep, place = place_for(
             "disk" if tables and recipe.cache == "auto" else recipe.cache,
             recipe.cache_budget,
@@ -96,21 +103,25 @@ def open_supply(
         }
         maker = _Maker(recipe, frozen, settings, place, workers, watch, group, stack)
         source = maker.source("training", training, copies, shown, keep=keep)
-        small = group.alone and row * measured <= KEPT_BYTES
-        held_out = maker.source("validation", validation, [None], recipe.views, keep=keep or small)
-        yield Supply(
-            source,
+        small = group.alone and row * len(recipe.views) * len(validation) <= KEPT_BYTES
+        held_out, calibrating = (
             HeldOut(
                 network,
-                validation,
-                held_out,
+                samples,
+                maker.source("validation", samples, [None], recipe.views, keep=kept),
                 group,
                 stage=watch.stage,
                 advance=watch.advance,
                 scales=scales_of(recipe.views),
                 adapted=recipe.epochs > 0,
-            ),
+            )
+            if samples
+            else None
+            for samples, kept in ((validation, keep or small), (calibration, keep))
         )
+        require_both([sample.label for sample in validation])
+        assert held_out is not None  # of both classes
+        yield Supply(source, held_out, calibrating, maker.share)
 
 
 def copies_kept(recipe: Recipe) -> list[int | None]:
@@ -137,6 +148,12 @@ class _Maker:
     group: Group
     stack: ExitStack
     tables: dict[tuple[int | None, str], Table] = field(default_factory=dict)
+    readings: list[Reading] = field(default_factory=list)
+
+    def share(self) -> None:
+        """See :attr:`Supply.share`."""
+        for reading in self.readings:
+            reading.share(self.group.texts_of_all)
 
     def source(
         self,
@@ -149,6 +166,7 @@ class _Maker:
     ) -> Source:
         """The outputs for copies of samples through views, kept or computed when they are wanted."""
         reading = Reading.of(what, samples, self.workers, self.watch.unread)
+        self.readings.append(reading)
         begins = [shuffle_key(sample, seed=self.recipe.seed)[0] for sample in samples]
         if not keep:
 
@@ -159,6 +177,7 @@ class _Maker:
             return Computed(read, self.frozen, copies, begins, self.group)
         tables = [[self._table(copy, view) for view in views] for copy in copies]
         keys = self._fill(samples, copies, views, tables, reading)
+        self.share()
         return Kept(tables, keys, begins, self.frozen, self.group)
 
     def _table(self, copy: int | None, view: str) -> Table:
@@ -198,7 +217,8 @@ class _Maker:
         if wanted:
             self.watch.stage(f"frozen blocks on {len(cells)} views of each image", len(wanted))
         views = reading.each_with(partial(self._cells, copies, shown), wanted)
-        for batch in batched(zip(missing, wanted, views, strict=True), TRUNK_BATCH):
+        size = images_at_once(self.frozen.device, len(cells))
+        for batch in batched(zip(missing, wanted, views, strict=True), size):
             readable = [(key, lacks, of_image) for key, (_, lacks), of_image in batch if of_image is not None]
             if readable:
                 rows = iter(self.frozen.rows([view for _, _, of_image in readable for view in of_image]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,7 +17,6 @@ from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.folds import Fold
 from aigdetect.training.head_start import Features, read_features
-from aigdetect.training.held_out import HeldOut
 from aigdetect.training.kinds import fit_kinds
 from aigdetect.training.loop import Loop
 from aigdetect.training.material import Material, choose_material
@@ -37,7 +36,7 @@ class Trainer:
         network: on its device, its tower in the precision wanted; trained in place.
         recipe: the settings.
         training: samples to learn from.
-        validation: samples held out.
+        validation: samples held out, which say after each epoch what it is worth.
         folder: of the model to come.
         workers: threads that decode.
         backbone: digest of the tower's weights.
@@ -49,6 +48,9 @@ class Trainer:
         save: given the state at the beginning, after the folds, and as the loop says; of a group, only the
             first process saves.
         save_every: as for the loop.
+        calibration: where the best epoch is chosen by the validation samples, others that are held out: what
+            the weights that are kept say of these, nothing was chosen by. Else none.
+        initial: weights to begin with, by name; None: those of the network, which has not been trained.
     """
 
     network: MoleNetwork
@@ -64,6 +66,8 @@ class Trainer:
     folds: Sequence[Fold] = ()
     save: Callable[[State], None] = lambda state: None
     save_every: int | None = None
+    calibration: Sequence[Sample] = ()
+    initial: Mapping[str, Tensor] | None = None
 
     def run(self, state: State | None = None) -> Epoch:
         """Fit the head if the recipe asks for it, then train over all epochs.
@@ -72,7 +76,8 @@ class Trainer:
             state: go on from here; None from the beginning.
 
         Returns:
-            the held-out logits of the weights that are to be kept, which are in the network then.
+            the held-out logits of the weights that are to be kept, which are in the network then; those of
+            the samples for calibration, if there are some.
 
         Raises:
             DataError: if too many images cannot be read, or the loss is no number any more.
@@ -81,8 +86,7 @@ class Trainer:
         if state is None:
             state = self._first_state()
             self._save(state)
-        unsaid: list[str] = []
-        watch = self.watch if self.group.first else Watch(unread=unsaid.append)
+        watch = self.watch if self.group.first else Watch()
         with self._supply(watch) as supply:
             features = self._features(supply.source, watch) if not state.epoch else None
             if features is not None and self.network.kinds is not None:
@@ -98,7 +102,7 @@ class Trainer:
                 state,
                 watch=watch,
                 group=self.group,
-                validate=None if self.folds else partial(self._validate, supply.held_out, watch, unsaid),
+                validate=None if self.folds else partial(self._validate, supply),
                 save=self._save if self.group.first else None,
                 save_every=self.save_every,
             )
@@ -106,6 +110,9 @@ class Trainer:
                 loop.fit_head(features)
             del features  # they may be large, and no other head is fitted
             last = loop.run()
+            if supply.calibrating is not None and last is not None:
+                last = supply.calibrating.epoch(last.epoch)
+            supply.share()
         if state.out_of_fold is not None:
             watch.epoch(state.out_of_fold)
         epoch = last or state.out_of_fold
@@ -128,7 +135,9 @@ class Trainer:
 
     def _first_state(self) -> State:
         torch.manual_seed(self.recipe.seed)
-        return first_state(self.network)
+        state = first_state(self.network)
+        # not into the network: what is kept of the frozen tower must not depend on what a run begins with
+        return state if self.initial is None else replace(state, adapter=self.initial)
 
     def _supply(self, watch: Watch) -> AbstractContextManager[Supply]:
         return open_supply(
@@ -136,6 +145,7 @@ class Trainer:
             self.recipe,
             self.training,
             self.validation,
+            self.calibration,
             backbone=self.backbone,
             folder=self.folder,
             tables=self.tables,
@@ -149,26 +159,24 @@ class Trainer:
             self.folds,
             self.validation,
             supply.held_out,
-            partial(self._train_fold, supply.source, features, state),
+            partial(self._train_fold, supply, features, state),
             epochs=self.recipe.epochs,
             watch=watch,
         )
 
     def _train_fold(
-        self, source: Source, features: Features | None, state: State, kept: Tensor, watch: Watch
+        self, supply: Supply, features: Features | None, state: State, kept: Tensor, watch: Watch
     ) -> None:
-        material = self._material(kept.tolist(), Part(source, kept))
+        material = self._material(kept.tolist(), Part(supply.source, kept))
         loop = Loop(self.network, self.recipe, material, state, watch=watch, group=self.group)
         if features is not None:
             loop.fit_head(features)
         loop.run()
+        supply.share()
 
-    def _validate(self, held_out: HeldOut, watch: Watch, unsaid: list[str], number: int) -> Epoch:
-        """Held-out logits; the first process says what the others could not."""
-        epoch = held_out.epoch(number)
-        for text in self.group.texts_of_all(unsaid):
-            watch.unread(text)
-        unsaid.clear()
+    def _validate(self, supply: Supply, number: int) -> Epoch:
+        epoch = supply.held_out.epoch(number)
+        supply.share()
         return epoch
 
     def _features(self, source: Source, watch: Watch) -> Features | None:
@@ -187,8 +195,14 @@ class Trainer:
         )
 
     def _material(self, chosen: Sequence[int], source: Source) -> Material:
-        device = self.network.head.weight.device
-        return choose_material(self.training, chosen, source, balanced=self.recipe.balanced, device=device)
+        return choose_material(
+            self.training,
+            chosen,
+            source,
+            balanced=self.recipe.balanced,
+            balanced_batches=self.recipe.balanced_batches,
+            device=self.network.head.weight.device,
+        )
 
     def _save(self, state: State) -> None:
         if self.group.first:

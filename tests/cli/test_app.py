@@ -19,6 +19,7 @@ COMMANDS = [
     ["train"],
     ["calibrate"],
     ["eval"],
+    ["export"],
     ["spectrum"],
     ["models"],
     ["models", "list"],
@@ -110,7 +111,7 @@ def test_the_readme_names_every_command_and_option_it_shows() -> None:
     import re
 
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for command in ("scan", "train", "calibrate", "eval", "spectrum", "models"):
+    for command in ("scan", "train", "calibrate", "eval", "export", "spectrum", "models"):
         assert f"aigdetect {command}" in readme
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
     known = "".join(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -14,7 +16,7 @@ from PIL import Image
 
 from aigdetect.locks import LOCK_NAME
 
-FILES = ("adapter.safetensors", "model.yaml", "log.jsonl", "curves.png")
+FILES = ("adapter.safetensors", "model.yaml", "training.sha256", "log.jsonl", "curves.png")
 RECIPE = """
 backbone: timm/test_vit
 blocks: 2
@@ -157,7 +159,7 @@ def test_a_full_disk_loses_no_checkpoint(
     ("arguments", "named"),
     [
         (["--resume", "--lr", "0.02"], "lr: 0.02 is not the 0.01 of m/checkpoint.safetensors"),
-        (["--resume", "--samples", "30"], "samples: 30 is not the None of m/checkpoint.safetensors"),
+        (["--resume", "--samples", "20"], "samples: 20 is not the None of m/checkpoint.safetensors"),
         (["--resume", "--data", "../more"], "m/checkpoint.safetensors: was begun on other images"),
         ([], "m: holds a run that was stopped; add --resume to go on, or --force to start anew"),
         (["--resume", "--force"], "--force and --resume"),
@@ -168,7 +170,8 @@ def test_another_run_is_not_taken_up(
 ) -> None:
     if not (work / "more").exists():
         shutil.copytree(work / "data", work / "more")
-        (work / "more" / "real" / "3.png").rename(work / "more" / "real" / "new.png")
+        with Image.open(work / "more/real/3.png") as image:  # a copy of what is there would be no other image
+            image.rotate(180).save(work / "more/real/new.png")
     before = kept(stopped / "m")
     done = train(forks, tiny_weights, stopped, "-q", *arguments)
     assert done.status == 2
@@ -196,6 +199,41 @@ def test_a_finished_run_stays_as_it_is(forks: Forks, work: Path, tiny_weights: P
     other = train(forks, tiny_weights, cwd, "--resume", "--epochs", "9")
     assert other.status == 2
     assert "epochs: 9 is not the 3 of m/model.yaml" in other.stderr
+    # other images are other images, also under the same names
+    shutil.copytree(work / "data", work / "changed")
+    with Image.open(work / "changed/real/3.png") as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(work / "changed/real/3.png")
+    for data in (["--data", "../changed"], []):
+        if not data:  # a card of a program that did not note its images
+            card = (cwd / "m/model.yaml").read_text()
+            (cwd / "m/model.yaml").write_text(re.sub(r"\n *digest: \w{64}", "", card))
+        refused = forks.run(
+            *("train", *(data or ["--data", "../data"]), "--config", "../recipe.yaml", "--out", "m"),
+            *("--weights", tiny_weights, "--device", "cpu", "--resume", "-q"),
+            cwd=cwd,
+        )
+        assert refused.status == 2
+        assert refused.stderr == (
+            "error: m/model.yaml: was begun on other images than those given now; resume with the same, or "
+            "start anew with --force\n"
+            if data
+            else "error: m/model.yaml: does not say of which images; choose another --out, or add --force\n"
+        )
+
+
+def test_a_run_goes_on_by_other_means(
+    forks: Forks, stopped: Path, tiny_weights: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    """What an error advises, such as ``--cache none``, is not refused afterwards."""
+    means = ["--cache", "none", "--accumulate", "2", "--cache-budget", "1G", "--workers", "1"]
+    done = train(forks, tiny_weights, stopped, "--resume", *means)
+    assert done.status == 0, done.stderr
+    assert b"cache" not in files(stopped)["model.yaml"]
+    losses = [
+        [json.loads(line)["loss"] for line in log.splitlines() if b"bce" in line]
+        for log in (files(stopped)["log.jsonl"], uninterrupted["log.jsonl"])
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def test_a_folder_of_something_else_is_not_written_into(

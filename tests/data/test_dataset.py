@@ -122,3 +122,34 @@ def test_a_long_stream_of_samples_is_read_a_few_at_a_time() -> None:
     assert [*results] == [f"{index}.png" for index in range(5, 40)]
     assert warned == ["training image left out: 3.png: broken"]
     assert reading.unreadable.reasons == {"3.png": "broken"}
+
+
+def test_what_all_processes_cannot_read_is_told_once_and_counted_together() -> None:
+    samples = [Sample(f"{index}.png", 0, "a") for index in range(100)]
+    broken = {3, 4, 50, 51}
+
+    def read(sample: Sample) -> str:
+        if int(sample.path[:-4]) in broken:
+            raise ImageError("broken\udcff")
+        return sample.path
+
+    warned: list[list[str]] = [[], []]
+    readings = [Reading.of("training", samples, 1, lines.append) for lines in warned]
+
+    def exchange() -> None:
+        told = ["\0".join(each) for reading in readings for each in reading.unreadable.news]
+        for reading in readings:
+            reading.share(lambda texts: told)
+
+    for _ in range(2):  # another epoch says nothing anew
+        for rank, reading in enumerate(readings):
+            list(reading.each(read, samples[50 * rank :][:50]))
+        exchange()
+        assert [sorted(lines) for lines in warned] == [
+            sorted(f"training image left out: {index}.png: broken\udcff" for index in broken)
+        ] * 2
+    broken |= {5, 60}
+    for rank, reading in enumerate(readings):  # three of its own are no more than 5 for neither
+        list(reading.each(read, samples[50 * rank :][:50]))
+    with pytest.raises(DataError, match="more than 5% of 100 images cannot be read"):
+        exchange()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -516,3 +517,79 @@ def test_csv_agrees_with_the_folders(tmp_path: Path) -> None:
     by_folder, by_csv = find_samples(root), find_samples(manifest)
     assert sorted(told(by_folder)) == sorted(told(by_csv))
     assert {s.path for s in by_folder.samples} == {s.path for s in by_csv.samples}
+
+
+# JSON Lines
+
+
+def test_json_lines_say_what_a_csv_says(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(b"x")
+    rows = [
+        {
+            "image_path": "a.png",
+            "label": 1,
+            "generator": "sdxl",
+            "split": "val",
+            "group": "o/r",
+            "kind": "photo",
+        },
+        {"image_path": "b.png", "is_ai": False, "generator": None},
+        {"image_path": "c.png", "label": "real", "source": "coco", "other": [1, 2]},
+    ]
+    text = "\n".join(json.dumps(row) for row in rows) + "\n\n"
+    data = find_samples(write(tmp_path, text, "list.jsonl"))
+    assert data.kind == "JSON Lines"
+    told_ = [(s.key, s.label, s.generator, s.split, s.repository, s.kind) for s in data.samples]
+    assert told_[0] == ("a.png", 1, "sdxl", "val", "o/r", "photo")
+    assert told_[1][:2] == ("b.png", 0)
+    assert told_[2][:3] == ("c.png", 0, "coco")
+    header = "path,label,generator,split,group,kind"
+    lines = [",".join(map(str, row)) for row in told_]
+    same = find_samples(write(tmp_path, "\n".join([header, *lines]), "list.csv"))
+    assert same.samples == data.samples
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"path": "a.png", "label": 1}\n[1]', "line 2: not an object of JSON"),
+        ('{"path": "a.png", "label": 1', "line 1: not an object of JSON"),
+        ('{"path": "a.png"}', "line 1: unknown label ''"),
+        ('{"label": 0}', "line 1: no path"),
+    ],
+)
+def test_json_lines_errors(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    with pytest.raises(DataError, match=message):
+        find_samples(write(tmp_path, text, "list.jsonl"))
+
+
+# roots given as one class
+
+
+def test_a_root_given_as_one_class_whatever_names_say(tmp_path: Path) -> None:
+    """DRCT: generated images under the split of COCO that they were made of, beside COCO itself."""
+    files = ["MSCOCO/train2017/1.jpg", "DRCT-2M/ldm-text2im-large-256/train2017/1.png", "cameras/leica/1.jpg"]
+    files += ["cameras/1_fake/1.jpg"]
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    found = [
+        find_samples(tmp_path / "MSCOCO/train2017", label=0),
+        find_samples(tmp_path / "DRCT-2M/ldm-text2im-large-256/train2017", label=1),
+        find_samples(tmp_path / "cameras", label=0),
+    ]
+    told_ = [[(s.generator, s.label, s.key) for s in data.samples] for data in found]
+    assert told_[0] == [("MSCOCO", 0, "1.jpg")]
+    assert told_[1] == [("ldm-text2im-large-256", 1, "1.png")]
+    assert sorted(told_[2])[-1] == ("leica", 0, "leica/1.jpg")
+    assert {label for _, label, _ in told_[2]} == {0}
+    assert [data.kind for data in found] == [
+        "all given as real",
+        "all given as generated",
+        "all given as real",
+    ]
+    with pytest.raises(DataError, match="no such folder"):
+        find_samples(tmp_path / "cameras/leica/1.jpg", label=0)

@@ -3,17 +3,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from aigdetect.data.layouts import Sample
+from aigdetect.errors import ImageError
 from aigdetect.evaluation.protocols import PROTOCOLS, Protocol
 from aigdetect.evaluation.robustness import Operation, parse_operations
-from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_samples
+from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_forms, score_samples
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.model.detector import Score
+from aigdetect.scanning import preparation
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,40 @@ def test_a_protocol_changes_what_the_model_sees(samples: list[Sample]) -> None:
 def test_names_of_forms() -> None:
     assert form_name(AS_THEY_ARE) == "clean"
     assert [form_name(each) for each in parse_operations("blur:2")] == ["blur:2"]
+
+
+def test_all_operations_are_applied_to_an_image_that_is_decoded_once(
+    samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(samples[4].path).write_bytes(b"no image")
+    decoded: list[int] = []
+    decode = preparation.decode
+
+    def counted(data: bytes, **options: Any) -> Any:
+        decoded.append(len(data))
+        return decode(data, **options)
+
+    def fail(pixels: Pixels) -> Pixels:
+        if pixels[0, 0, 0] == 20:
+            raise ImageError("too dark")
+        return pixels + np.uint8(1)
+
+    operations = [AS_THEY_ARE, *parse_operations("blur:2,jpeg:50,noise:10"), Operation("brighter", 1, fail)]
+    protocol = PROTOCOLS["ours"]
+    apart = {
+        (sample.path, form_name(operation)): record
+        for operation in operations
+        for sample, record in zip(
+            samples, score_samples(samples, Mean(), protocol=protocol, operation=operation), strict=True
+        )
+    }
+    monkeypatch.setattr(preparation, "decode", counted)
+    together = list(score_forms(samples, Mean(), protocol=protocol, operations=operations, workers=3))
+    assert len(together) == len(apart) == 8 * 5
+    for sample, operation, record in together:
+        assert record == apart[sample.path, form_name(operation)]
+    errors = {(Path(s.path).stem, form_name(o)): r.error for s, o, r in together if r.logit is None}
+    assert len(errors) == 5 + 1
+    assert errors["2", "brighter:1"] == "too dark"
+    # one that fails after one operation, and one that is no image, once more for each of them
+    assert len(decoded) == 8 + 2 * 5

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command_forks import REPOSITORY, Done, Forks, Job
 from PIL import Image
 
-from aigdetect.errors import UsageError
+from aigdetect.errors import PeerError, UsageError
+from aigdetect.training.distributed import Group
 from aigdetect.training.ranks import environment_rank
 
 RECIPE = {
@@ -89,6 +91,8 @@ def steps(folder: Path) -> np.ndarray:
     [
         (2, {"cache": "none"}),
         (2, {"cache": "memory", "copies": 2, "head_penalty": 0.1, "accumulate": 3, "balanced": True}),
+        # without held-out images, too, all processes say what they could not read
+        (2, {"cache": "none", "folds": 2}),
         # some processes get no image of a batch
         (3, {"batch_size": 2, "cache": "disk", "epochs": 1, "balanced_batches": True}),
     ],
@@ -97,7 +101,7 @@ def test_several_processes_are_one(
     forks: Forks, work: Path, tiny_weights: Path, size: int, settings: dict[str, Any]
 ) -> None:
     """Each process sees a part of every batch: two of them do what one does with batches twice as large."""
-    name = f"{size}-{settings['cache']}"
+    name = f"{size}-{settings['cache']}-{settings.get('folds')}"
     (alone,) = together(forks, work, options(work, tiny_weights, f"{name}-alone", **settings), 1)
     assert alone.status == 1, alone.stderr  # one image could not be read
     first, *others = together(forks, work, options(work, tiny_weights, name, **settings), size)
@@ -114,6 +118,7 @@ def test_several_processes_are_one(
         "curves.png",
         "log.jsonl",
         "model.yaml",
+        "training.sha256",
     ]
 
 
@@ -134,6 +139,29 @@ def test_a_process_that_dies_ends_the_run_with_a_clear_line(
     (resumed,) = together(forks, work, [*arguments, "--resume"], 1)
     assert resumed.status == 1, resumed.stderr
     assert len(steps(work / "dies")) == 8
+
+
+@pytest.mark.parametrize(
+    ("said", "elsewhere"),
+    [
+        ("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4711", True),
+        ("Timed out waiting 7200000ms for send operation to complete", True),
+        ("CUDA out of memory. Tried to allocate 20.00 MiB", False),
+        ("The size of tensor a (3) must match the size of tensor b (4)", False),
+    ],
+)
+def test_what_is_wrong_here_is_not_taken_for_what_is_wrong_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, said: str, elsewhere: bool
+) -> None:
+    def fail(tensor: torch.Tensor) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", fail)
+    with pytest.raises(
+        PeerError if elsewhere else RuntimeError, match="has ended" if elsewhere else None
+    ) as e:
+        Group(1, 2).wait()
+    assert isinstance(e.value, PeerError) == elsewhere
 
 
 def test_an_error_names_its_process(forks: Forks, work: Path, tiny_weights: Path) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from aigdetect.data.layouts import Sample
 from aigdetect.model.head import Head
 from aigdetect.training.fit import fit_head
+from aigdetect.training.material import choose_material
+from aigdetect.training.sampler import balanced_batches as balanced_sampler
+from aigdetect.training.sampler import shuffled_batches
+from aigdetect.training.source import Source
 from aigdetect.training.weights import image_weights
 
 
@@ -106,3 +113,32 @@ def test_weights_balance_classes_and_half_way_generators() -> None:
     large, small = (weights[names == name].sum() for name in ("fake_large", "fake_small"))
     assert large / small == pytest.approx(np.sqrt(16 / 4))
     np.testing.assert_array_equal(image_weights(chosen, balanced=False), np.ones(110))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("balanced_batches", [True, False])
+def test_classes_weigh_alike_in_an_epoch_however_they_are_balanced(
+    balanced: bool, balanced_batches: bool
+) -> None:
+    """Weights and batches that balance the classes both would turn the imbalance round."""
+    samples = [Sample(f"r{i}", 0, "camera") for i in range(100)]
+    samples += [Sample(f"g{i}", 1, "one" if i % 9 else "two") for i in range(900)]
+    source = cast("Source", SimpleNamespace(indices=torch.arange(1000)))
+    material = choose_material(
+        *(samples, range(1000), source),
+        balanced=balanced,
+        balanced_batches=balanced_batches,
+        device=torch.device("cpu"),
+    )
+    labels, among_all, in_batches = material.targets
+    batches = (
+        balanced_sampler(source.indices, labels, batch_size=50, seed=0, epoch=1)
+        if balanced_batches
+        else shuffled_batches(source.indices, batch_size=50, seed=0, epoch=1)
+    )
+    shown = torch.cat(list(batches))
+    seen = [float(in_batches[shown][labels[shown] == label].sum()) for label in (0, 1)]
+    assert seen == pytest.approx([500, 500] if balanced or balanced_batches else [100, 900], rel=0.05)
+    # a head is fitted to all images at once: there, no batch balances anything
+    fitted = [float(among_all[labels == label].sum()) for label in (0, 1)]
+    assert fitted == pytest.approx([500, 500] if balanced else [100, 900])

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from aigdetect.errors import UsageError
-from aigdetect.training.recipe import Recipe, make_recipe, read_recipe
+from aigdetect.training.recipe import Recipe, make_recipe, read_recipe, read_settings, write_recipe
 
 
 def test_defaults_are_the_papers() -> None:
@@ -116,3 +117,35 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("")
     assert make_recipe(read_recipe(path)) == Recipe()
+
+
+def test_how_a_run_is_carried_out_does_not_define_its_model() -> None:
+    plain = make_recipe({"batch_size": 8})
+    carried = make_recipe({"batch_size": 8, "accumulate": 4, "cache": "none", "cache_budget": 10})
+    assert carried != plain
+    assert carried.defining() == plain.defining()
+    for name, value in (("copies", 3), ("precision", "bfloat16"), ("flip_probability", 0.0)):
+        assert make_recipe({"batch_size": 8, name: value}).defining() != plain.defining()
+    assert make_recipe(carried.defining()) == plain  # as a card holds it
+
+
+def test_any_setting_can_be_given_as_text_and_the_whole_recipe_read_again(tmp_path: Path) -> None:
+    given = read_settings(
+        ["lr=1e-3", "expert_ranks=[2, 4]", "blur_probability=0.25", "folds=null", "blocks= 2"]
+    )
+    recipe = make_recipe(given)
+    assert (recipe.lr, recipe.expert_ranks, recipe.augmentation.blur_probability) == (1e-3, (2, 4), 0.25)
+    assert (recipe.folds, recipe.blocks) == (None, 2)
+    (tmp_path / "recipe.yaml").write_text(write_recipe(recipe))
+    assert make_recipe(read_recipe(tmp_path / "recipe.yaml")) == recipe
+
+
+@pytest.mark.parametrize("text", ["lr", "=3", "expert_ranks=[2", ""])
+def test_a_text_that_is_no_setting(text: str) -> None:
+    with pytest.raises(UsageError, match=rf"--set: '{re.escape(text)}' is not a setting such as"):
+        read_settings([text])
+
+
+def test_a_setting_that_there_is_not_is_named() -> None:
+    with pytest.raises(UsageError, match="learning_rate: unknown setting"):
+        make_recipe(read_settings(["learning_rate=3"]))

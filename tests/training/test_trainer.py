@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,8 @@ from aigdetect.images.views import VIEWS
 from aigdetect.model.card import read_card
 from aigdetect.model.detector import load_detector
 from aigdetect.training import head_start, supply, watching
-from aigdetect.training.folds import make_folds
+from aigdetect.training.beginning import begin_with
+from aigdetect.training.folds import leave_out, make_folds
 from aigdetect.training.recipe import make_recipe
 from aigdetect.training.run import split_data, train_model
 from aigdetect.training.session import Session
@@ -76,7 +79,10 @@ def trained(data: Path, tiny_weights: Path, tmp_path_factory: pytest.TempPathFac
 
 def test_learns_and_writes_a_model_that_loads(trained: Path, tiny_weights: Path, data: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert names == {"model.yaml", "adapter.safetensors", "log.jsonl", "curves.png"}
+    assert names == {"model.yaml", "adapter.safetensors", "training.sha256", "log.jsonl", "curves.png"}
+    split = split_data([find_samples(data)], make_recipe(SMALL))
+    learnt = {hashlib.sha256(Path(sample.path).read_bytes()).hexdigest() for sample in split.training}
+    assert (trained / "training.sha256").read_text().split() == sorted(learnt)
     card = read_card(trained)
     assert card.name == "small"
     assert card.metrics["validation"]["auc"] > 0.95
@@ -127,9 +133,8 @@ def test_the_same_seed_gives_the_same_file(data: Path, tiny_weights: Path, tmp_p
 def test_cached_tokens_give_what_computing_them_gives(
     data: Path, tiny_weights: Path, tmp_path: Path, blocks: int
 ) -> None:
-    # as many copies as epochs: both ways show the same views in the same order
-    for cache in ("memory", "disk", "none"):
-        train(data, tmp_path / cache, tiny_weights, cache=cache, copies=3, blocks=blocks)
+    for cache in ("memory", "disk", "none"):  # fewer copies than epochs: the epochs take them in turn
+        train(data, tmp_path / cache, tiny_weights, cache=cache, copies=2, blocks=blocks)
     assert adapter(tmp_path / "memory") == adapter(tmp_path / "disk")
     losses = [
         [
@@ -145,6 +150,7 @@ def test_cached_tokens_give_what_computing_them_gives(
         "curves.png",
         "log.jsonl",
         "model.yaml",
+        "training.sha256",
     ]
 
 
@@ -295,9 +301,44 @@ def test_patience_ends_a_run_and_the_best_weights_are_kept(
     at = values.index(max(values))
     assert len(values) == at + 3 < 10
     assert values[-1] < values[at]
-    assert best.metrics["validation"]["average_precision"] == values[at]
-    assert last.metrics["validation"]["average_precision"] == values[-1]
     assert adapter(tmp_path / "best") != adapter(tmp_path / "last")
+    # the images that have chosen the epoch calibrate nothing
+    assert best.data["selection"] == {
+        "real": {"real_one": 3, "real_two": 3},
+        "generated": {"fake_one": 3, "fake_two": 3},
+    }
+    assert best.data["validation"] == {
+        "real": {"real_one": 2, "real_two": 2},
+        "generated": {"fake_one": 2, "fake_two": 2},
+    }
+    assert (best.calibration.real_count, best.calibration.generated_count) == (4, 4)
+    assert best.metrics["validation"]["auc"] >= last.metrics["validation"]["auc"]
+
+
+def test_an_epoch_is_chosen_by_origins_of_its_own() -> None:
+    sizes = {(0, f"camera{i}"): 10 for i in range(6)} | {(1, f"gan{i}"): 8 for i in range(5)}
+    images = [Sample(f"{name}/{i}", label, name) for (label, name), n in sizes.items() for i in range(n)]
+    kept, chosen_by = leave_out(images, share=0.2, seed=0)
+    names = [{sample.generator for sample in side} for side in (kept, chosen_by)]
+    assert not names[0] & names[1]
+    assert sorted([*kept, *chosen_by], key=repr) == sorted(images, key=repr)
+    assert {sample.label for sample in chosen_by} == {0, 1}
+    assert 10 <= len(chosen_by) <= 32
+
+
+def test_generators_and_sources_are_held_out_by_name(data: Path) -> None:
+    found = [find_samples(data)]
+    split = split_data(found, make_recipe({"hold_out": ["fake_two"]}))
+    held_out = Counter(sample.generator for sample in split.validation)
+    # the other class has no group of its own: of that, the usual share of each source is
+    assert held_out == {"fake_two": 15, "real_one": 3, "real_two": 3}
+    assert "fake_two" not in {sample.generator for sample in split.training}
+    assert len(split.training) + len(split.validation) == 60
+    whole = split_data(found, make_recipe({"hold_out": ["fake_two", "real_one"], "keep": "best"}))
+    assert Counter(sample.generator for sample in whole.validation) == {"fake_two": 15, "real_one": 15}
+    assert {sample.generator for sample in whole.selection} == {"fake_one", "real_two"}
+    with pytest.raises(UsageError, match="hold_out: no image to train on is of 'dalle'; there are fake_one"):
+        split_data(found, make_recipe({"hold_out": ["dalle"]}))
 
 
 def test_a_run_that_diverges_says_so(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
@@ -431,6 +472,22 @@ def test_figures_are_computed_once_an_epoch(
     assert card.metrics["validation"] == seen[-1]
 
 
+def test_thresholds_of_next_to_nothing_are_warned_of_and_give_no_verdict(
+    data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    warned: list[str] = []
+    train(data, tmp_path / "m", tiny_weights, Watch(warn=warned.append), epochs=1)
+    assert [line.partition(" (worth")[0] for line in warned] == [
+        "calibrated on 6 real images",
+        "calibrated on 6 generated images",
+    ]
+    assert "too few for a false-positive rate of 0.01: no verdict is ai" in warned[0]
+    assert "too few for a false-negative rate of 0.05: no verdict is real" in warned[1]
+    detector = load_detector(tmp_path / "m", weights=tiny_weights, device="cpu")
+    scored = detector.score(sorted(data.rglob("*.png")))
+    assert {score.verdict for score in scored} == {"uncertain"}
+
+
 def test_the_folder_must_be_one(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be made"):
@@ -448,3 +505,68 @@ def test_more_blocks_than_the_backbone_has_stops_before_any_work(
 def test_recipe_precision_is_what_was_used(trained: Path) -> None:
     assert read_card(trained).recipe["precision"] == "float32"
     assert replace(make_recipe(SMALL), precision="auto").precision == "auto"
+
+
+def test_a_run_goes_on_from_a_trained_model(
+    trained: Path, data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    for path in sorted(data.rglob("*.png")):  # other images, some of them known
+        kept = other / path.relative_to(data)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            (image if path.stem == "3" else image.rotate(180)).save(kept)
+    beginning = begin_with(str(trained))
+    tuned = make_recipe(beginning.settings(), {"epochs": 1, "lr": 1e-12, "precision": "float32", "seed": 5})
+    plain = make_recipe(SMALL, {"epochs": 1, "lr": 1e-12, "seed": 5})
+    warned: list[str] = []
+    for name, recipe, begun in (("plain", plain, None), ("tuned", tuned, beginning)):
+        split = split_data([find_samples(other)], recipe)
+        session = Session(tables=tmp_path / f"{name} tables", watch=Watch(warn=warned.append))
+        train_model(
+            *(split, recipe, tmp_path / name),
+            device="cpu",
+            weights=tiny_weights,
+            session=session,
+            beginning=begun,
+        )
+    before, after = (load_file(folder / "adapter.safetensors") for folder in (trained, tmp_path / "tuned"))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=1e-4, atol=1e-6)
+    card = read_card(tmp_path / "tuned")
+    assert card.recipe["initial"] == card.data["from"]["adapter"] == read_card(trained).adapter_sha256
+    learnt = [
+        set((folder / "training.sha256").read_text().split()) for folder in (trained, tmp_path / "tuned")
+    ]
+    assert len(learnt[0]) == 48
+    assert learnt[0] < learnt[1]
+    assert len(learnt[1]) > 80
+    known = sum(split.contents[sample.path].hex() in learnt[0] for sample in split.validation)
+    told = [line for line in warned if "small has learnt" in line]
+    assert told == [
+        f"small has learnt {known} of the 12 images held out: thresholds and figures come out too good"
+    ]
+    # what is kept of the frozen tower is the same, whatever a run begins with
+    rows = [
+        sorted(path.read_bytes() for path in (tmp_path / f"{name} tables").rglob("*.rows"))
+        for name in ("plain", "tuned")
+    ]
+    assert rows[0] == rows[1]
+    assert rows[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"blocks": 1}, "blocks: 1 is not the 2 of small, which the run begins with"),
+        ({"views": ["whole"]}, r"views: \['whole'\] is not the \['center_crop'\] of small"),
+        ({"head_penalty": 0.1}, "head_penalty: a head that is fitted anew throws away that of small"),
+        ({"initial": "0" * 64}, "initial: 0000"),
+    ],
+)
+def test_a_recipe_for_another_model_than_the_run_begins_with(
+    trained: Path, settings: dict[str, Any], named: str
+) -> None:
+    beginning = begin_with(str(trained))
+    with pytest.raises(UsageError, match=named):
+        beginning.require_fit(make_recipe(beginning.settings(), settings))

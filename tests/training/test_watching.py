@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
 
 from aigdetect.errors import UsageError
 from aigdetect.training.tensorboard import tensorboard_watch
@@ -65,3 +67,22 @@ def test_without_tensorboard_the_error_says_how_to_get_it(
         tensorboard_watch(tmp_path, after=0),
     ):
         pass
+
+
+def test_epochs_that_rank_alike_are_told_apart_by_their_loss() -> None:
+    labels = (0, 0, 1, 1)
+    hesitant = Epoch(1, (-0.1, -0.2, 0.1, 0.2), labels)
+    clear = Epoch(2, (-3.0, -4.0, 3.0, 4.0), labels)
+    wrong = Epoch(3, (1.0, 0.0, 0.5, 9.0), labels)
+    assert hesitant.metrics["average_precision"] == clear.metrics["average_precision"] == 1.0
+    assert clear.quality > hesitant.quality > wrong.quality
+    expected = F.binary_cross_entropy_with_logits(torch.tensor(clear.logits), torch.tensor(labels).float())
+    assert clear.quality == (1.0, pytest.approx(-float(expected)))
+
+
+def test_epochs_are_compared_by_more_digits_than_are_told() -> None:
+    generated = tuple(map(float, range(20_000)))
+    labels = (*(1 for _ in generated), 0)
+    early, late = (Epoch(1, (*generated, place), labels) for place in (9_999.5, 4_999.5))
+    assert early.metrics["average_precision"] == late.metrics["average_precision"] == 1.0
+    assert early.quality[0] < late.quality[0] < 1.0

@@ -1,24 +1,28 @@
-"""Finds the labelled images of a folder or a CSV."""
+"""Finds the labelled images of a folder or a list."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from aigdetect.data.layouts.folders import from_folder
-from aigdetect.data.layouts.lists import from_csv
+from aigdetect.data.layouts.folders import from_folder, from_labelled
+from aigdetect.data.layouts.lists import from_list
 from aigdetect.data.layouts.sample import DataSet
 from aigdetect.errors import DataError
 
 
-def find_samples(root: str | os.PathLike[str], *, split: str | None = None) -> DataSet:
+def find_samples(
+    root: str | os.PathLike[str], *, split: str | None = None, label: int | None = None
+) -> DataSet:
     """Find the labelled images of a data set, whatever its layout.
 
     Args:
         root: a folder (``0_real/1_fake`` at any depth; GenImage's ``ai/nature``; ``real/fake`` and synonyms
-            above or below the generators), or a CSV with columns path, label[, generator][, split].
+            above or below the generators), or a CSV or JSON Lines with path, label[, generator][, split]
+            [, group].
         split: keep only ``"train"``, ``"val"`` or ``"test"`` where the data set has such a level; nothing
             happens where it has none.
+        label: 0 takes every image of a folder for real, 1 for generated; None goes by names.
 
     Returns:
         The images with class, generator and split. One class alone is fine here, see
@@ -30,9 +34,9 @@ def find_samples(root: str | os.PathLike[str], *, split: str | None = None) -> D
     """
     place = os.fsdecode(root)
     if Path(place).is_dir():
-        found = from_folder(place)
-    elif Path(place).is_file():
-        found = from_csv(place)
+        found = from_folder(place) if label is None else from_labelled(place, label)
+    elif Path(place).is_file() and label is None:
+        found = from_list(place)
     else:
         raise DataError(f"no such folder or CSV: {place!r}; check the path")
     return found if split is None else found.pick(split)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from aigdetect.data.layouts.generators import name_generator
 from aigdetect.data.layouts.levels import Level, levels_of_root
-from aigdetect.data.layouts.marks import Mark
+from aigdetect.data.layouts.marks import GIVEN, Mark
 from aigdetect.data.layouts.sample import DataSet, Ignored, Sample, require_images
 from aigdetect.data.layouts.walk import Folder, find_flaw, walk_folders
 from aigdetect.data.layouts.words import DIGITS, GENIMAGE, LABELS, NUMBERED, fold_name
+
+_DATED_SPLIT = re.compile(r"(train|val|test)20\d\d", re.IGNORECASE)  # of COCO, and of sets made like it
 
 
 def from_folder(root: str) -> DataSet:
@@ -26,6 +29,23 @@ def from_folder(root: str) -> DataSet:
         found = _by_own_name(root, home) or found
     require_images(found)
     return found
+
+
+def from_labelled(root: str, label: int) -> DataSet:
+    """All images below a folder as of one class, whatever the folders in it are called.
+
+    Folders below it name generators or sources, else its own name or that above it does; not such a one as
+    ``train2017``.
+
+    Raises:
+        DataError: no image found, a folder that cannot be read.
+    """
+    home = levels_of_root(root)
+    while len(home) > 1 and _DATED_SPLIT.fullmatch(home[-1].name):
+        home = home[:-1]
+    found = _collect(root, home, mark=Mark(label, "", strength=GIVEN, depth=-1))
+    require_images(found)
+    return replace(found, kind=f"all given as {'generated' if label else 'real'}")
 
 
 def _by_own_name(root: str, home: Sequence[Level]) -> DataSet | None:

@@ -1,8 +1,9 @@
-"""From a CSV, whose header names its columns in any order, to labelled images."""
+"""From a list to labelled images: a CSV, whose header names its columns in any order, or JSON Lines."""
 
 from __future__ import annotations
 
 import csv
+import json
 import stat
 import sys
 from collections import Counter
@@ -20,7 +21,7 @@ _PATHS = ("path", "filename", "file", "filepath", "file_path", "image", "image_p
 _CLASSES = ("label", "class", "target", "is_ai", "is_fake", "is_generated", "typ")
 _GENERATORS = ("generator", "generator_name", "source", "model", "typ")
 _SUBSETS = ("split", "subset")
-_REPOSITORIES = ("repository",)
+_REPOSITORIES = ("repository", "group")
 _KINDS = ("kind",)
 _TYP = "typ"  # in ClipBased's and B-Free's lists: "real", or else the name of a generator
 
@@ -50,8 +51,8 @@ class _Row:
     kind: str
 
 
-def from_csv(path: str) -> DataSet:
-    """The labelled images of a CSV.
+def from_list(path: str) -> DataSet:
+    """The labelled images of a CSV, or of JSON Lines: an object for each image, with the same names.
 
     Raises:
         DataError: no image in it, or a bad row; the message names the line.
@@ -72,7 +73,8 @@ def from_csv(path: str) -> DataSet:
             ignored["empty"] += 1
         else:
             samples.append(sample)
-    data = DataSet(path, "CSV", tuple(samples), Ignored(**ignored))
+    kind = "JSON Lines" if _is_json(path) else "CSV"
+    data = DataSet(path, kind, tuple(samples), Ignored(**ignored))
     require_images(data)
     return data
 
@@ -110,8 +112,10 @@ def _size(path: str, row: _Row) -> int:
 def _rows(path: str) -> Iterator[_Row]:
     try:
         with Path(path).open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
-            header = _header(path, file.readline(1 << 16))
-            yield from _named_rows(path, file, header)
+            if _is_json(path):
+                yield from _objects(path, file)
+            else:
+                yield from _named_rows(path, file, _header(path, file.readline(1 << 16)))
     except OSError as error:
         raise DataError(f"cannot read {path!r}: {error.strerror}") from error
     except csv.Error as error:  # Python 3.10 refuses NUL bytes
@@ -123,6 +127,11 @@ def _rows(path: str) -> Iterator[_Row]:
 def _encoding(path: str) -> str:
     with Path(path).open("rb") as file:
         return "utf-16" if file.read(2) in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+
+
+def _is_json(path: str) -> bool:
+    with Path(path).open(encoding=_encoding(path), errors="surrogateescape") as file:
+        return file.read(1 << 10).lstrip().startswith("{")
 
 
 def _header(path: str, line: str) -> _Header:
@@ -157,6 +166,30 @@ def _named_rows(path: str, lines: Iterable[str], header: _Header) -> Iterator[_R
             line = reader.line_num + 2
     except csv.Error as error:
         raise DataError(f"{path!r}, line {line}: {error}; check the quotes") from error
+
+
+def _objects(path: str, lines: Iterable[str]) -> Iterator[_Row]:
+    for number, line in enumerate(lines, 1):
+        where = f"{path!r}, line {number}"
+        if not line.strip():
+            continue
+        try:
+            told = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{where}: not an object of JSON") from error
+        if not isinstance(told, dict):
+            raise DataError(f"{where}: not an object of JSON")
+        named = {fold_name(name): value for name, value in told.items() if value is not None}
+        values = [
+            next((_text(named[name]) for name in known if name in named), "")
+            for known in (_PATHS, _CLASSES, _GENERATORS, _SUBSETS, _REPOSITORIES, _KINDS)
+        ]
+        yield _Row(number, where, values[0], *(value.strip() for value in values[1:]))
+
+
+def _text(value: object) -> str:
+    """A value of JSON as a CSV would hold it: true is 1, false 0."""
+    return str(int(value) if isinstance(value, bool) else value)
 
 
 def _cell(cells: Sequence[str], at: int | None) -> str:

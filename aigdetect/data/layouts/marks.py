@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from aigdetect.data.layouts.words import DIGITS, LABELS, NUMBERED, fold_name
 from aigdetect.errors import DataError
 
+#: strength of a class that the user gives: no name of a folder is trusted more
+GIVEN = 9
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -51,6 +54,8 @@ def deciding_mark(above: Mark | None, here: Mark | None, path: str) -> Mark | No
     """
     if here is None or above is None:
         return here or above
+    if above.strength == GIVEN:
+        return above
     if here.strength > above.strength:
         return here
     if here.strength == above.strength and here.label != above.label:

@@ -1,0 +1,92 @@
+"""The model that a run begins with, where it does not begin anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from aigdetect.errors import UsageError
+from aigdetect.model.card import AdapterCard, ModelCard, find_model_folder, read_card
+from aigdetect.model.detector import read_adapter
+from aigdetect.model.learnt import read_learnt
+from aigdetect.parsing import plain
+from aigdetect.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A trained model to go on from.
+
+    Attributes:
+        folder: of the model.
+        card: its card.
+    """
+
+    folder: Path
+    card: ModelCard
+
+    def settings(self) -> dict[str, Any]:
+        """What a recipe must have in common with it: backbone, views, shape; and which model it is."""
+        shape = {each.name: getattr(self.card.adapter, each.name) for each in fields(AdapterCard)}
+        del shape["kinds"]
+        views = self.card.preprocess.views
+        return {
+            "backbone": self.card.backbone,
+            "views": views,
+            **shape,
+            "initial": self.card.adapter_sha256,
+        }
+
+    def require_fit(self, recipe: Recipe) -> None:
+        """Refuse a recipe for another model.
+
+        Raises:
+            UsageError: naming the first setting that differs, or that would throw away what was learnt.
+        """
+        for name, value in self.settings().items():
+            if plain(getattr(recipe, name)) != plain(value):
+                raise UsageError(
+                    f"{name}: {plain(getattr(recipe, name))} is not the {plain(value)} of {self.card.name}, "
+                    "which the run begins with"
+                )
+        if recipe.head_penalty is not None:
+            raise UsageError(
+                f"head_penalty: a head that is fitted anew throws away that of {self.card.name}, which the "
+                "run begins with; leave it out"
+            )
+
+    def adapter(self) -> Mapping[str, Tensor]:
+        """Its weights, by name.
+
+        Raises:
+            ModelError: if they are missing or damaged.
+        """
+        return read_adapter(self.folder, self.card)
+
+    def learnt(self) -> frozenset[str]:
+        """SHA-256 of the images that it has learnt from, as far as it says so."""
+        return read_learnt(self.folder)
+
+    def lineage(self) -> dict[str, str]:
+        """What a card says of it."""
+        return {"model": self.card.name, "adapter": self.card.adapter_sha256, "command": self.card.command}
+
+    def count_learnt(self, contents: Iterable[bytes]) -> int:
+        """How many of these contents it has learnt from."""
+        learnt = self.learnt()
+        return sum(content.hex() in learnt for content in contents)
+
+
+def begin_with(name_or_folder: str) -> Beginning:
+    """A shipped model by name, or any by its folder.
+
+    Raises:
+        UsageError: if there is none.
+        ModelError: if its card cannot be read.
+    """
+    folder = find_model_folder(name_or_folder)
+    return Beginning(folder, read_card(folder))
