@@ -86,7 +86,8 @@ class PlainVit(nn.Module):
     def stem(self, images: Tensor) -> Tensor:
         """Normalised images ``(B, 3, S, S)`` to the tokens ``(B, T, d)`` that enter the first block."""
         patches = self.conv1(images).flatten(2).transpose(1, 2)
-        leading = self.class_embedding.expand(len(images), 1, -1)
+        # not len(): that would fix the batch of an exported program
+        leading = self.class_embedding.expand(images.shape[0], 1, -1)
         return self.ln_pre(torch.cat([leading, patches], dim=1) + self.positional_embedding)  # type: ignore[no-any-return]
 
     def embed(self, tokens: Tensor) -> Tensor:
