@@ -22,12 +22,12 @@ from PIL import Image
 from aigdetect.images.find import find_files
 from aigdetect.images.views import Picture, Pixels, take_views
 from aigdetect.model.calibration import Verdict
+from aigdetect.scanning.decoding.workers import Processes
 from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.ledger import Ledger, Targets, journal_beside
 from aigdetect.scanning.pipeline import scan_with
 from aigdetect.scanning.preparation import Preparation
 from aigdetect.scanning.settings import Settings
-from aigdetect.scanning.workers import Processes
 
 SETTINGS = Settings("benchmark", "stub", "", "", None, "cpu", "float32", 8, 0.01, 1_000_000, False)
 
