@@ -18,6 +18,7 @@ from aigdetect.cli.options import (
     Debug,
     Device,
     DeviceChoice,
+    FollowSymlinks,
     Json,
     Offline,
     Precision,
@@ -62,6 +63,7 @@ def calibrate(
             rich_help_panel=_DATA,
         ),
     ] = None,
+    follow_symlinks: FollowSymlinks = False,
     model: Annotated[
         str | None,
         typer.Option(metavar="NAME|FOLDER", help="Model to calibrate (default: the shipped one)."),
@@ -121,7 +123,7 @@ def calibrate(
     check_adapter(folder, card)
     _require_usable(out, folder, resume=resume, force=force)
     _require_rate("--fpr", fpr)
-    samples, failed = _samples(data or (), real or (), split)
+    samples, failed = _samples(data or (), real or (), split, follow=follow_symlinks)
     generated = sum(sample.label for sample in samples)
     if fnr is not None:
         _require_rate("--fnr", fnr)
@@ -204,9 +206,11 @@ def _require_rate(option: str, rate: float) -> None:
         raise UsageError(f"{option}: {rate:g} is not between 0 and 1")
 
 
-def _samples(labelled: Sequence[Path], real: Sequence[Path], split: str | None) -> tuple[list[Sample], int]:
+def _samples(
+    labelled: Sequence[Path], real: Sequence[Path], split: str | None, *, follow: bool
+) -> tuple[list[Sample], int]:
     """The images, each file once, and how many paths lead to none (each of them named)."""
-    from aigdetect.data.layouts import find_samples
+    from aigdetect.data.layouts import Ignored, find_samples
     from aigdetect.evaluation.benchmark import take_split
     from aigdetect.evaluation.recalibration import find_reals
 
@@ -216,13 +220,15 @@ def _samples(labelled: Sequence[Path], real: Sequence[Path], split: str | None) 
         raise UsageError("--split: belongs to --data")
     found: list[Sample] = []
     for root in labelled:
-        data = find_samples(root, split=split)
+        data = find_samples(root, split=split, follow_symlinks=follow)
         found += (data if split else take_split(data, ("val", "test", "train"))).samples
         if left_out := str(data.ignored):
             terminal.say(f"{root}: left out: {left_out}")
     failed = 0
     for root in real:
-        samples, errors = find_reals(root)
+        samples, errors, links = find_reals(root, follow_symlinks=follow)
+        if links:
+            terminal.say(f"{root}: left out: {Ignored(links=links)}")
         found += samples
         failed += len(errors)
         for path, reason in errors.items():

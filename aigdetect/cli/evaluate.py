@@ -21,6 +21,7 @@ from aigdetect.cli.options import (
     Debug,
     Device,
     DeviceChoice,
+    FollowSymlinks,
     Json,
     Offline,
     Precision,
@@ -78,6 +79,7 @@ def evaluate(
             help="Split to measure on: train, val or test (default: the protocol's).", rich_help_panel=_DATA
         ),
     ] = None,
+    follow_symlinks: FollowSymlinks = False,
     families: Annotated[
         Path | None,
         typer.Option(metavar="F.yaml", help="Further generators and their families.", rich_help_panel=_DATA),
@@ -185,6 +187,7 @@ def evaluate(
             robustness=robustness,
             resamples=bootstrap,
             seed=seed,
+            follow_symlinks=follow_symlinks,
         )
     )
     if not dry_run:

@@ -68,6 +68,10 @@ Debug = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
+FollowSymlinks = Annotated[
+    bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
+]
+
 #: panel of the options that say how a command runs, not what it does
 RUN = "Run"
 

@@ -21,6 +21,7 @@ from aigdetect.cli.options import (
     Debug,
     Device,
     DeviceChoice,
+    FollowSymlinks,
     Json,
     Offline,
     Precision,
@@ -165,9 +166,7 @@ def scan(
         FailOn | None,
         typer.Option("--fail-on", help="Exit status 3 if an image is flagged, also if others failed."),
     ] = None,
-    follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
-    ] = False,
+    follow_symlinks: FollowSymlinks = False,
     null: Annotated[
         bool, typer.Option("--null", "-0", help="The list on standard input is separated by NUL bytes.")
     ] = False,

@@ -16,6 +16,7 @@ from aigdetect.cli.options import (
     Debug,
     Device,
     DeviceChoice,
+    FollowSymlinks,
     Offline,
     Quiet,
     Verbose,
@@ -37,6 +38,7 @@ def train(
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Model folder to write.")] = None,
+    follow_symlinks: FollowSymlinks = False,
     config: Annotated[
         Path | None, typer.Option(help="YAML file with settings; options go before it.")
     ] = None,
@@ -296,7 +298,7 @@ def train(
     if cache_budget is not None:
         given["cache_budget"] = _bytes("cache-budget", cache_budget)
     if dry_run:
-        training.list_data(data, config, given)
+        training.list_data(data, config, given, follow_symlinks=follow_symlinks)
         return Exit.DONE
     return training.train(
         data,
@@ -315,6 +317,7 @@ def train(
             offline=offline,
             workers=workers or default_workers(),
             cache_folder=cache_folder,
+            follow_symlinks=follow_symlinks,
         ),
     )
 

@@ -37,12 +37,15 @@ class Order:
     offline: bool
     workers: int
     cache_folder: Path | None
+    follow_symlinks: bool = False
 
 
-def list_data(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any]) -> None:
+def list_data(
+    roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], *, follow_symlinks: bool
+) -> None:
     """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
     _recipe(config, given)
-    _look_at(roots)
+    _look_at(roots, follow=follow_symlinks)
 
 
 def train(roots: Sequence[Path], config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
@@ -79,7 +82,7 @@ def _train(
 
     recipe = _recipe(config, given)
     adapter_config(adapter_of(recipe))  # said before a long look at the data
-    data = _look_at(roots)
+    data = _look_at(roots, follow=order.follow_symlinks)
     split = split_data(data, recipe)
     unread: list[str] = []
     whose = "held-out" if recipe.folds is None else "out-of-fold"
@@ -121,11 +124,11 @@ def _recipe(config: Path | None, given: Mapping[str, Any]) -> Recipe:
     return make_recipe(read_recipe(config) if config else {}, given)
 
 
-def _look_at(roots: Sequence[Path]) -> list[DataSet]:
+def _look_at(roots: Sequence[Path], *, follow: bool) -> list[DataSet]:
     from aigdetect.data.audit import audit
     from aigdetect.data.layouts import find_samples
 
-    data = [find_samples(root) for root in roots]
+    data = [find_samples(root, follow_symlinks=follow) for root in roots]
     if not terminal.quiet:
         for found in data:
             _describe(found)

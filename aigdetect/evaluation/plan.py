@@ -36,6 +36,7 @@ class Request:
         robustness: operations such as ``"all"`` or ``"blur,jpeg:65"``; None for none.
         resamples: behind each interval; 0 for none.
         seed: of every choice.
+        follow_symlinks: whether links inside folders are followed.
     """
 
     data: tuple[Path, ...]
@@ -48,6 +49,7 @@ class Request:
     robustness: str | None = None
     resamples: int = RESAMPLES
     seed: int = 0
+    follow_symlinks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,8 @@ def make_plan(request: Request) -> Plan:
     sides = [model.card.preprocess.size for model in models]
     parity = parse_parity(request.parity, size=max(sides)) if request.parity else None
     data = [
-        find_samples(root, split=request.split)
-        if request.split
-        else take_split(find_samples(root), protocol.splits)
-        for root in request.data
+        found.pick(request.split) if request.split else take_split(found, protocol.splits)
+        for found in (find_samples(root, follow_symlinks=request.follow_symlinks) for root in request.data)
     ]
     benchmark = build_benchmark(data, families, per_class=protocol.per_class, seed=request.seed)
     return Plan(

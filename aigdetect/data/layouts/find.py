@@ -11,7 +11,9 @@ from aigdetect.data.layouts.sample import DataSet
 from aigdetect.errors import DataError
 
 
-def find_samples(root: str | os.PathLike[str], *, split: str | None = None) -> DataSet:
+def find_samples(
+    root: str | os.PathLike[str], *, split: str | None = None, follow_symlinks: bool = False
+) -> DataSet:
     """Find the labelled images of a data set, whatever its layout.
 
     Args:
@@ -19,6 +21,7 @@ def find_samples(root: str | os.PathLike[str], *, split: str | None = None) -> D
             above or below the generators), or a CSV with columns path, label[, generator][, split].
         split: keep only ``"train"``, ``"val"`` or ``"test"`` where the data set has such a level; nothing
             happens where it has none.
+        follow_symlinks: also follow symbolic links inside folders; a root, and what a CSV names, may be one.
 
     Returns:
         The images with class, generator and split. One class alone is fine here, see
@@ -30,7 +33,7 @@ def find_samples(root: str | os.PathLike[str], *, split: str | None = None) -> D
     """
     place = os.fsdecode(root)
     if Path(place).is_dir():
-        found = from_folder(place)
+        found = from_folder(place, follow=follow_symlinks)
     elif Path(place).is_file():
         found = from_csv(place)
     else:
