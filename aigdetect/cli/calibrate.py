@@ -20,6 +20,7 @@ from aigdetect.cli.options import (
     DeviceChoice,
     FollowSymlinks,
     Json,
+    MaxPixels,
     Offline,
     Precision,
     PrecisionChoice,
@@ -64,6 +65,7 @@ def calibrate(
         ),
     ] = None,
     follow_symlinks: FollowSymlinks = False,
+    max_pixels: MaxPixels = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="NAME|FOLDER", help="Model to calibrate (default: the shipped one)."),
@@ -150,7 +152,7 @@ def calibrate(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with alone_in(out):
-        scores = _score(detector, samples, out, resume=resume, workers=workers)
+        scores = _score(detector, samples, out, resume=resume, workers=workers, max_pixels=max_pixels)
         failed += scores.failed
         new = recalibrate(
             card,
@@ -240,17 +242,24 @@ def _samples(
 
 
 def _score(
-    detector: Detector, samples: Sequence[Sample], folder: Path, *, resume: bool, workers: int | None
+    detector: Detector,
+    samples: Sequence[Sample],
+    folder: Path,
+    *,
+    resume: bool,
+    workers: int | None,
+    max_pixels: int | None,
 ) -> Scores:
     """Score the images that have no score yet; each that cannot be scored is named."""
     from aigdetect.evaluation.calibration_scores import open_scores, score_missing, take_scores
     from aigdetect.evaluation.robustness import CLEAN
+    from aigdetect.images.opening import MAX_PIXELS
 
     store = open_scores(detector, folder, resume=resume)
     missing = len(store.missing(samples, CLEAN))
     if missing < len(samples):
         terminal.say(f"scored already: {len(samples) - missing}")
-    scored = score_missing(store, samples, detector, workers=workers)
+    scored = score_missing(store, samples, detector, workers=workers, max_pixels=max_pixels or MAX_PIXELS)
     with terminal.progress(f"scoring with {detector.card.name}", missing) as bar, closing(scored):
         try:
             for sample, record in scored:

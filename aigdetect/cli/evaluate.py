@@ -23,6 +23,7 @@ from aigdetect.cli.options import (
     DeviceChoice,
     FollowSymlinks,
     Json,
+    MaxPixels,
     Offline,
     Precision,
     PrecisionChoice,
@@ -80,6 +81,7 @@ def evaluate(
         ),
     ] = None,
     follow_symlinks: FollowSymlinks = False,
+    max_pixels: MaxPixels = None,
     families: Annotated[
         Path | None,
         typer.Option(metavar="F.yaml", help="Further generators and their families.", rich_help_panel=_DATA),
@@ -165,6 +167,7 @@ def evaluate(
     Example: aigdetect eval --data test/ --model models/mine --report r/
     """
     from aigdetect.evaluation.plan import Request, make_plan
+    from aigdetect.images.opening import MAX_PIXELS
     from aigdetect.model.card import DEFAULT_MODEL
     from aigdetect.scanning.engines import default_workers
 
@@ -188,6 +191,7 @@ def evaluate(
             resamples=bootstrap,
             seed=seed,
             follow_symlinks=follow_symlinks,
+            max_pixels=max_pixels or MAX_PIXELS,
         )
     )
     if not dry_run:
@@ -275,7 +279,13 @@ def _say_what_is_there(plan: Plan, console: _Console, workers: int) -> list[Bias
     audits = []
     for parity in (None, plan.parity) if plan.parity else (None,):
         audits.append(
-            audit_bias(plan.benchmark.samples, parity=parity, seed=plan.request.seed, workers=workers)
+            audit_bias(
+                plan.benchmark.samples,
+                parity=parity,
+                seed=plan.request.seed,
+                workers=workers,
+                max_pixels=plan.request.max_pixels,
+            )
         )
         if not sys.stdout.isatty():  # else they stand in the audit, in the same place
             for warning in audits[-1].warnings:
@@ -415,7 +425,7 @@ def _look_inside(plan: Plan, loader: _Loader, workers: int) -> list[ExpertStudy]
             continue
 
         def load_views(sample: Sample, detector: Detector = detector) -> Pixels:
-            return detector.view(plan.protocol.apply(load_pixels(sample)))
+            return detector.view(plan.protocol.apply(load_pixels(sample, max_pixels=plan.request.max_pixels)))
 
         terminal.say(f"looking into {model.name}")
         with terminal.progress(f"looking into {model.name}", len(chosen)) as bar:

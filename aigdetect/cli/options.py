@@ -72,6 +72,10 @@ FollowSymlinks = Annotated[
     bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
 ]
 
+MaxPixels = Annotated[
+    int | None, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")
+]
+
 #: panel of the options that say how a command runs, not what it does
 RUN = "Run"
 

@@ -23,6 +23,7 @@ from aigdetect.cli.options import (
     DeviceChoice,
     FollowSymlinks,
     Json,
+    MaxPixels,
     Offline,
     Precision,
     PrecisionChoice,
@@ -171,9 +172,7 @@ def scan(
         bool, typer.Option("--null", "-0", help="The list on standard input is separated by NUL bytes.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite output files of earlier scans.")] = False,
-    max_pixels: Annotated[
-        int | None, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")
-    ] = None,
+    max_pixels: MaxPixels = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,

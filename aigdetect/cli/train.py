@@ -17,6 +17,7 @@ from aigdetect.cli.options import (
     Device,
     DeviceChoice,
     FollowSymlinks,
+    MaxPixels,
     Offline,
     Quiet,
     Verbose,
@@ -39,6 +40,7 @@ def train(
     ],
     out: Annotated[Path | None, typer.Option(help="Model folder to write.")] = None,
     follow_symlinks: FollowSymlinks = False,
+    max_pixels: MaxPixels = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file with settings; options go before it.")
     ] = None,
@@ -282,6 +284,7 @@ def train(
         "head_views": head_views,
         "cache": cache,
         "precision": precision,
+        "max_pixels": max_pixels,
     }
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if blocks is not None:

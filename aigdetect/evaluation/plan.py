@@ -18,6 +18,7 @@ from aigdetect.evaluation.protocols import Protocol, find_protocol
 from aigdetect.evaluation.results import FoundData
 from aigdetect.evaluation.robustness import Operation, parse_operations
 from aigdetect.evaluation.scoring import AS_THEY_ARE
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.model.card import ModelCard, find_model_folder, read_card
 
 
@@ -37,6 +38,7 @@ class Request:
         resamples: behind each interval; 0 for none.
         seed: of every choice.
         follow_symlinks: whether links inside folders are followed.
+        max_pixels: images of more pixels are not decoded.
     """
 
     data: tuple[Path, ...]
@@ -50,6 +52,7 @@ class Request:
     resamples: int = RESAMPLES
     seed: int = 0
     follow_symlinks: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)

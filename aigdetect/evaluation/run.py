@@ -63,7 +63,12 @@ def score_missing(
         for form in plan.forms:
             missing = store.missing(plan.benchmark.samples, form_name(form))
             records = score_samples(
-                missing, detector, protocol=plan.protocol, operation=form, workers=workers
+                missing,
+                detector,
+                protocol=plan.protocol,
+                operation=form,
+                workers=workers,
+                max_pixels=plan.request.max_pixels,
             )
             with closing(records):
                 for sample, record in zip(missing, records, strict=True):

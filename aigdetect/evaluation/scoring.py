@@ -13,6 +13,7 @@ from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.protocols import Protocol
 from aigdetect.evaluation.robustness import CLEAN, Operation
 from aigdetect.images.find import Found
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.pipeline import scan_found
 from aigdetect.scanning.record import Record, Scored
@@ -61,6 +62,7 @@ def score_samples(
     protocol: Protocol,
     operation: Operation = AS_THEY_ARE,
     workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Generator[Record, None, None]:
     """Score images as a scan does, after an operation and the protocol.
 
@@ -70,11 +72,12 @@ def score_samples(
         protocol: what happens to an image before the model takes its view.
         operation: what happens to it before that, at its full size.
         workers: threads that read and decode; None for a number that suits the machine.
+        max_pixels: images of more pixels are not decoded.
 
     Yields:
         one record per sample, in their order; an image that cannot be scored has an error and no score.
     """
     prepared = _Prepared(detector, protocol, operation)
     found = (Found(sample.path, "image") for sample in samples)
-    with closing(scan_found(found, prepared, workers=workers)) as records:
+    with closing(scan_found(found, prepared, workers=workers, max_pixels=max_pixels)) as records:
         yield from records

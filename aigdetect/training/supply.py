@@ -217,4 +217,5 @@ class _Maker:
             augmentation=self.recipe.augmentation,
             seed=self.recipe.seed,
             views=self.recipe.views,
+            max_pixels=self.recipe.max_pixels,
         )
