@@ -375,6 +375,7 @@ def _passed_over(tally: Tally) -> str:
     """What has no row, kind by kind; empty if there is nothing."""
     kinds = [
         (tally.others, "other file", ""),
+        (tally.videos, "video", ""),
         (tally.companions, "companion file", " of macOS (._)"),
         (tally.links, "symbolic link", " (--follow-symlinks follows them)"),
     ]

@@ -531,6 +531,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     assert done.stderr == ""
 
 
+VIDEO = "not an image: a video; save the frames in question as images"
+
+
 # -- what cannot be decoded ------------------------------------------------------------------------------
 
 
@@ -547,6 +550,11 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
         (b"PK\x03\x04" + bytes(30), "not an image: a ZIP archive"),
         (b"\n<!DOCTYPE html><p>404", "not an image: an HTML page"),
         (b"Dear diary, today I have seen an image.\n", "not an image: text"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", VIDEO),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", VIDEO),
+        (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01" + bytes(40), VIDEO),
+        (b"RIFF\0\0\0\0AVI LIST", VIDEO),
+        (b"G" + (bytes(187) + b"G") * 3, VIDEO),
         (b"gimp xcf v011" + bytes(99), "format not supported: XCF"),
         (bytes(999), "not an image, or of an unknown format"),
         (b"\xff\xd8", "broken JPEG: junk after its first marker"),
