@@ -1,15 +1,20 @@
-"""Plain data, as YAML holds it, to frozen dataclasses, with every key and type checked."""
+"""Plain data, as YAML or tables hold it, to frozen dataclasses, with every key and type checked."""
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 T = TypeVar("T")
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([BKMGT])?(?:(?<=[KMGT])I?B)?", re.IGNORECASE | re.ASCII)
+
+DELIMITERS = ",;\t|"
+"""What may separate the columns of a table, the likeliest first."""
 
 #: what a dataclass says of itself (``__pydantic_config__``) so that unknown keys are refused
 STRICT_KEYS = {"extra": "forbid"}
@@ -35,6 +40,20 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML") from error
+
+
+def open_table(path: Path) -> TextIO:
+    """Open a CSV as spreadsheets and PowerShell write it: UTF-8, with or without a mark, or UTF-16 with one.
+
+    Bytes that are no text come out as surrogates, as in file names; the file may be a pipe.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+    file = path.open("rb")
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = "utf-16" if file.peek(2).startswith(marks) else "utf-8-sig"
+    return io.TextIOWrapper(file, encoding=encoding, errors="surrogateescape", newline="")
 
 
 def parse_size(text: str) -> int:

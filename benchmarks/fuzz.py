@@ -12,28 +12,32 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import json
 import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from aigdetect.errors import ImageError
 from aigdetect.evidence.provenance import read_provenance
 from aigdetect.images.decode import decode
-from aigdetect.scanning.workers import begin_work, process_context
+from aigdetect.scanning.decoding.form import FormError
+from aigdetect.scanning.decoding.pool import Call, Pool, WorkerDiedError, WorkerLateError
 
 MEMORY = 3 << 29
 SECONDS = 10.0
 _BATCH = 100
+_LONGEST = 1 << 20
 _HEAD = 512
 _EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -193,6 +197,18 @@ class Seen:
     slowest: float
     peak: int
 
+    @classmethod
+    def receive(cls, connection: Connection) -> Seen:
+        """What :func:`answer_inputs` sends."""
+        outcomes, faults, slowest, peak = json.loads(connection.recv_bytes(_LONGEST))
+        return cls(Counter(outcomes), tuple((number, fault) for number, fault in faults), slowest, peak)
+
+
+def answer_inputs(connection: Connection, numbers: range, seed: int, *, file: int | None = None) -> None:
+    """Run inputs in a worker, and say what became of them."""
+    seen = try_inputs(numbers, seed)
+    connection.send_bytes(json.dumps([seen.outcomes, seen.faults, seen.slowest, seen.peak]).encode())
+
 
 def try_inputs(numbers: range, seed: int) -> Seen:
     """Run inputs through decoder and metadata readers."""
@@ -233,13 +249,10 @@ def try_one(data: bytes) -> str:
 def run(first: int, count: int, seed: int, workers: int) -> Iterator[tuple[range, Seen]]:
     """Run inputs in batches; one that brings its worker down is looked for one by one."""
     batches = [range(at, min(at + _BATCH, first + count)) for at in range(first, first + count, _BATCH)]
-    with ProcessPool(
-        workers, max_tasks=50, initializer=begin_work, initargs=(MEMORY,), context=process_context()
-    ) as pool:
+    with closing(Pool(workers, MEMORY, known=answer_inputs)) as pool:
 
         def ask(numbers: range, seconds: float) -> Future[Seen]:
-            future: Future[Seen] = pool.schedule(try_inputs, args=(numbers, seed), timeout=seconds)
-            return future
+            return pool.submit(Call(answer_inputs, (numbers, seed), Seen.receive, seconds))
 
         ahead = 4 * workers
         futures = [ask(batch, _BATCH * SECONDS) for batch in batches[:ahead]]
@@ -248,7 +261,7 @@ def run(first: int, count: int, seed: int, workers: int) -> Iterator[tuple[range
                 futures.append(ask(batches[place + ahead], _BATCH * SECONDS))
             try:
                 yield batch, futures[place].result()
-            except (ProcessExpired, TimeoutError):
+            except (WorkerDiedError, WorkerLateError, FormError):
                 for number in batch:
                     one = range(number, number + 1)
                     yield one, _alone(ask(one, SECONDS), number)
@@ -257,10 +270,10 @@ def run(first: int, count: int, seed: int, workers: int) -> Iterator[tuple[range
 def _alone(future: Future[Seen], number: int) -> Seen:
     try:
         return future.result()
-    except TimeoutError:
+    except WorkerLateError:
         fault = f"took longer than {SECONDS:g} s"
-    except ProcessExpired as error:
-        fault = f"crashed (status {error.exitcode})"
+    except WorkerDiedError as error:
+        fault = f"crashed (status {error.status})"
     return Seen(Counter({fault: 1}), ((number, fault),), 0.0, 0)
 
 

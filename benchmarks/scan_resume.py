@@ -3,6 +3,9 @@
 A scan of small files is killed with SIGKILL again and again and taken up with ``resume`` each time. In the
 end every file must have exactly one row in CSV and in JSON Lines, and both files must equal, byte for byte,
 those of a scan that was left alone. Also counts processes that outlive their scan.
+
+``--mixed`` also changes the times of some files between the scans, lets some run into a time limit, and tries
+errors again now and then: rows then move to the end, and both files must hold the same rows in any order.
 """
 
 from __future__ import annotations
@@ -42,13 +45,14 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", default="2")
+    parser.add_argument("--mixed", action="store_true")
     args = parser.parse_args()
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_images(folder / "images", args.files)
 
-        def command(out: str) -> list[str]:
+        def command(out: str, *more: str) -> list[str]:
             return [
                 sys.executable,
                 str(_STUB),
@@ -56,14 +60,24 @@ def main() -> int:
                 f"{folder}/{out}",
                 "--workers",
                 args.workers,
+                *more,
             ]
+
+        def disturbed() -> list[str]:
+            """A scan as it goes in between."""
+            if not args.mixed:
+                return command("cut")
+            for path in rng.sample(sorted((folder / "images").rglob("*.png")), 3):
+                path.touch()
+            late = ["--slow", "60", "--timeout", "0.3"] if rng.random() < 0.5 else []
+            return command("cut", *late, *(["--retry-errors"] if rng.random() < 0.3 else []))
 
         start = time.monotonic()
         subprocess.run(command("whole"), check=True, stdout=subprocess.DEVNULL)
         seconds = time.monotonic() - start
         kills = early = orphans = 0
         while kills < args.kills:
-            process = subprocess.Popen(command("cut"), stdout=subprocess.DEVNULL, start_new_session=True)
+            process = subprocess.Popen(disturbed(), stdout=subprocess.DEVNULL, start_new_session=True)
             try:
                 # spread over start-up and rows alike
                 process.wait(timeout=rng.uniform(0, min(seconds, 3 * seconds / args.kills + seconds / 2)))
@@ -80,11 +94,13 @@ def main() -> int:
                 early += 1
                 for path in folder.glob("cut*"):
                     path.unlink()
-        subprocess.run(command("cut"), check=True, stdout=subprocess.DEVNULL)
-        same = all(
-            (folder / f"cut{kind}").read_bytes() == (folder / f"whole{kind}").read_bytes()
-            for kind in (".jsonl", ".csv")
-        )
+        subprocess.run(command("cut", "--retry-errors"), check=True, stdout=subprocess.DEVNULL)
+
+        def rows(name: str) -> list[bytes]:
+            lines = (folder / name).read_bytes().splitlines(keepends=True)
+            return sorted(lines) if args.mixed else lines
+
+        same = all(rows(f"cut{kind}") == rows(f"whole{kind}") for kind in (".jsonl", ".csv"))
         paths = [json.loads(line)["path"] for line in (folder / "cut.jsonl").read_bytes().splitlines()]
         with (folder / "cut.csv").open(encoding="utf-8", newline="") as file:
             in_csv = sum(1 for _ in csv.DictReader(file))

@@ -2,14 +2,15 @@
 
 ``python benchmarks/stub.py FOLDER OUT`` scans FOLDER into OUT.jsonl and OUT.csv, or goes on there, and prints
 how many rows it made and the peak memory of its process in bytes. ``--model``, ``--weights`` and
-``--precision`` take a model.
+``--precision`` take a model. ``--slow S`` makes some of the images take S seconds to decode.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +23,14 @@ from PIL import Image
 from aigdetect.images.find import find_files
 from aigdetect.images.views import Picture, Pixels, take_views
 from aigdetect.model.calibration import Verdict
+from aigdetect.scanning.decoding.workers import TIMEOUT, Processes
 from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.ledger import Ledger, Targets, journal_beside
 from aigdetect.scanning.pipeline import scan_with
 from aigdetect.scanning.preparation import Preparation
 from aigdetect.scanning.settings import Settings
-from aigdetect.scanning.workers import Processes
+
+_SLOW_BELOW = 4  # of 256 values of red: about one image of 64
 
 SETTINGS = Settings("benchmark", "stub", "", "", None, "cpu", "float32", 8, 0.01, 1_000_000, False)
 
@@ -67,6 +70,13 @@ class Stub:
         return [StubScore(float(view.mean())) for view in views]
 
 
+def slow_views(picture: Picture, *, seconds: float) -> Pixels:
+    """A small view, for some images only after a time; it runs in a worker."""
+    if seconds and np.asarray(picture)[0, 0, 0] < _SLOW_BELOW:
+        time.sleep(seconds)
+    return take_views(picture, ("center_crop",), 32)
+
+
 def make_images(folder: Path, count: int) -> None:
     """Write small images of different contents, a thousand to a folder."""
     rng = np.random.default_rng(0)
@@ -76,14 +86,28 @@ def make_images(folder: Path, count: int) -> None:
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(path, compress_level=0)
 
 
-def scan(folder: Path, out: Path, *, workers: int, detector: Any = None) -> int:
+def scan(
+    folder: Path,
+    out: Path,
+    *,
+    workers: int,
+    detector: Any = None,
+    slow: float = 0.0,
+    timeout: float = TIMEOUT,
+    retry_errors: bool = False,
+) -> int:
     """Scan a folder, or go on with it; how many rows were made."""
     seen = detector.card.preprocess if detector else None
-    view = partial(take_views, names=seen.views if seen else ("center_crop",), size=seen.size if seen else 32)
+    view: Callable[[Picture], Pixels] = partial(slow_views, seconds=slow)
+    if seen:
+        view = partial(take_views, names=seen.views, size=seen.size)
     prepare = Preparation(view)
-    engine: Engine = Processes(prepare, workers) if workers else Threads(prepare, default_workers())
+    engine: Engine = (
+        Processes(prepare, workers, timeout=timeout) if workers else Threads(prepare, default_workers())
+    )
     jsonl = out.with_suffix(".jsonl")
-    ledger = Ledger(Targets(jsonl, out.with_suffix(".csv"), journal_beside(jsonl)), resume=True)
+    targets = Targets(jsonl, out.with_suffix(".csv"), journal_beside(jsonl))
+    ledger = Ledger(targets, resume=True, retry_errors=retry_errors)
     made = 0
     with ledger.open(SETTINGS), closing(engine):
         fresh = ledger.fresh(enumerate(find_files([folder])))
@@ -103,13 +127,24 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--slow", type=float, default=0.0, metavar="S")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT)
+    parser.add_argument("--retry-errors", action="store_true")
     args = parser.parse_args()
     detector = None
     if args.model:
         from aigdetect.model.detector import load_detector
 
         detector = load_detector(args.model, weights=args.weights, precision=args.precision)
-    made = scan(args.folder, args.out, workers=args.workers, detector=detector)
+    made = scan(
+        args.folder,
+        args.out,
+        workers=args.workers,
+        detector=detector,
+        slow=args.slow,
+        timeout=args.timeout,
+        retry_errors=args.retry_errors,
+    )
     print(made, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 

@@ -94,7 +94,7 @@ def main() -> None:
     torch.set_num_threads(1)
     network = _network()
     pixels = np.full((_SIZE, _SIZE, 3), 128, dtype=np.uint8)
-    dataset._pixels = lambda data: pixels
+    dataset._pixels = lambda data, max_pixels: pixels
     dataset.load_bytes = lambda sample: sample.path.encode()  # no two are one image
     supply.KEPT_BYTES = 0  # those of a real tower would not fit, either
     few = DataSet("/data/progan", "made up", _samples(32 * STEPS))

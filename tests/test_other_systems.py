@@ -80,18 +80,15 @@ def test_a_scan_and_its_resumption(tmp_path: Path, environment: dict[str, str], 
 def test_how_a_worker_of_windows_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 
-    from pebble import ProcessExpired
-
+    from aigdetect.scanning.decoding.pool import WorkerDiedError
+    from aigdetect.scanning.decoding.workers import Processes
     from aigdetect.scanning.preparation import Preparation
-    from aigdetect.scanning.workers import Processes
 
     engine = Processes(Preparation(lambda picture: picture), 1)  # type: ignore[arg-type,return-value]
     monkeypatch.delattr(signal, "SIGKILL")
 
     def why(code: int) -> str:
-        error = ProcessExpired("ended")
-        error.exitcode = code
-        return engine._why_died(error)[0]
+        return engine._why_lost(WorkerDiedError(code))[0]
 
     assert why(0xC0000005) == "the decoder crashed (0xC0000005)"
     assert why(7) == "the decoder ended its process (status 7)"

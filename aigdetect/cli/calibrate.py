@@ -18,7 +18,9 @@ from aigdetect.cli.options import (
     Debug,
     Device,
     DeviceChoice,
+    FollowSymlinks,
     Json,
+    MaxPixels,
     Offline,
     Precision,
     PrecisionChoice,
@@ -62,6 +64,8 @@ def calibrate(
             rich_help_panel=_DATA,
         ),
     ] = None,
+    follow_symlinks: FollowSymlinks = False,
+    max_pixels: MaxPixels = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="NAME|FOLDER", help="Model to calibrate (default: the shipped one)."),
@@ -122,7 +126,7 @@ def calibrate(
     check_adapter(folder, card)
     _require_usable(out, folder, resume=resume, force=force)
     _require_rate("--fpr", fpr)
-    samples, failed = _samples(data or (), real or (), split)
+    samples, failed = _samples(data or (), real or (), split, follow=follow_symlinks)
     generated = sum(sample.label for sample in samples)
     if fnr is not None:
         _require_rate("--fnr", fnr)
@@ -149,7 +153,14 @@ def calibrate(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with alone_in(out):
-        scores = _score(detector, samples, out, learnt=read_learnt(folder), resume=resume, workers=workers)
+        learnt = read_learnt(folder)
+        scores = _score(
+            *(detector, samples, out),
+            learnt=learnt,
+            resume=resume,
+            workers=workers,
+            max_pixels=max_pixels,
+        )
         failed += scores.failed
         new = recalibrate(
             card,
@@ -205,9 +216,11 @@ def _require_rate(option: str, rate: float) -> None:
         raise UsageError(f"{option}: {rate:g} is not between 0 and 1")
 
 
-def _samples(labelled: Sequence[Path], real: Sequence[Path], split: str | None) -> tuple[list[Sample], int]:
+def _samples(
+    labelled: Sequence[Path], real: Sequence[Path], split: str | None, *, follow: bool
+) -> tuple[list[Sample], int]:
     """The images, each file once, and how many paths lead to none (each of them named)."""
-    from aigdetect.data.layouts import find_samples
+    from aigdetect.data.layouts import Ignored, find_samples
     from aigdetect.evaluation.benchmark import take_split
     from aigdetect.evaluation.recalibration import find_reals
 
@@ -217,13 +230,15 @@ def _samples(labelled: Sequence[Path], real: Sequence[Path], split: str | None) 
         raise UsageError("--split: belongs to --data")
     found: list[Sample] = []
     for root in labelled:
-        data = find_samples(root, split=split)
+        data = find_samples(root, split=split, follow_symlinks=follow)
         found += (data if split else take_split(data, ("val", "test", "train"))).samples
         if left_out := str(data.ignored):
             terminal.say(f"{root}: left out: {left_out}")
     failed = 0
     for root in real:
-        samples, errors = find_reals(root)
+        samples, errors, links = find_reals(root, follow_symlinks=follow)
+        if links:
+            terminal.say(f"{root}: left out: {Ignored(links=links)}")
         found += samples
         failed += len(errors)
         for path, reason in errors.items():
@@ -242,16 +257,18 @@ def _score(
     learnt: Collection[str],
     resume: bool,
     workers: int | None,
+    max_pixels: int | None,
 ) -> Scores:
     """Score the images that have no score yet; each that cannot be is named, and those learnt are counted."""
     from aigdetect.evaluation.calibration_scores import open_scores, score_missing, take_scores
     from aigdetect.evaluation.robustness import CLEAN
+    from aigdetect.images.opening import MAX_PIXELS
 
     store = open_scores(detector, folder, resume=resume)
     missing = len(store.missing(samples, CLEAN))
     if missing < len(samples):
         terminal.say(f"scored already: {len(samples) - missing}")
-    scored = score_missing(store, samples, detector, workers=workers)
+    scored = score_missing(store, samples, detector, workers=workers, max_pixels=max_pixels or MAX_PIXELS)
     with terminal.progress(f"scoring with {detector.card.name}", missing) as bar, closing(scored):
         try:
             for sample, record in scored:

@@ -22,7 +22,9 @@ from aigdetect.cli.options import (
     Device,
     DeviceChoice,
     FakeFolder,
+    FollowSymlinks,
     Json,
+    MaxPixels,
     Offline,
     Precision,
     PrecisionChoice,
@@ -83,6 +85,8 @@ def evaluate(
             help="Split to measure on: train, val or test (default: the protocol's).", rich_help_panel=_DATA
         ),
     ] = None,
+    follow_symlinks: FollowSymlinks = False,
+    max_pixels: MaxPixels = None,
     families: Annotated[
         Path | None,
         typer.Option(metavar="F.yaml", help="Further generators and their families.", rich_help_panel=_DATA),
@@ -168,6 +172,7 @@ def evaluate(
     Example: aigdetect eval --data test/ --model models/mine --report r/
     """
     from aigdetect.evaluation.plan import Request, make_plan
+    from aigdetect.images.opening import MAX_PIXELS
     from aigdetect.model.card import DEFAULT_MODEL
     from aigdetect.scanning.engines import default_workers
 
@@ -194,6 +199,8 @@ def evaluate(
             robustness=robustness,
             resamples=bootstrap,
             seed=seed,
+            follow_symlinks=follow_symlinks,
+            max_pixels=max_pixels or MAX_PIXELS,
         )
     )
     if not dry_run:
@@ -281,7 +288,13 @@ def _say_what_is_there(plan: Plan, console: _Console, workers: int) -> list[Bias
     audits = []
     for parity in (None, plan.parity) if plan.parity else (None,):
         audits.append(
-            audit_bias(plan.benchmark.samples, parity=parity, seed=plan.request.seed, workers=workers)
+            audit_bias(
+                plan.benchmark.samples,
+                parity=parity,
+                seed=plan.request.seed,
+                workers=workers,
+                max_pixels=plan.request.max_pixels,
+            )
         )
         if not sys.stdout.isatty():  # else they stand in the audit, in the same place
             for warning in audits[-1].warnings:
@@ -434,7 +447,7 @@ def _look_inside(plan: Plan, loader: _Loader, workers: int) -> list[ExpertStudy]
             continue
 
         def load_views(sample: Sample, detector: Detector = detector) -> Pixels:
-            return detector.view(plan.protocol.apply(load_pixels(sample)))
+            return detector.view(plan.protocol.apply(load_pixels(sample, max_pixels=plan.request.max_pixels)))
 
         terminal.say(f"looking into {model.name}")
         with terminal.progress(f"looking into {model.name}", len(chosen)) as bar:

@@ -68,6 +68,14 @@ Debug = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
+FollowSymlinks = Annotated[
+    bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
+]
+
+MaxPixels = Annotated[
+    int | None, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")
+]
+
 #: panel of the options that say how a command runs, not what it does
 RUN = "Run"
 

@@ -21,7 +21,9 @@ from aigdetect.cli.options import (
     Debug,
     Device,
     DeviceChoice,
+    FollowSymlinks,
     Json,
+    MaxPixels,
     Offline,
     Precision,
     PrecisionChoice,
@@ -165,16 +167,12 @@ def scan(
         FailOn | None,
         typer.Option("--fail-on", help="Exit status 3 if an image is flagged, also if others failed."),
     ] = None,
-    follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Follow symbolic links inside folders.")
-    ] = False,
+    follow_symlinks: FollowSymlinks = False,
     null: Annotated[
         bool, typer.Option("--null", "-0", help="The list on standard input is separated by NUL bytes.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite output files of earlier scans.")] = False,
-    max_pixels: Annotated[
-        int | None, typer.Option("--max-pixels", metavar="N", min=1, help="Refuse images of more pixels.")
-    ] = None,
+    max_pixels: MaxPixels = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -377,6 +375,7 @@ def _passed_over(tally: Tally) -> str:
     """What has no row, kind by kind; empty if there is nothing."""
     kinds = [
         (tally.others, "other file", ""),
+        (tally.videos, "video", ""),
         (tally.companions, "companion file", " of macOS (._)"),
         (tally.links, "symbolic link", " (--follow-symlinks follows them)"),
     ]

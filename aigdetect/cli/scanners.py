@@ -10,10 +10,10 @@ from pathlib import Path
 from aigdetect.cli.options import terminal
 from aigdetect.model.calibration import Verdict
 from aigdetect.model.card import shipped_models
+from aigdetect.scanning.decoding.workers import Processes, start_server
 from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.preparation import Preparation
 from aigdetect.scanning.scanner import LocalScanner, Scanner, Wanted
-from aigdetect.scanning.workers import Processes, start_server
 
 
 def in_this_program(

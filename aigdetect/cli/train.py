@@ -17,6 +17,8 @@ from aigdetect.cli.options import (
     Device,
     DeviceChoice,
     FakeFolder,
+    FollowSymlinks,
+    MaxPixels,
     Offline,
     Quiet,
     RealFolder,
@@ -46,6 +48,8 @@ def train(
         str | None,
         typer.Option("--from", metavar="NAME|FOLDER", help="Go on from a trained model, on other images."),
     ] = None,
+    follow_symlinks: FollowSymlinks = False,
+    max_pixels: MaxPixels = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file with settings; options go before it.")
     ] = None,
@@ -311,6 +315,7 @@ def train(
         "head_views": head_views,
         "cache": cache,
         "precision": precision,
+        "max_pixels": max_pixels,
     }
     given: dict[str, Any] = read_settings(settings or ()) | {
         name: value for name, value in options.items() if value is not None
@@ -335,7 +340,7 @@ def train(
     if not (data or real or fake):
         raise typer.BadParameter("name the images to train on", ctx=context, param_hint="--data")
     if dry_run:
-        training.list_data(roots, beginning, config, given)
+        training.list_data(roots, beginning, config, given, follow_symlinks=follow_symlinks)
         return Exit.DONE
     return training.train(
         roots,
@@ -355,6 +360,7 @@ def train(
             workers=workers,
             cache_folder=cache_folder,
             beginning=beginning,
+            follow_symlinks=follow_symlinks,
         ),
     )
 

@@ -44,6 +44,7 @@ class Order:
     workers: int | None
     cache_folder: Path | None
     beginning: str | None
+    follow_symlinks: bool = False
 
 
 def print_config(beginning: str | None, config: Path | None, given: Mapping[str, Any]) -> None:
@@ -62,10 +63,17 @@ class Roots:
     fake: Sequence[Path]
 
 
-def list_data(roots: Roots, beginning: str | None, config: Path | None, given: Mapping[str, Any]) -> None:
+def list_data(
+    roots: Roots,
+    beginning: str | None,
+    config: Path | None,
+    given: Mapping[str, Any],
+    *,
+    follow_symlinks: bool,
+) -> None:
     """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
     _recipe(beginning, config, given)
-    _look_at(roots)
+    _look_at(roots, follow=follow_symlinks)
 
 
 def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
@@ -100,7 +108,7 @@ def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: O
 
     recipe, beginning = _recipe(order.beginning, config, given)
     adapter_config(adapter_of(recipe))  # said before a long look at the data
-    data = _look_at(roots)
+    data = _look_at(roots, follow=order.follow_symlinks)
     workers = order.workers or _decoding_threads(order.device)
     split = split_data(data, recipe, workers=workers)
     _tell_copies(split)
@@ -166,12 +174,14 @@ def _recipe(
     return recipe, begun
 
 
-def _look_at(roots: Roots) -> list[DataSet]:
+def _look_at(roots: Roots, *, follow: bool) -> list[DataSet]:
     from aigdetect.data.audit import audit
     from aigdetect.data.layouts import find_samples
 
     labelled = ((roots.data, None), (roots.real, 0), (roots.fake, 1))
-    data = [find_samples(root, label=label) for some, label in labelled for root in some]
+    data = [
+        find_samples(root, label=label, follow_symlinks=follow) for some, label in labelled for root in some
+    ]
     if not terminal.quiet:
         for found in data:
             _describe(found)

@@ -14,6 +14,8 @@ from aigdetect.data.augment import Augmentation, training_views
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
 from aigdetect.images.decode import decode, require_scorable
+from aigdetect.images.opening import MAX_PIXELS
+from aigdetect.images.read import why_failed
 from aigdetect.images.views import Pixels, take_views
 
 T = TypeVar("T")
@@ -101,7 +103,7 @@ class Reading:
             if not isinstance(result, ImageError):
                 yield result
                 continue
-            self._leave_out(sample.path, str(result))
+            self._leave_out(sample.path, why_failed(result))
             yield None
 
     def share(self, texts_of_all: Callable[[Sequence[str]], Sequence[str]]) -> None:
@@ -136,13 +138,17 @@ def load_bytes(sample: Sample) -> bytes:
         raise ImageError(error.strerror or "cannot be read") from error
 
 
-def load_pixels(sample: Sample) -> Pixels:
+def load_pixels(sample: Sample, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode the image of a sample to ``(H, W, 3)`` uint8.
 
+    Args:
+        sample: the image.
+        max_pixels: images of more pixels are refused.
+
     Raises:
-        ImageError: if it cannot be read or is too small to score.
+        ImageError: if it cannot be read, is too large, or too small to score.
     """
-    return _pixels(load_bytes(sample))
+    return _pixels(load_bytes(sample), max_pixels)
 
 
 def digest(sample: Sample) -> bytes:
@@ -162,6 +168,7 @@ def copies_of_views(
     augmentation: Augmentation,
     seed: int,
     views: Sequence[str] = ("center_crop",),
+    max_pixels: int = MAX_PIXELS,
 ) -> list[Pixels]:
     """Copies of one image, each through all views; they depend on seed, content and number alone.
 
@@ -172,15 +179,16 @@ def copies_of_views(
         augmentation: what may happen to augmented copies.
         seed: from 0 on.
         views: names out of :data:`aigdetect.images.views.VIEWS`.
+        max_pixels: images of more pixels are refused.
 
     Returns:
         for each copy ``(V, size, size, 3)`` uint8.
 
     Raises:
-        ImageError: if it cannot be read or is too small to score.
+        ImageError: if it cannot be read, is too large, or too small to score.
     """
     data = load_bytes(sample)
-    pixels = _pixels(data)
+    pixels = _pixels(data, max_pixels)
     content = int.from_bytes(hashlib.sha256(data).digest()[:16], "little")
     return [
         take_views(pixels, views, size)
@@ -190,8 +198,8 @@ def copies_of_views(
     ]
 
 
-def _pixels(data: bytes) -> Pixels:
-    decoded = decode(data)
+def _pixels(data: bytes, max_pixels: int) -> Pixels:
+    decoded = decode(data, max_pixels=max_pixels)
     require_scorable(decoded)
     return decoded.pixels
 

@@ -19,6 +19,7 @@ from aigdetect.data.facts import ImageFacts, choose_some, facts_of, read_facts
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import ImageError, UsageError
 from aigdetect.evaluation.metrics import Figure, Floats
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.perturb import encode_jpeg, encode_webp, jpeg, webp
 from aigdetect.images.views import Pixels, center_view
 
@@ -175,6 +176,7 @@ def audit_bias(
     per_class: int = 2000,
     seed: int = 0,
     workers: int = 2,
+    max_pixels: int = MAX_PIXELS,
 ) -> BiasAudit:
     """Read some images of each class and measure what their files give away.
 
@@ -184,20 +186,21 @@ def audit_bias(
         per_class: images read per class at most.
         seed: fixes which ones; see `aigdetect.data.facts.choose_some`.
         workers: threads that decode.
+        max_pixels: images of more pixels are not decoded.
     """
     chosen = choose_some(samples, per_class=per_class, seed=seed)
     stored = [read_facts(sample) for sample in chosen]
     if parity is None:
         return _audit(stored)
-    after = map_ordered(partial(_facts_after, parity=parity), chosen, workers=workers)
+    after = map_ordered(partial(_facts_after, parity=parity, max_pixels=max_pixels), chosen, workers=workers)
     known = [None if isinstance(each, ImageError) else each for each in after]
     # headers alone would also count images that cannot be decoded
     before = [facts for facts, then in zip(stored, known, strict=True) if facts and then]
     return _audit(known, str(parity), _traps(before, parity))
 
 
-def _facts_after(sample: Sample, *, parity: Parity) -> ImageFacts | None:
-    return facts_of(parity.encode(load_pixels(sample)), sample.label)
+def _facts_after(sample: Sample, *, parity: Parity, max_pixels: int) -> ImageFacts | None:
+    return facts_of(parity.encode(load_pixels(sample, max_pixels=max_pixels)), sample.label)
 
 
 def _audit(read: Sequence[ImageFacts | None], parity: str = "", traps: tuple[str, ...] = ()) -> BiasAudit:

@@ -14,6 +14,7 @@ from aigdetect.evaluation.protocols import PROTOCOLS
 from aigdetect.evaluation.robustness import CLEAN
 from aigdetect.evaluation.scoring import score_samples
 from aigdetect.evaluation.store import ScoreStore
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.scanning.record import Record
 
 if TYPE_CHECKING:
@@ -56,15 +57,22 @@ def open_scores(detector: Detector, folder: Path, *, resume: bool) -> ScoreStore
 
 
 def score_missing(
-    store: ScoreStore, samples: Sequence[Sample], detector: Detector, *, workers: int | None = None
+    store: ScoreStore,
+    samples: Sequence[Sample],
+    detector: Detector,
+    *,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Generator[tuple[Sample, Record], None, None]:
-    """Score the images that a store lacks.
+    """Score the images that a store lacks; those of more than ``max_pixels`` fail.
 
     Yields:
         each of them, once its row is in the store.
     """
     missing = store.missing(samples, CLEAN)
-    records = score_samples(missing, detector, protocol=PROTOCOLS["ours"], workers=workers)
+    records = score_samples(
+        missing, detector, protocol=PROTOCOLS["ours"], workers=workers, max_pixels=max_pixels
+    )
     with store, closing(records):
         for sample, record in zip(missing, records, strict=True):
             store.add(sample, CLEAN, record)

@@ -8,11 +8,13 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.results import ImageScore
+from aigdetect.parsing import DELIMITERS, open_table
 
 _PATHS = ("path", "filename", "file", "image")
 _SCORES = ("score", "logit")
@@ -53,6 +55,9 @@ def parse_scores_option(text: str) -> tuple[str, Path]:
 
 def read_scores(name: str, file: Path, samples: Sequence[Sample]) -> ForeignScores:
     """Read a CSV with columns ``path`` and ``score`` (higher: generated), and perhaps ``log10_lr``.
+
+    Commas, semicolons, tabs or bars separate the columns; with semicolons, numbers may have decimal commas.
+    The text is UTF-8, with or without a byte order mark, or UTF-16.
 
     A row belongs to the image of this path: as given, relative to the file's folder, or relative to the data
     set's root; else to the only image of this file name.
@@ -125,41 +130,61 @@ def _unique(pairs: Iterator[tuple[str, int]] | Sequence[tuple[str, int]]) -> Map
     return {name: found[0] for name, found in places.items() if len(found) == 1}
 
 
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """How a file of scores separates its columns, and what they are called in it."""
+
+    delimiter: str
+    path: str
+    score: str
+    ratio: str
+    error: str
+
+    def number(self, text: str | None) -> float | None:
+        """A number; where semicolons separate columns, commas separate decimals."""
+        try:
+            value = float((text or "").replace(",", ".") if self.delimiter == ";" else text or "")
+        except ValueError:
+            return None
+        return None if math.isnan(value) else value
+
+
 def _rows(file: Path) -> Iterator[tuple[int, str, ImageScore]]:
     try:
-        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-            reader = csv.DictReader(lines)
-            columns = {name.strip().casefold(): name for name in reader.fieldnames or ()}
-            path = next((columns[name] for name in _PATHS if name in columns), None)
-            score = next((columns[name] for name in _SCORES if name in columns), None)
-            if path is None or score is None:
-                raise UsageError(
-                    f"{file}: its first line must name the columns path,score, it names "
-                    f"{', '.join(columns) or 'none'}"
-                )
+        with open_table(file) as lines:
+            first = lines.readline(1 << 16)
+            columns = _columns(file, first)
+            reader = csv.DictReader(chain([first], lines), delimiter=columns.delimiter)
             for row in reader:
-                if row[path]:
-                    error = row.get(columns.get("error", ""))
-                    ratio = row.get(columns.get(_RATIO, ""))
-                    yield reader.line_num, row[path], _score(row[score], ratio, error)
+                if row[columns.path]:
+                    yield reader.line_num, row[columns.path], _score(row, columns)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
-    except csv.Error as error:
+    except (csv.Error, UnicodeError) as error:
         raise UsageError(f"{file}: not a CSV of path,score ({error})") from error
 
 
-def _score(text: str | None, ratio: str | None, error: str | None) -> ImageScore:
+def _columns(file: Path, line: str) -> _Columns:
+    """What the first line of a file names.
+
+    Raises:
+        UsageError: if it names neither paths nor scores.
+    """
+    for delimiter in DELIMITERS:
+        names = {name.strip().casefold(): name for name in next(csv.reader([line], delimiter=delimiter), [])}
+        path = next((names[name] for name in _PATHS if name in names), None)
+        score = next((names[name] for name in _SCORES if name in names), None)
+        if path is not None and score is not None:
+            return _Columns(delimiter, path, score, names.get(_RATIO, ""), names.get("error", ""))
+    named = ", ".join(name.strip().casefold() for name in next(csv.reader([line]), []))
+    raise UsageError(f"{file}: its first line must name the columns path,score, it names {named or 'none'}")
+
+
+def _score(row: Mapping[str, str | None], columns: _Columns) -> ImageScore:
+    text = row[columns.score]
     if not (text or "").strip():
-        return ImageScore(error=error or "no score in the file")
-    value, log10_lr = _number(text), _number(ratio)
+        return ImageScore(error=row.get(columns.error) or "no score in the file")
+    value = columns.number(text)
     if value is None:
         return ImageScore(error=f"score {text!r} is not a number")
-    return ImageScore(value, log10_lr=log10_lr)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return None if math.isnan(value) else value
+    return ImageScore(value, log10_lr=columns.number(row.get(columns.ratio)))

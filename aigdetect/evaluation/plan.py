@@ -18,6 +18,7 @@ from aigdetect.evaluation.protocols import Protocol, find_protocol
 from aigdetect.evaluation.results import FoundData
 from aigdetect.evaluation.robustness import Operation, parse_operations
 from aigdetect.evaluation.scoring import AS_THEY_ARE
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.model.card import ModelCard, find_model_folder, read_card
 
 
@@ -38,6 +39,8 @@ class Request:
         robustness: operations such as ``"all"`` or ``"blur,jpeg:65"``; None for none.
         resamples: behind each interval; 0 for none.
         seed: of every choice.
+        follow_symlinks: whether links inside folders are followed.
+        max_pixels: images of more pixels are not decoded.
     """
 
     data: tuple[Path, ...]
@@ -52,6 +55,8 @@ class Request:
     robustness: str | None = None
     resamples: int = RESAMPLES
     seed: int = 0
+    follow_symlinks: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +156,11 @@ def make_plan(request: Request) -> Plan:
     parity = parse_parity(request.parity, size=max(sides)) if request.parity else None
     labelled = ((request.data, None), (request.real, 0), (request.fake, 1))
     data = [
-        find_samples(root, split=request.split, label=label)
-        if request.split
-        else take_split(find_samples(root, label=label), protocol.splits)
+        found.pick(request.split) if request.split else take_split(found, protocol.splits)
         for roots, label in labelled
-        for root in roots
+        for found in (
+            find_samples(root, label=label, follow_symlinks=request.follow_symlinks) for root in roots
+        )
     ]
     benchmark = build_benchmark(data, families, per_class=protocol.per_class, seed=request.seed)
     return Plan(

@@ -13,7 +13,7 @@ import aigdetect
 from aigdetect.data.layouts import Sample, count_by_generator
 from aigdetect.errors import DataError
 from aigdetect.files import write_atomically, writing
-from aigdetect.images.find import find_files
+from aigdetect.images.find import LINK, find_files
 from aigdetect.model.calibration import Calibration, supports
 from aigdetect.model.calibration_fit import fit_calibration, with_real_logits
 from aigdetect.model.card import ADAPTER_NAME, ModelCard, check_adapter, write_card
@@ -195,19 +195,24 @@ def _fitted(logits: Sequence[float], labels: Sequence[int], groups: Sequence[str
     return calibration
 
 
-def find_reals(root: Path) -> tuple[list[Sample], dict[str, str]]:
+def find_reals(root: Path, *, follow_symlinks: bool = False) -> tuple[list[Sample], dict[str, str], int]:
     """Every image below a folder, or one file, as a real one; its source is the folder that holds it.
 
+    Args:
+        root: the folder or file.
+        follow_symlinks: also follow symbolic links inside folders.
+
     Returns:
-        the images, and what cannot be read, with the reason by path.
+        the images, what cannot be read, with the reason by path, and how many links were not followed.
     """
-    found = list(find_files([root]))
+    found = list(find_files([root], follow_symlinks=follow_symlinks))
     samples = [
         Sample(item.path, 0, Path(item.path).absolute().parent.name or "real", root=str(root))
         for item in found
         if item.kind == "image"
     ]
-    return samples, {item.path: item.reason for item in found if item.kind == "error"}
+    errors = {item.path: item.reason for item in found if item.kind == "error"}
+    return samples, errors, sum(item.reason == LINK for item in found)
 
 
 def known_sources(card: ModelCard, samples: Sequence[Sample]) -> list[str]:

@@ -67,7 +67,12 @@ def score_missing(
     with store:
         for forms, samples in lacking.items():
             records = score_forms(
-                samples, detector, protocol=plan.protocol, operations=forms, workers=workers
+                samples,
+                detector,
+                protocol=plan.protocol,
+                operations=forms,
+                workers=workers,
+                max_pixels=plan.request.max_pixels,
             )
             with closing(records) as scored:
                 for sample, form, record in scored:

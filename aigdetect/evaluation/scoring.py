@@ -14,6 +14,7 @@ from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.protocols import Protocol
 from aigdetect.evaluation.robustness import CLEAN, Operation
 from aigdetect.images.find import Found
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.engines import Threads, default_workers
 from aigdetect.scanning.pipeline import scan_found
@@ -64,6 +65,7 @@ def score_samples(
     protocol: Protocol,
     operation: Operation = AS_THEY_ARE,
     workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Generator[Record, None, None]:
     """Score images as a scan does, after an operation and the protocol.
 
@@ -73,13 +75,14 @@ def score_samples(
         protocol: what happens to an image before the model takes its view.
         operation: what happens to it before that, at its full size.
         workers: threads that read and decode; None for a number that suits the machine.
+        max_pixels: images of more pixels are not decoded.
 
     Yields:
         one record per sample, in their order; an image that cannot be scored has an error and no score.
     """
     prepared = _Prepared(detector, protocol, operation)
     found = (Found(sample.path, "image") for sample in samples)
-    with closing(scan_found(found, prepared, workers=workers)) as records:
+    with closing(scan_found(found, prepared, workers=workers, max_pixels=max_pixels)) as records:
         yield from records
 
 
@@ -101,6 +104,7 @@ def score_forms(
     protocol: Protocol,
     operations: Sequence[Operation],
     workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Generator[tuple[Sample, Operation, Record], None, None]:
     """Score images as :func:`score_samples` does after each of several operations; all are decoded once.
 
@@ -110,12 +114,13 @@ def score_forms(
         protocol: as for :func:`score_samples`.
         operations: what happens to an image before that, each by itself; at least one.
         workers: as for :func:`score_samples`.
+        max_pixels: likewise.
 
     Yields:
         one record per sample and operation; an image that cannot be scored after one of them has an error.
     """
     forms = [_Prepared(detector, protocol, operation) for operation in operations]
-    engine = Threads(Preparation(_AllForms(forms).view), workers or default_workers())
+    engine = Threads(Preparation(_AllForms(forms).view, max_pixels), workers or default_workers())
     # all forms of an image are in memory at once
     size = max(1, detector.batch_size // len(forms))
     found = (Found(sample.path, "image") for sample in samples)
@@ -134,6 +139,10 @@ def score_forms(
                 # one operation may fail where others do not: each of them alone
                 for form in forms:
                     alone = score_samples(
-                        [sample], detector, protocol=protocol, operation=form.operation, workers=1
+                        *([sample], detector),
+                        protocol=protocol,
+                        operation=form.operation,
+                        workers=1,
+                        max_pixels=max_pixels,
                     )
                     yield from ((sample, form.operation, record) for record in alone)

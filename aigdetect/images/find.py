@@ -100,6 +100,19 @@ _BRANDS = {
     b"crx ": "CR3",
 }
 
+_VIDEO = re.compile(
+    rb"""....ftyp(?:isom|iso[2-9]|mp4[12]|avc1|M4V[ H]|qt\x20\x20|3g[p2].|dash|MSNV|f4v\x20|XAVC)
+    |....moov|....mdat                 # QuickTime without a brand
+    |\x1a\x45\xdf\xa3                  # Matroska, WebM
+    |RIFF....AVI\x20
+    |\0\0\x01[\xba\xb3]                  # MPEG, program and elementary stream
+    |G.{187}G.{187}G                   # MPEG transport stream
+    |FLV\x01
+    |\x30\x26\xb2\x75\x8e\x66\xcf\x11  # Windows Media
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+
 # text formats need more than a magic word to be told from any other text
 _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+\s"), "PPM"),
@@ -108,6 +121,9 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\s*(?:/\*[^*]*\*/\s*)?#define\s+\w+_width\s+\d+\s+#define\s+\w+_height\s+\d+"), "XBM"),
 )
 _SVG_START = re.compile(rb"<!DOCTYPE\s+svg\b|<(?:svg:)?svg\b")
+
+VIDEO = "video"
+"""The reason of a file that holds moving pictures, none of which is looked at."""
 
 LINK = "symbolic link"
 """The reason of what is passed over because links inside folders are not followed."""
@@ -128,7 +144,7 @@ class Found:
         path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
         kind: ``"image"`` deserves a row; ``"other"`` is only counted; ``"error"`` could not be looked at.
         reason: why it is an error or was passed over; one line without the path, empty for images. A file of
-            another kind may be :data:`LINK` or :data:`COMPANION`.
+            another kind may be :data:`LINK`, :data:`COMPANION` or :data:`VIDEO`.
     """
 
     path: str
@@ -205,6 +221,11 @@ def claims_image(name: str) -> bool:
 def looks_like_image(head: bytes) -> bool:
     """Whether a file that begins with ``head`` (:data:`HEAD_BYTES` or fewer) is an image by its content."""
     return bool(sniff(head))
+
+
+def looks_like_video(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` holds moving pictures in one of the common containers."""
+    return bool(_VIDEO.match(head))
 
 
 def sniff(head: bytes) -> str:
@@ -373,7 +394,9 @@ def _classify(path: str) -> Found:
         head = _head(path)
     except OSError as error:
         return Found(path, "error", _reason(error))
-    return Found(path, "image" if looks_like_image(head) else "other")
+    if looks_like_image(head):
+        return Found(path, "image")
+    return Found(path, "other", VIDEO if looks_like_video(head) else "")
 
 
 def _head(path: str) -> bytes:

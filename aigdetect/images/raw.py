@@ -15,6 +15,13 @@ _MAX_VALUES = 64
 _COMPRESSION, _OFFSETS, _ORIENTATION, _LENGTHS, _DEEPER = 0x0103, 0x0111, 0x0112, 0x0117, 0x014A
 _JPEG, _JPEG_LENGTH, _PANASONIC_JPEG = 0x0201, 0x0202, 0x002E
 _JPEG_COMPRESSIONS = (6, 7)
+
+# Canon's CR3: boxes as in a film, with a track for each picture; https://github.com/lclevy/canon_cr3
+_CR3 = b"ftypcrx "
+_PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+_CANON = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+_MAX_BOXES = 1000
+
 _FORMATS = {1: "B", 3: "H", 4: "I", 7: "B", 13: "I"}
 
 
@@ -43,13 +50,15 @@ def find_preview(data: bytes) -> Preview | None:
     """The largest picture that a raw photograph holds as a JPEG of the usual kind; None if there is none.
 
     Args:
-        data: the whole file: one made of TIFF directories (DNG, CR2, NEF, ARW, PEF ...), RW2 or RAF.
+        data: the whole file: one made of TIFF directories (DNG, CR2, NEF, ARW, PEF ...), RW2, RAF or CR3.
     """
     found = _Found()
     if data.startswith(_FUJIFILM) and len(data) >= 92:
         found.places.append(struct.unpack_from(">II", data, 84))
     elif data[:4] in _STARTS:
         _walk(data, _STARTS[data[:4]], found)
+    elif data[4:12] == _CR3:
+        _look_into_boxes(data, found)
     pictures = [data[at : at + length] for at, length in found.places if length]
     largest = max(pictures, key=_pixels, default=b"")
     return Preview(largest, found.orientation) if _pixels(largest) else None
@@ -90,6 +99,39 @@ def _entries(data: bytes, at: int, order: str) -> Iterator[tuple[int, tuple[int,
             yield _JPEG_LENGTH, (size,)
         elif length <= _MAX_VALUES and place + size <= len(data):
             yield tag, struct.unpack_from(f"{order}{length}{code}", data, place)
+
+
+def _look_into_boxes(data: bytes, found: _Found) -> None:
+    """Take in the first picture of each track of a CR3, and the orientation."""
+    waiting, left = [(0, len(data))], _MAX_BOXES
+    lengths: list[int] = []
+    while waiting and left:
+        at, end = waiting.pop()
+        if at + 8 > end:
+            continue
+        left -= 1
+        (size,), kind, begin = struct.unpack_from(">I", data, at), data[at + 4 : at + 8], at + 8
+        if size == 1 and at + 16 <= end:
+            (size,), begin = struct.unpack_from(">Q", data, begin), at + 16
+        stop = min(at + size, end) if size else end
+        if stop < begin:
+            continue
+        waiting.append((stop, end))
+        if kind in _PARENTS:
+            waiting.append((begin, stop))
+        elif kind == b"uuid" and data[begin : begin + 16] == _CANON:
+            waiting.append((begin + 16, stop))
+        elif kind == b"CMT1" and data[begin : begin + 4] in _STARTS:
+            first = _Found()
+            _walk(data[begin:stop], _STARTS[data[begin : begin + 4]], first)
+            found.orientation = first.orientation
+        elif kind == b"stsz" and stop - begin >= 12:  # before the place, in each track
+            same, count = struct.unpack_from(">II", data, begin + 4)
+            one = begin + 12 if not same and count and stop - begin >= 16 else begin + 4
+            lengths = list(struct.unpack_from(">I", data, one))
+        elif kind in (b"co64", b"stco") and stop - begin >= 16:
+            places = struct.unpack_from(">Q" if kind == b"co64" else ">I", data, begin + 8)
+            found.places += zip(places, lengths, strict=False)
 
 
 def _pixels(picture: bytes) -> int:

@@ -11,8 +11,12 @@ MAX_BYTES = 1 << 30
 """Files of more bytes than this are not read."""
 
 
-def read_bytes(path: str, max_bytes: int = MAX_BYTES) -> bytes:
+def read_bytes(path: str | int, max_bytes: int = MAX_BYTES) -> bytes:
     """Read a regular file once.
+
+    Args:
+        path: the file, or a descriptor of it, which is closed.
+        max_bytes: how large it may be.
 
     Raises:
         ImageError: if it is too large, not a regular file, or was written to meanwhile.

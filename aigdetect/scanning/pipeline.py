@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aigdetect.images.find import COMPANION, LINK, Found
+from aigdetect.images.find import COMPANION, LINK, VIDEO, Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES
 from aigdetect.scanning.engines import Engine, Threads, default_workers
@@ -37,9 +37,10 @@ class Tally:
         uncertain: see there.
         real: see there.
         errors: rows without a score.
-        others: files that deserve no row, without those of the next two.
+        others: files that deserve no row, without those of the next three.
         links: symbolic links inside folders that were not followed.
         companions: files that macOS keeps beside others.
+        videos: files that hold moving pictures, none of which is looked at.
         met: files that deserve one, also those that have one from before or belong to another part.
         replaced: rows that took the place of earlier ones, which are not counted any more.
     """
@@ -52,13 +53,14 @@ class Tally:
     others: int = 0
     links: int = 0
     companions: int = 0
+    videos: int = 0
     met: int = 0
     replaced: int = 0
 
     @property
     def passed_over(self) -> int:
         """All that has no row."""
-        return self.others + self.links + self.companions
+        return self.others + self.links + self.companions + self.videos
 
     @classmethod
     def of_outcomes(cls, outcomes: Mapping[str, int]) -> Tally:
@@ -88,6 +90,8 @@ class Tally:
                 self.links += 1
             elif item.reason == COMPANION:
                 self.companions += 1
+            elif item.reason == VIDEO:
+                self.videos += 1
             elif item.kind == "other":
                 self.others += 1
             else:

@@ -64,13 +64,18 @@ class Preparation:
     decode: bool = True
     metadata: Callable[[bytes], Provenance] | None = read_provenance
 
-    def __call__(self, item: Found) -> Prepared:
-        """Read and decode one file: digest, metadata, pixels; none of these takes away what came before."""
+    def __call__(self, item: Found, file: int | None = None) -> Prepared:
+        """Read and decode one file: digest, metadata, pixels; none of these takes away what came before.
+
+        Args:
+            item: the file.
+            file: descriptor of it, which is closed; None opens it.
+        """
         record = Record(item.path)
         if item.kind == "error":
             return Prepared(record.failed(item.reason, "access"))
         try:
-            data = read_bytes(item.path, self.max_bytes)
+            data = read_bytes(item.path if file is None else file, self.max_bytes)
             record = replace(record, sha256=hashlib.sha256(data).hexdigest())
             record = self._with_metadata(record, data)
             if not self.decode:
@@ -105,10 +110,16 @@ class Preparation:
         """The same for digest and pixels only."""
         return replace(self, metadata=None)
 
-    def pixels(self, path: str, sha256: str) -> Pixels | None:
-        """All pixels of a file that was prepared before; None if it has changed or cannot be decoded now."""
+    def pixels(self, path: str, sha256: str, file: int | None = None) -> Pixels | None:
+        """All pixels of a file that was prepared before; None if it has changed or cannot be decoded now.
+
+        Args:
+            path: the file.
+            sha256: what its content must be.
+            file: descriptor of it, which is closed; None opens it.
+        """
         try:
-            data = read_bytes(path, self.max_bytes)
+            data = read_bytes(path if file is None else file, self.max_bytes)
             if hashlib.sha256(data).hexdigest() != sha256:
                 return None
             return decode(data, max_pixels=self.max_pixels, partial=True).pixels

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from aigdetect.images.find import Found
 from aigdetect.model.calibration import Verdict
+from aigdetect.scanning.decoding.workers import TIMEOUT, Processes
 from aigdetect.scanning.engines import Threads
 from aigdetect.scanning.heat import deserves_heat_map
 from aigdetect.scanning.in_use import ModelInUse
@@ -17,7 +18,6 @@ from aigdetect.scanning.pipeline import Result
 from aigdetect.scanning.preparation import Preparation
 from aigdetect.scanning.scanner import LocalScanner, Wanted
 from aigdetect.scanning.settings import Settings
-from aigdetect.scanning.workers import TIMEOUT, Processes
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -25,10 +25,13 @@ from aigdetect.data.split import shuffle_key
 from aigdetect.errors import DataError
 from aigdetect.files import fingerprint, write_atomically, writing
 from aigdetect.images import perturb
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import Pixels, crop
 from aigdetect.training.autoencoder import CROP, crops_used, fit_autoencoder
 from aigdetect.training.decoders import Pair, find_pairs, load_pair
 from aigdetect.training.recipe import UPSAMPLINGS
+
+Load: TypeAlias = Callable[[Sample], Pixels]
 
 #: generators of such images are called so, and after the upsampling
 PREFIX = "autoencoder_"
@@ -88,6 +91,7 @@ def make_aligned(
     count: int,
     seed: int,
     reading: Reading,
+    max_pixels: int = MAX_PIXELS,
     stage: Callable[[str, int], None] = lambda name, total: None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> None:
@@ -103,6 +107,7 @@ def make_aligned(
         count: how many real images, drawn uniformly for each way; all of them if there are fewer.
         seed: of the draw, the crops and the autoencoders.
         reading: reads the images; those that cannot be read are left out.
+        max_pixels: images of more pixels cannot be.
         stage: told that so many crops and images are being used.
         advance: told of those that were.
 
@@ -119,7 +124,8 @@ def make_aligned(
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(f"{way.key}[.-]*"):  # of another order
                 left.unlink()
-        network, region_of = _network(way, chosen, reading, seed, stage, advance)
+        load = partial(load_pixels, max_pixels=max_pixels)
+        network, region_of = _network(way, chosen, reading, load, seed, stage, advance)
         stage(f"images through the decoder {way.name}", len(chosen))
         regions = reading.each(region_of, chosen)
         for place, (sample, region) in enumerate(zip(chosen, regions, strict=True)):
@@ -163,14 +169,16 @@ def _network(
     way: _Way,
     chosen: Sequence[Sample],
     reading: Reading,
+    load: Load,
     seed: int,
     stage: Callable[[str, int], None],
     advance: Callable[[int], None],
 ) -> tuple[Reconstructor, Callable[[Sample], Pixels]]:
     """The autoencoder of a way, and what it is given of an image."""
     if way.pair is not None:
-        return load_pair(way.pair), partial(_part, seed=seed)
-    crops = _crops(chosen, reading, seed=seed)
+        return load_pair(way.pair), partial(_part, load=load, seed=seed)
+    region_of = partial(_region, load=load, seed=seed)
+    crops = _crops(chosen, reading, region_of, seed=seed)
     if not crops:
         raise DataError(
             f"aligned: no real training image has sides of {CROP} pixels or more to learn from; "
@@ -178,7 +186,7 @@ def _network(
         )
     stage(f"autoencoder with upsampling by {way.name}", crops_used())
     network = fit_autoencoder(np.stack(crops), way.name, seed=seed, advance=advance)
-    return network, partial(_region, seed=seed)
+    return network, region_of
 
 
 def _save(pixels: Pixels, path: Path, parent: Sample) -> None:
@@ -209,21 +217,19 @@ def _asked(drawn: Sequence[Sample], seed: int) -> bytes:
     return "\n".join([str(seed), *(fingerprint(sample.path) for sample in drawn)]).encode("ascii")
 
 
-def _crops(samples: Sequence[Sample], reading: Reading, *, seed: int) -> list[Pixels]:
+def _crops(samples: Sequence[Sample], reading: Reading, region_of: Load, *, seed: int) -> list[Pixels]:
     """Square crops to learn from."""
     crops: list[Pixels] = []
-    for sample, region in zip(
-        samples, reading.each(lambda sample: _region(sample, seed), samples), strict=True
-    ):
+    for sample, region in zip(samples, reading.each(region_of, samples), strict=True):
         if region is not None and min(region.shape[:2]) >= CROP:
             rng = _rng(sample, seed, 1)
             crops += [_random_square(region, CROP, rng) for _ in range(_CROPS)]
     return crops
 
 
-def _part(sample: Sample, seed: int) -> Pixels:
+def _part(sample: Sample, *, load: Load, seed: int) -> Pixels:
     """The whole image reduced, or a crop of any shape, with sides as generated images have them."""
-    pixels, rng = load_pixels(sample), _rng(sample, seed, 0)
+    pixels, rng = load(sample), _rng(sample, seed, 0)
     height, width = pixels.shape[:2]
     short = math.exp(rng.uniform(*np.log(_SIDES)))
     if rng.random() < 0.5:
@@ -236,9 +242,9 @@ def _part(sample: Sample, seed: int) -> Pixels:
     return np.array(pixels[top : top + rows, left : left + columns])
 
 
-def _region(sample: Sample, seed: int) -> Pixels:
+def _region(sample: Sample, *, load: Load, seed: int) -> Pixels:
     """A native square, or one of the reduced image: generated images come as both."""
-    pixels, rng = load_pixels(sample), _rng(sample, seed, 0)
+    pixels, rng = load(sample), _rng(sample, seed, 0)
     short = min(pixels.shape[:2])
     if short > 1.4 * _SIDE and rng.random() < 0.5:
         pixels = perturb.rescale(pixels, _SIDE / short * rng.uniform(1, 1.2))

@@ -12,6 +12,7 @@ import yaml
 
 from aigdetect.data.augment import Augmentation
 from aigdetect.errors import UsageError
+from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import check_views
 from aigdetect.model.card import HEAD_VIEWS
 from aigdetect.parsing import STRICT_KEYS, parse, plain, read_yaml
@@ -92,6 +93,7 @@ class Recipe:
         cache_budget: most bytes that the kept tokens may take; None: for ``auto``
             :data:`aigdetect.training.store.AUTO_BYTES`, and otherwise what there is.
         precision: of the frozen tower: ``auto``, ``float32`` or ``bfloat16``; what trains is float32.
+        max_pixels: images of more pixels cannot be read.
         augmentation: random operations on the training views.
 
     Raises:
@@ -141,6 +143,7 @@ class Recipe:
     cache: str = "auto"
     cache_budget: int | None = None
     precision: str = "auto"
+    max_pixels: int = MAX_PIXELS
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -160,6 +163,7 @@ class Recipe:
             ("cache_budget", 0),
             ("aligned_images", 1),
             ("folds", 2),
+            ("max_pixels", 1),
         ):
             value = getattr(self, name)
             if value is not None and value < least:

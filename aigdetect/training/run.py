@@ -335,6 +335,7 @@ def _aligned(samples: Sequence[Sample], recipe: Recipe, folder: Path, session: S
             count=recipe.aligned_images,
             seed=recipe.seed,
             reading=Reading.of("real", samples, session.workers, session.watch.unread),
+            max_pixels=recipe.max_pixels,
             stage=session.watch.stage,
             advance=session.watch.advance,
         )

@@ -250,4 +250,5 @@ class _Maker:
             augmentation=self.recipe.augmentation,
             seed=self.recipe.seed,
             views=shown,
+            max_pixels=self.recipe.max_pixels,
         )

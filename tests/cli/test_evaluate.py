@@ -108,6 +108,22 @@ def test_list_says_what_is_there_and_scores_nothing(tree: Path) -> None:
     assert "Results" not in done.stdout
 
 
+@pytest.mark.parametrize("name", ["eval", "train"])
+def test_links_inside_folders_are_followed_only_if_asked_for(tmp_path: Path, name: str) -> None:
+    for folder in ("0_real", "1_fake"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        Image.new("RGB", (40, 40)).save(tmp_path / "data" / folder / "a.png")
+    (tmp_path / "data" / "1_fake" / "linked.png").symlink_to("a.png")
+    told = {}
+    for more in ((), ("--max-pixels", "5000", "--follow-symlinks")):
+        words = [sys.executable, "-m", "aigdetect", name, "--data", "data", "--list", *more]
+        done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        told[more] = done.stdout + done.stderr
+    assert "left out: 1 symbolic links (--follow-symlinks follows them)" in told[()]
+    assert "symbolic" not in told["--max-pixels", "5000", "--follow-symlinks"]
+
+
 # -- a whole evaluation -------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,13 @@ def test_what_all_processes_cannot_read_is_told_once_and_counted_together() -> N
         list(reading.each(read, samples[50 * rank :][:50]))
     with pytest.raises(DataError, match="more than 5% of 100 images cannot be read"):
         exchange()
+
+
+def test_images_of_more_pixels_than_allowed_are_left_out_and_the_option_is_named(tmp_path: Path) -> None:
+    Image.new("RGB", (50, 40)).save(tmp_path / "large.png")
+    sample = Sample(str(tmp_path / "large.png"), 0, "x")
+    assert load_pixels(sample, max_pixels=2000).shape == (40, 50, 3)
+    warned: list[str] = []
+    reading = Reading.of("training", [sample], 1, warned.append)
+    assert list(reading.each(partial(load_pixels, max_pixels=1999), [sample])) == [None]
+    assert warned[0].endswith("--max-pixels allows more")

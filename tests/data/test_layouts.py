@@ -11,6 +11,7 @@ import pytest
 from aigdetect.data.layouts import (
     DataSet,
     GeneratorCount,
+    Ignored,
     Sample,
     count_by_generator,
     find_samples,
@@ -277,6 +278,10 @@ def test_what_is_no_image_is_counted(tmp_path: Path) -> None:
         f"real/digest real {root.name}",
     ]
     assert str(data.ignored) == (
+        "2 not images, 1 empty, 1 in no real or fake folder, "
+        "2 symbolic links (--follow-symlinks follows them)"
+    )
+    assert str(find_samples(root, follow_symlinks=True).ignored) == (
         "2 not images, 1 empty, 2 broken links or unreadable, 1 in no real or fake folder"
     )
 
@@ -302,11 +307,28 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (root / "guided/1_fake/one.png").symlink_to(store / "1.png")
     (root / "ldm/1_fake/up").symlink_to(root)
     (store / "again").symlink_to(store)
-    data = find_samples(root)
+    data = find_samples(root, follow_symlinks=True)
     assert count_by_generator(data.samples) == (
         GeneratorCount("guided", real=2, generated=1),
         GeneratorCount("ldm", real=2, generated=1),
     )
+
+
+def test_links_inside_folders_are_counted_unless_they_are_followed(tmp_path: Path) -> None:
+    store = plant(tmp_path / "store", "1.png", "2.png")
+    root = plant(tmp_path / "farm", "0_real/own.png", "1_fake/own.png")
+    (root / "0_real/linked.png").symlink_to(store / "1.png")
+    (root / "1_fake/linked").symlink_to(store)
+    data = find_samples(root)
+    assert (len(data.samples), data.ignored) == (2, Ignored(links=2))
+    assert len(find_samples(root, follow_symlinks=True).samples) == 5
+    (tmp_path / "link").symlink_to(root)  # what is named is followed
+    assert len(find_samples(tmp_path / "link").samples) == 2
+    only = tmp_path / "only" / "0_real"
+    only.mkdir(parents=True)
+    (only / "1.png").symlink_to(store / "1.png")
+    with pytest.raises(DataError, match=r"1 symbolic links \(--follow-symlinks follows them\)"):
+        find_samples(only.parent)
 
 
 def test_order_depends_on_names_only(tmp_path: Path) -> None:

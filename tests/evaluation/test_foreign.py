@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,29 @@ def test_names_made_safe_for_spreadsheets_and_names_of_any_bytes(tmp_path: Path)
     samples = [Sample(f"{root}/{name}", 1, "g", root=root) for name in ("=1+1.png", odd)]
     file = write(tmp_path, f"path,score\n'=1+1.png,0.5\n{odd},0.6\n")
     assert [score.score for score in read_scores("x", file, samples).scores] == [0.5, 0.6]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("delimiter", "number"), [(",", "0.25"), (";", "0,25"), (";", "0.25"), ("\t", "0.25")]
+)
+def test_tables_of_spreadsheets_and_of_powershell(
+    tmp_path: Path, samples: list[Sample], encoding: str, delimiter: str, number: str
+) -> None:
+    file = tmp_path / "scores.csv"
+    rows = [("Path", "Score"), ("a/0_real/1.png", number), ("b/1_fake/only.png", "1")]
+    file.write_bytes("".join(f"{delimiter.join(row)}\r\n" for row in rows).encode(encoding))
+    assert [score.score for score in read_scores("x", file, samples).scores] == [0.25, None, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_scores_may_come_through_a_pipe(tmp_path: Path, samples: list[Sample]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"path,score\na/0_real/1.png,0.5\n",))
+    writer.start()
+    assert read_scores("x", pipe, samples).scores[0].score == 0.5
+    writer.join()
 
 
 def test_one_score_twice_is_one_and_two_scores_are_refused(tmp_path: Path, samples: list[Sample]) -> None:

@@ -187,7 +187,10 @@ def test_reals_are_named_by_their_folder(tmp_path: Path) -> None:
     (tmp_path / "leica").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "leica" / "a.png")
     (tmp_path / "leica" / "notes.txt").write_text("no image")
-    found, errors = find_reals(tmp_path)
+    (tmp_path / "leica" / "linked.png").symlink_to("a.png")
+    found, errors, links = find_reals(tmp_path)
     assert [(sample.key, sample.label, sample.generator) for sample in found] == [("leica/a.png", 0, "leica")]
-    assert errors == {}
+    assert (errors, links) == ({}, 1)
+    followed, _, links = find_reals(tmp_path, follow_symlinks=True)
+    assert (len(followed), links) == (2, 0)
     assert list(find_reals(tmp_path / "none")[1]) == [str(tmp_path / "none")]

@@ -96,6 +96,13 @@ def test_a_protocol_changes_what_the_model_sees(samples: list[Sample]) -> None:
     assert detector.shapes == [(224, 224, 3)]
 
 
+def test_images_of_more_pixels_than_allowed_have_no_score(samples: list[Sample]) -> None:
+    (record, *_) = score_samples(samples, Mean(), protocol=PROTOCOLS["ours"], max_pixels=1999)
+    assert (record.error or "").endswith("--max-pixels allows more")
+    (record, *_) = score_samples(samples, Mean(), protocol=PROTOCOLS["ours"], max_pixels=2000)
+    assert record.error is None
+
+
 def test_names_of_forms() -> None:
     assert form_name(AS_THEY_ARE) == "clean"
     assert [form_name(each) for each in parse_operations("blur:2")] == ["blur:2"]

@@ -531,6 +531,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     assert done.stderr == ""
 
 
+VIDEO = "not an image: a video; save the frames in question as images"
+
+
 # -- what cannot be decoded ------------------------------------------------------------------------------
 
 
@@ -547,6 +550,11 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
         (b"PK\x03\x04" + bytes(30), "not an image: a ZIP archive"),
         (b"\n<!DOCTYPE html><p>404", "not an image: an HTML page"),
         (b"Dear diary, today I have seen an image.\n", "not an image: text"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", VIDEO),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", VIDEO),
+        (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01" + bytes(40), VIDEO),
+        (b"RIFF\0\0\0\0AVI LIST", VIDEO),
+        (b"G" + (bytes(187) + b"G") * 3, VIDEO),
         (b"gimp xcf v011" + bytes(99), "format not supported: XCF"),
         (bytes(999), "not an image, or of an unknown format"),
         (b"\xff\xd8", "broken JPEG: junk after its first marker"),
@@ -632,8 +640,52 @@ def test_the_previews_of_fujifilm_and_panasonic() -> None:
             decode(data[:28], partial=True)
 
 
-def test_damaged_raw_photographs_are_harmless() -> None:
-    whole = camera_raw(encoded(gradient(40, 40), "JPEG"), encoded(gradient(16, 16), "JPEG"))
+def box(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def canon_cr3(preview: bytes, *, orientation: int) -> bytes:
+    """As Canon's cameras write it: a track with the picture, one with raw data, a box of EXIF."""
+    head = box(b"ftyp", b"crx \0\0\0\1crx isom")
+
+    def track(at: int, length: int, *, same: bool) -> bytes:
+        sizes = struct.pack(">III", 0, length, 1) if same else struct.pack(">IIII", 0, 0, 1, length)
+        table = box(b"stbl", box(b"stsz", sizes), box(b"co64", struct.pack(">IIQ", 0, 1, at)))
+        return box(b"trak", box(b"tkhd", bytes(84)), box(b"mdia", box(b"minf", table)))
+
+    exif = struct.pack("<4sIHHHIHxxI", b"II*\0", 8, 1, 0x0112, 3, 1, orientation, 0)
+    canon = box(b"uuid", bytes.fromhex("85c0b687820f11e08111f4ce462b6a48"), box(b"CMT1", exif))
+
+    def movie(at: int) -> bytes:
+        raw = track(at + len(preview), 500, same=False)
+        return box(b"moov", canon, track(at, len(preview), same=True), raw)
+
+    begin = len(head) + len(movie(0)) + 16
+    return (
+        head + movie(begin) + struct.pack(">I4sQ", 1, b"mdat", 16 + len(preview) + 500) + preview + bytes(500)
+    )
+
+
+def test_the_preview_of_canon() -> None:
+    preview = encoded(gradient(256, 240), "JPEG")
+    found, plain = decode(canon_cr3(preview, orientation=6), partial=True), decode(preview)
+    assert (found.format, found.width, found.height) == ("CR3", 240, 256)
+    assert found.notes == ("camera raw: what was scored is its preview of 240x256 pixels",)
+    assert np.array_equal(found.pixels, np.rot90(plain.pixels, -1))
+    with pytest.raises(ImageError, match="camera raw"):
+        decode(canon_cr3(preview, orientation=1)[:300], partial=True)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        camera_raw(encoded(gradient(40, 40), "JPEG"), encoded(gradient(16, 16), "JPEG")),
+        canon_cr3(encoded(gradient(40, 40), "JPEG"), orientation=1),
+    ],
+    ids=["TIFF", "CR3"],
+)
+def test_damaged_raw_photographs_are_harmless(whole: bytes) -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         data = bytearray(whole)

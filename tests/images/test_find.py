@@ -21,6 +21,7 @@ from aigdetect.images import find
 from aigdetect.images.find import (
     COMPANION,
     EXTENSIONS,
+    VIDEO,
     Found,
     claims_image,
     find_files,
@@ -425,6 +426,15 @@ def test_finding_needs_no_decoder() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout == "set()\n"
+
+
+def test_videos_are_counted_and_one_that_is_named_is_an_error(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomiso2")
+    assert list(find_files([tmp_path])) == [Found(str(clip), "other", VIDEO)]
+    assert list(find_files([clip])) == [Found(str(clip), "image")]
+    clip.write_bytes(b"\0\0\0\x18ftypheic\0\0\2\0mif1heic")  # a picture, whatever its name says
+    assert [found.kind for found in find_files([tmp_path])] == ["image"]
 
 
 def test_companion_files_of_macos_are_passed_over(tmp_path: Path) -> None:

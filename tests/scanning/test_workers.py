@@ -25,10 +25,10 @@ from PIL import Image
 from aigdetect.evidence.provenance import Provenance
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Picture, Pixels
+from aigdetect.scanning.decoding.workers import Processes
 from aigdetect.scanning.pipeline import scan_with
 from aigdetect.scanning.preparation import Preparation
 from aigdetect.scanning.record import Record
-from aigdetect.scanning.workers import Processes
 
 CRASH, EXIT, KILLED, EATS, LOOPS, TORCH = 200, 201, 202, 203, 204, 205
 

@@ -12,7 +12,11 @@ from aigdetect.errors import DataError
 
 
 def find_samples(
-    root: str | os.PathLike[str], *, split: str | None = None, label: int | None = None
+    root: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    label: int | None = None,
+    follow_symlinks: bool = False,
 ) -> DataSet:
     """Find the labelled images of a data set, whatever its layout.
 
@@ -23,6 +27,7 @@ def find_samples(
         split: keep only ``"train"``, ``"val"`` or ``"test"`` where the data set has such a level; nothing
             happens where it has none.
         label: 0 takes every image of a folder for real, 1 for generated; None goes by names.
+        follow_symlinks: also follow symbolic links inside folders; a root, and what a CSV names, may be one.
 
     Returns:
         The images with class, generator and split. One class alone is fine here, see
@@ -34,7 +39,11 @@ def find_samples(
     """
     place = os.fsdecode(root)
     if Path(place).is_dir():
-        found = from_folder(place) if label is None else from_labelled(place, label)
+        found = (
+            from_folder(place, follow=follow_symlinks)
+            if label is None
+            else from_labelled(place, label, follow=follow_symlinks)
+        )
     elif Path(place).is_file() and label is None:
         found = from_list(place)
     else:

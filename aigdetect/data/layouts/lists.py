@@ -16,6 +16,7 @@ from aigdetect.data.layouts.levels import levels_of_root
 from aigdetect.data.layouts.sample import SPLITS, DataSet, Ignored, Sample, require_images
 from aigdetect.data.layouts.words import LABELS, SPLIT_NAMES, fold_name
 from aigdetect.errors import DataError
+from aigdetect.parsing import DELIMITERS, open_table
 
 _PATHS = ("path", "filename", "file", "filepath", "file_path", "image", "image_path", "img", "img_path")
 _CLASSES = ("label", "class", "target", "is_ai", "is_fake", "is_generated", "typ")
@@ -111,7 +112,7 @@ def _size(path: str, row: _Row) -> int:
 
 def _rows(path: str) -> Iterator[_Row]:
     try:
-        with Path(path).open(encoding=_encoding(path), errors="surrogateescape", newline="") as file:
+        with open_table(Path(path)) as file:
             if _is_json(path):
                 yield from _objects(path, file)
             else:
@@ -124,18 +125,13 @@ def _rows(path: str) -> Iterator[_Row]:
         raise DataError(f"cannot read {path!r} as text: {error}; save it as UTF-8") from error
 
 
-def _encoding(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return "utf-16" if file.read(2) in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
-
-
 def _is_json(path: str) -> bool:
-    with Path(path).open(encoding=_encoding(path), errors="surrogateescape") as file:
+    with open_table(Path(path)) as file:
         return file.read(1 << 10).lstrip().startswith("{")
 
 
 def _header(path: str, line: str) -> _Header:
-    for delimiter in ",;\t|":
+    for delimiter in DELIMITERS:
         names = next(csv.reader([line], delimiter=delimiter), [])
         header = _Header(delimiter, tuple(fold_name(name) for name in names))
         if header.position(_PATHS) is not None and header.position(_CLASSES) is not None:

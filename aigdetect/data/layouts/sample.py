@@ -58,6 +58,7 @@ class Ignored:
         unlabelled: images in no folder that says real or fake.
         repeated: rows of a CSV that name an image again.
         other_split: images outside the split asked for.
+        links: symbolic links inside folders, which are not followed unless that is asked for.
     """
 
     not_images: int = 0
@@ -66,6 +67,7 @@ class Ignored:
     unlabelled: int = 0
     repeated: int = 0
     other_split: int = 0
+    links: int = 0
 
     def __str__(self) -> str:
         """What was left out in one line, empty if nothing was."""
@@ -76,6 +78,7 @@ class Ignored:
             "in no real or fake folder": self.unlabelled,
             "named twice": self.repeated,
             "of another split": self.other_split,
+            "symbolic links (--follow-symlinks follows them)": self.links,
         }
         return ", ".join(f"{count} {what}" for what, count in told.items() if count)
 

@@ -25,12 +25,14 @@ class Folder:
         levels: from below the root down to it.
         mark: what decides the class here; None if nothing has yet.
         ancestors: device and inode of each folder from the root to here.
+        follow: whether links are followed below.
     """
 
     path: str
     levels: tuple[Level, ...] = ()
     mark: Mark | None = None
     ancestors: tuple[tuple[int, int], ...] = ()
+    follow: bool = False
 
     @property
     def split(self) -> str:
@@ -39,7 +41,9 @@ class Folder:
 
 
 def walk_folders(start: Folder) -> Iterator[tuple[Folder, list[os.DirEntry[str]]]]:
-    """Every folder below ``start`` with its files, by name; links are followed, but never in a circle.
+    """Every folder below ``start`` with its files, by name; links count as files unless they are followed.
+
+    They are never followed in a circle.
 
     Raises:
         DataError: a folder that cannot be read, or one that contradicts those above it.
@@ -50,7 +54,7 @@ def walk_folders(start: Folder) -> Iterator[tuple[Folder, list[os.DirEntry[str]]
         identity = _identity(folder.path)
         if identity in folder.ancestors:
             continue
-        folders, files = _listing(folder.path)
+        folders, files = _listing(folder.path, folder.follow)
         yield folder, files
         here = replace(folder, ancestors=(*folder.ancestors, identity))
         siblings = frozenset(fold_name(entry.name) for entry in folders)
@@ -60,7 +64,7 @@ def walk_folders(start: Folder) -> Iterator[tuple[Folder, list[os.DirEntry[str]]
 def _below(folder: Folder, entry: os.DirEntry[str], siblings: frozenset[str]) -> Folder:
     level = read_level(entry.name, siblings, above_mark=folder.mark is None)
     mark = deciding_mark(folder.mark, read_mark(entry.name, siblings, len(folder.levels)), entry.path)
-    return Folder(entry.path, (*folder.levels, level), mark, folder.ancestors)
+    return replace(folder, path=entry.path, levels=(*folder.levels, level), mark=mark)
 
 
 def _identity(path: str) -> tuple[int, int]:
@@ -71,7 +75,7 @@ def _identity(path: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _listing(path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+def _listing(path: str, follow: bool) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
     try:
         with os.scandir(path) as entries:
             visible = sorted((entry for entry in entries if not _skipped(entry.name)), key=lambda e: e.name)
@@ -80,13 +84,13 @@ def _listing(path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]
     folders: list[os.DirEntry[str]] = []
     files: list[os.DirEntry[str]] = []
     for entry in visible:
-        (folders if _is_folder(entry) else files).append(entry)
+        (folders if _is_folder(entry, follow) else files).append(entry)
     return folders, files
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str], follow: bool) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir(follow_symlinks=follow)
     except OSError:  # a link to itself; `find_flaw` counts it
         return False
 
@@ -100,9 +104,11 @@ def _skipped(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _SKIPPED
 
 
-def find_flaw(entry: os.DirEntry[str]) -> str:
+def find_flaw(entry: os.DirEntry[str], *, follow: bool) -> str:
     """Why a file is no sample, as a field of `Ignored`; empty for a good one."""
     try:
+        if entry.is_symlink() and not follow:
+            return "links"
         if not entry.is_file():
             return "broken"
         if not claims_image(entry.name) and not _is_image_inside(entry.path):

@@ -10,24 +10,14 @@ by the limits of images and files. Windows has no server process: workers start 
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import multiprocessing
 import os
 import signal
-import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, TimeoutError
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
-from pathlib import Path
-from typing import Any, TypeVar
-
-from pebble import ProcessExpired, ProcessPool
+from functools import partial
 
 from aigdetect.errors import UsageError
 from aigdetect.evidence.provenance import SECONDS as METADATA_SECONDS
@@ -35,6 +25,21 @@ from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import why_failed
 from aigdetect.images.views import Pixels
+from aigdetect.scanning.decoding.form import FormError
+from aigdetect.scanning.decoding.messages import (
+    answer_pixels,
+    answer_prepared,
+    receive_pixels,
+    receive_prepared,
+)
+from aigdetect.scanning.decoding.pool import (
+    Call,
+    NoWorkerError,
+    Pool,
+    WorkerDiedError,
+    WorkerLateError,
+    preload,
+)
 from aigdetect.scanning.preparation import Preparation, Prepared, metadata_unread
 from aigdetect.scanning.record import Cause, Record
 
@@ -48,17 +53,11 @@ Photographs of that size fit, also progressive ones with pictures drawn; 16-bit 
 """
 
 _STACK = 16 << 20  # address space of one of a decoder's threads
-_FILES_PER_WORKER = 2000  # whatever a decoder leaks goes with its process
-_TRIES = 3  # of a file whose worker was not at fault
 _PRELOAD = "aigdetect.scanning.preparation"
 _PRELOAD_PICTURES = "aigdetect.spectrum.thumbnail"
-# one arena: each thread of a decoder would reserve address space for its own, and count against the limit
-_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _WINDOWS_ERROR = 0xC0000000  # statuses from here on are exceptions that nobody caught
 _TO_DECODE = " to decode"
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 def start_server(*, pictures: bool = False) -> None:
@@ -72,12 +71,7 @@ def start_server(*, pictures: bool = False) -> None:
     Raises:
         OSError: if no process can be started.
     """
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        from multiprocessing import forkserver
-
-        forkserver.set_forkserver_preload([_PRELOAD, *([_PRELOAD_PICTURES] if pictures else [])])
-        with _inherited():
-            forkserver.ensure_running()
+    preload([_PRELOAD, *([_PRELOAD_PICTURES] if pictures else [])])
 
 
 @dataclass
@@ -85,7 +79,6 @@ class _Job:
     item: Found
     prepare: Preparation
     future: Future[Prepared]
-    tries: int = 1
     failure: str = ""
     cause: Cause = "file"
     unread: str = ""
@@ -144,7 +137,7 @@ class Processes:
         self._workers = workers
         self._timeout = timeout
         self._memory = memory or MEMORY * max(1, -(-prepare.max_pixels // MAX_PIXELS))
-        self._pool: ProcessPool | None = None
+        self._pool: Pool | None = None
         self._worked = False
 
     def prepared(self, items: Iterable[Found], *, ahead: int) -> Generator[Prepared, None, None]:
@@ -163,30 +156,26 @@ class Processes:
 
     def close(self) -> None:
         """End the workers at once, whatever they are doing."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()  # type: ignore[no-untyped-call]
-            pool.join()
+        running, self._pool = self._pool, None
+        if running is not None:
+            running.close()
 
     def pixels(self, path: str, sha256: str) -> Pixels | None:
         """See :class:`aigdetect.scanning.engines.Engine`."""
+        receive = partial(receive_pixels, most=self._prepare.max_pixels)
+        call = Call(answer_pixels, (self._prepare, path, sha256), receive, self._timeout, path)
         try:
-            return self._schedule(self._prepare.pixels, path, sha256).result()
-        except (ProcessExpired, TimeoutError, BrokenProcessPool):
+            return self._running().submit(call).result()
+        except (WorkerDiedError, WorkerLateError, NoWorkerError, FormError, OSError, MemoryError):
             return None
 
     def _submit(self, item: Found) -> _Job:
-        return _Job(item, self._prepare, self._schedule(self._prepare, item))
+        return _Job(item, self._prepare, self._schedule(self._prepare, item, self._timeout))
 
-    def _schedule(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> Future[T]:
-        try:
-            future: Future[T] = self._running().schedule(
-                function, args=args, timeout=timeout or self._timeout
-            )
-        except (BrokenProcessPool, RuntimeError) as error:
-            future = Future()
-            future.set_exception(BrokenProcessPool(str(error)))
-        return future
+    def _schedule(self, prepare: Preparation, item: Found, seconds: float) -> Future[Prepared]:
+        receive = partial(receive_prepared, path=item.path)
+        path = item.path if item.kind == "image" else None
+        return self._running().submit(Call(answer_prepared, (prepare, item), receive, seconds, path))
 
     def _result(self, pending: deque[_Job]) -> Prepared:
         """What became of the first file; it leaves the queue."""
@@ -195,59 +184,43 @@ class Processes:
             try:
                 prepared = job.future.result()
                 self._worked = True
-            except BrokenProcessPool:
-                if job.tries >= _TRIES and not self._worked:
+            except NoWorkerError:
+                if not self._worked:
                     raise UsageError(
                         "no worker process can be started; --workers 0 does without them"
                     ) from None
-                if job.tries >= _TRIES:
-                    prepared = Prepared(Record(job.item.path).failed("the decoding process ended", "process"))
-                else:
-                    self._begin_anew(pending)
-                    continue
-            except (ProcessExpired, TimeoutError) as error:
-                failure, cause = self._why_died(error)
+                prepared = Prepared(Record(job.item.path).failed("the decoding process ended", "process"))
+            except (WorkerDiedError, WorkerLateError, FormError) as error:
+                failure, cause = self._why_lost(error)
                 _log.debug("%r: %s", job.item.path, failure)
                 if job.lost(failure, cause):
-                    job.future = self._schedule(job.prepare, job.item, timeout=job.seconds(self._timeout))
+                    job.future = self._schedule(job.prepare, job.item, job.seconds(self._timeout))
                     continue
                 prepared = Prepared(Record(job.item.path))
-            except Exception as error:  # noqa: BLE001 - what came back cannot be understood
-                prepared = Prepared(Record(job.item.path).failed(why_failed(error)))
+            except Exception as error:  # noqa: BLE001 - it could not be opened, or there is no room for it
+                cause = "access" if isinstance(error, OSError) else "file"
+                prepared = Prepared(Record(job.item.path).failed(why_failed(error), cause))
             pending.popleft()
             return job.completed(prepared)
 
-    def _why_died(self, error: ProcessExpired | TimeoutError) -> tuple[str, Cause]:
-        if isinstance(error, TimeoutError):
+    def _why_lost(self, error: WorkerDiedError | WorkerLateError | FormError) -> tuple[str, Cause]:
+        if isinstance(error, WorkerLateError):
             return f"took longer than {self._timeout:g} s{_TO_DECODE}", "time"
-        code = int(error.exitcode or 0)
+        if isinstance(error, FormError):
+            return "the decoder gave no proper answer", "file"
+        code = error.status
         if code < 0 and -code == getattr(signal, "SIGKILL", None):
             return "out of memory: the system ended the process that decoded it", "memory"
         if code < 0 or code >= _WINDOWS_ERROR:
             return f"the decoder crashed ({_signal_name(code)})", "file"
         return f"the decoder ended its process (status {code})", "file"
 
-    # -- the pool ------------------------------------------------------------------------------------------
-
-    def _running(self) -> ProcessPool:
+    def _running(self) -> Pool:
         if self._pool is None:
             start_server(pictures=self._prepare.pictures)
-            self._pool = ProcessPool(
-                self._workers,
-                max_tasks=_FILES_PER_WORKER,
-                initializer=begin_work,
-                initargs=(self._memory + _STACK * (os.cpu_count() or 1),),
-                context=process_context(),
-            )
+            memory = self._memory + _STACK * (os.cpu_count() or 1)
+            self._pool = Pool(self._workers, memory, known=self._prepare)
         return self._pool
-
-    def _begin_anew(self, pending: Iterable[_Job]) -> None:
-        """Give all that went down with the workers to new ones."""
-        self.close()
-        for job in pending:
-            if not job.future.done() or isinstance(job.future.exception(), BrokenProcessPool):
-                job.tries += 1
-                job.future = self._schedule(job.prepare, job.item)
 
 
 def _signal_name(code: int) -> str:
@@ -258,93 +231,3 @@ def _signal_name(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-def process_context() -> BaseContext:
-    """How workers are started: from the server, or one by one where there is none."""
-    methods = multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-
-
-@contextlib.contextmanager
-def _inherited() -> Iterator[None]:
-    """Start a process deaf to the keyboard's interrupt, and with libraries told to take little memory."""
-    kept = {name: os.environ.get(name) for name in _ENVIRONMENT}
-    os.environ.update(_ENVIRONMENT)
-    handler: Any = None
-    with contextlib.suppress(ValueError):  # another thread than the main one may not
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        for name, value in kept.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-
-
-# -- inside a worker ---------------------------------------------------------------------------------------
-
-
-def begin_work(memory: int) -> None:
-    """Set the limits of a worker, before its first file; call it inside the worker.
-
-    Args:
-        memory: bytes that it may take beyond what it has now.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ends it even in the middle of a decoder
-    _end_with_parent()
-    _limit_memory(memory)
-    _silence()
-
-
-def _end_with_parent() -> None:
-    """Make the kernel end this process when its parent goes, whatever it is doing then."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        threading.Thread(target=_wait_for, args=(parent.sentinel,), daemon=True).start()
-        return
-    # the sentinel is a pipe whose other end only the parent has: SIGIO comes when it closes
-    sentinel: int = parent.sentinel
-    signal.signal(signal.SIGIO, signal.SIG_DFL)
-    fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC)
-    if not parent.is_alive():
-        os._exit(1)
-
-
-def _wait_for(sentinel: int) -> None:
-    """End this process when another has ended; a decoder that holds Python's lock delays that."""
-    wait([sentinel])
-    os._exit(1)
-
-
-def _limit_memory(size: int) -> None:
-    """Let this process take ``size`` bytes more than it has, where the system can hold it to that."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # pixels of evidence stay out of core files
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    except OSError:  # not Linux
-        return
-    limit = pages * resource.getpagesize() + size
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-
-
-def _silence() -> None:
-    """What C libraries say of broken files is not for the terminal."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 2)
-    os.close(devnull)
-    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process

@@ -1,0 +1,221 @@
+"""What a worker may say of a file: a text of a checked form, then bytes of stated sizes; no pickles.
+
+Whoever has taken a worker over can say what he likes of its files, but can neither name another file, nor
+give a score, nor make the program that listens do anything.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, fields
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from aigdetect.evidence.provenance import Provenance
+from aigdetect.images.find import Found
+from aigdetect.images.views import Pixels
+from aigdetect.scanning.decoding.form import FormError, read_form
+from aigdetect.scanning.pictures import Pictures
+from aigdetect.scanning.preparation import Preparation, Prepared
+from aigdetect.scanning.record import Cause, Record
+
+_LONGEST = 16 << 20
+"""Bytes of a text, at most; what is kept of a file's metadata is far less."""
+
+_MOST = 64 << 20
+"""Bytes of the views of one file, and of its pictures, at most."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a worker may say of a file; the attributes are those of :class:`Record`."""
+
+    sha256: str | None
+    format: str | None
+    width: int | None
+    height: int | None
+    notes: tuple[str, ...]
+    provenance: Provenance | None
+    error: str | None
+    cause: Cause
+    doubtful: bool
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """What a worker says of a file, and what bytes follow.
+
+    Attributes:
+        facts: the row without its score.
+        view: shape of what the model sees.
+        variants: shapes of the same after mild changes.
+        pictures: sizes of thumbnail and spectrum in bytes; None if none were drawn, 0 for one that was not.
+        trace: traceback of an unforeseen error.
+    """
+
+    facts: _Facts
+    view: tuple[int, ...] | None
+    variants: tuple[tuple[int, ...], ...]
+    pictures: tuple[int, ...] | None
+    trace: str
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The shape of pixels that follow; None if there are none."""
+
+    shape: tuple[int, ...] | None
+
+
+# -- in a worker -------------------------------------------------------------------------------------------
+
+
+def answer_prepared(
+    connection: Connection, prepare: Preparation, item: Found, *, file: int | None = None
+) -> None:
+    """Prepare a file, and say what came of it; :func:`receive_prepared` understands it.
+
+    Args:
+        connection: where to say it.
+        prepare: what is done with the file.
+        item: the file.
+        file: descriptor of the file if it is open, which is closed.
+    """
+    prepared = prepare(item, file)
+    arrays = [*([] if prepared.view is None else [prepared.view]), *prepared.variants]
+    pictures = prepared.pictures
+    drawn = None if pictures is None else (pictures.thumbnail or b"", pictures.spectrum or b"")
+    statement = _Statement(
+        _Facts(**{each.name: getattr(prepared.record, each.name) for each in fields(_Facts)}),
+        None if prepared.view is None else prepared.view.shape,
+        tuple(variant.shape for variant in prepared.variants),
+        None if drawn is None else tuple(map(len, drawn)),
+        prepared.trace,
+    )
+    _send_text(connection, statement)
+    for array in arrays:
+        connection.send_bytes(_bytes_of(array))
+    for picture in drawn or ():
+        connection.send_bytes(picture)
+
+
+def answer_pixels(
+    connection: Connection, prepare: Preparation, path: str, sha256: str, *, file: int | None = None
+) -> None:
+    """Decode all pixels of a file, and send them; :func:`receive_pixels` understands it.
+
+    Args:
+        connection: where to.
+        prepare: how the file is decoded.
+        path: the file.
+        sha256: what its content must be.
+        file: descriptor of the file if it is open, which is closed.
+    """
+    pixels = prepare.pixels(path, sha256, file)
+    _send_text(connection, _Shape(None if pixels is None else pixels.shape))
+    if pixels is not None:
+        connection.send_bytes(_bytes_of(pixels))
+
+
+def _send_text(connection: Connection, statement: Any) -> None:
+    connection.send_bytes(json.dumps(asdict(statement)).encode("ascii"))
+
+
+def _bytes_of(array: Pixels) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).data
+
+
+# -- in the program ----------------------------------------------------------------------------------------
+
+
+def receive_prepared(connection: Connection, path: str) -> Prepared:
+    """What a worker says of a file.
+
+    Args:
+        connection: from the worker.
+        path: the file.
+
+    Raises:
+        FormError: if it is not what :func:`answer_prepared` sends.
+        EOFError: if the worker has ended.
+        OSError: likewise, or if it says more than there can be to say.
+    """
+    statement = _receive_text(connection, _Statement)
+    facts = statement.facts
+    if facts.sha256 is not None and not _DIGEST.fullmatch(facts.sha256):
+        raise FormError("no SHA-256")
+    shapes = [*([] if statement.view is None else [statement.view]), *statement.variants]
+    if sum(map(_size, shapes)) > _MOST:
+        raise FormError("too much to see")
+    arrays = [_receive_array(connection, shape) for shape in shapes]
+    return Prepared(
+        Record(path, **{each.name: getattr(facts, each.name) for each in fields(facts)}),
+        None if statement.view is None else arrays[0],
+        tuple(arrays[len(arrays) - len(statement.variants) :]),
+        statement.pictures and _receive_pictures(connection, statement.pictures),
+        statement.trace,
+    )
+
+
+def receive_pixels(connection: Connection, most: int) -> Pixels | None:
+    """All pixels of a file, ``(H, W, 3)`` uint8; None if it has changed or cannot be decoded now.
+
+    Args:
+        connection: from the worker.
+        most: how many pixels there may be.
+
+    Raises:
+        FormError: if it is not what :func:`answer_pixels` sends.
+        EOFError: if the worker has ended.
+        OSError: likewise.
+    """
+    shape = _receive_text(connection, _Shape).shape
+    if shape is None:
+        return None
+    if len(shape) != 3 or shape[2] != 3 or _size(shape) > 3 * most:
+        raise FormError(f"no image: {shape}")
+    return _receive_array(connection, shape)
+
+
+def _receive_text(connection: Connection, form: type[Any]) -> Any:
+    text = connection.recv_bytes(_LONGEST)
+    try:
+        return read_form(form, json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise FormError(str(error)) from error
+
+
+def _receive_array(connection: Connection, shape: tuple[int, ...]) -> Pixels:
+    array = np.empty(shape, np.uint8)
+    _receive_into(connection, array.reshape(-1).data)
+    return array
+
+
+def _receive_pictures(connection: Connection, sizes: tuple[int, ...]) -> Pictures:
+    if len(sizes) != 2 or min(sizes) < 0 or sum(sizes) > _MOST:
+        raise FormError("no pictures")
+    thumbnail, spectrum = (bytearray(size) for size in sizes)
+    for picture in (thumbnail, spectrum):
+        _receive_into(connection, memoryview(picture))
+    return Pictures(bytes(thumbnail) or None, bytes(spectrum) or None)
+
+
+def _receive_into(connection: Connection, room: memoryview) -> None:
+    """Take as many bytes as there is room for, no more and no less."""
+    data = connection.recv_bytes(len(room))
+    if len(data) != len(room):
+        raise FormError("fewer bytes than stated")
+    room[:] = data
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    """How many bytes an array of this shape has."""
+    if not 1 <= len(shape) <= 4 or min(shape) < 0:
+        raise FormError(f"no shape: {shape}")
+    return math.prod(shape)
