@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aigdetect.errors import UsageError
-from aigdetect.files import writing, writing_atomically
-from aigdetect.model.card import file_sha256
+from aigdetect.files import file_sha256, writing, writing_atomically
 from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.ledger import JOURNAL, Targets
+from aigdetect.scanning.manifest import MANIFEST, MANIFEST_VERSION
 
 _HEAT_MAP = re.compile(r"[0-9a-f]{64}\.png")
-
-MANIFEST_VERSION = 1
-"""Written into each manifest."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class CaseFolder:
     @property
     def manifest(self) -> Path:
         """What was done with what, and the digests of all of it."""
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     @property
     def targets(self) -> Targets:
