@@ -15,6 +15,9 @@ from aigdetect.images.read import open_without_waiting, why_failed
 MANIFEST = "manifest.json"
 """Name of the manifest in a case folder."""
 
+SIGNATURE = "manifest.json.sig"
+"""Name of the manifest's signature, where it is signed."""
+
 MANIFEST_VERSION = 1
 """Written into each manifest."""
 

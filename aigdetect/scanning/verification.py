@@ -10,12 +10,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from aigdetect.errors import UsageError
 from aigdetect.files import sha256_of
 from aigdetect.images.read import open_without_waiting, why_failed
-from aigdetect.scanning.manifest import MANIFEST, Entry, Role, read_entries
+from aigdetect.scanning.manifest import MANIFEST, SIGNATURE, Entry, Role, read_entries
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+Signature = Literal["valid", "invalid", "missing", "unchecked", "none"]
+"""Of a signature and a key: ``"missing"`` where there is only a key, ``"unchecked"`` where there is none."""
 
 State = Literal["same", "unknown", "changed", "missing", "unreadable", "added"]
 
@@ -70,13 +76,38 @@ def check_case(case: Path, manifest: BinaryIO, *, root: Path) -> Iterator[Checke
     """
     present = _present(case)
     check = partial(_check, case=case, root=root, present=present)
-    named = {MANIFEST}
+    named = {MANIFEST, SIGNATURE}
     for checked in _in_order(check, read_entries(manifest, case / MANIFEST)):
         if checked.role == "output":
             named.add(checked.path)
         yield checked
     for path in sorted(present.keys() - named):
         yield Checked("output", path, "added")
+
+
+def check_signature(case: Path, manifest: BinaryIO, key: Ed25519PublicKey | None) -> Signature:
+    """Whether a manifest is signed by the owner of a key.
+
+    Args:
+        case: the case folder.
+        manifest: its open manifest, all of which is read into memory.
+        key: of the one who should have signed; None if that is not known.
+
+    Raises:
+        UsageError: if manifest or signature cannot be read.
+    """
+    path = case / SIGNATURE
+    try:
+        if not path.is_file():
+            return "none" if key is None else "missing"
+        if key is None:
+            return "unchecked"
+        from aigdetect.scanning.signature import is_signed
+
+        manifest.seek(0)
+        return "valid" if is_signed(manifest.read(), path.read_bytes(), key) else "invalid"
+    except OSError as error:
+        raise UsageError(f"{error.filename or path}: cannot be read ({why_failed(error)})") from error
 
 
 def _present(case: Path) -> dict[str, bool]:

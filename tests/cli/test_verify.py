@@ -12,6 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_public_key,
+)
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
@@ -125,6 +133,7 @@ def test_json_has_a_line_for_each_difference_and_a_summary(place: Path) -> None:
     assert summary == {
         "case": "case",
         "manifest_sha256": hashlib.sha256((place / "case" / "manifest.json").read_bytes()).hexdigest(),
+        "signature": "none",
         "sound": False,
         "inputs": 4,
         "outputs": 5,
@@ -189,3 +198,71 @@ def test_it_loads_nothing_heavy(place: Path) -> None:
     )
     done = run([sys.executable, "-c", code], place)
     assert done.stdout == "0\nset()\n", done.stderr
+
+
+@pytest.fixture
+def signed(place: Path) -> Path:
+    """A signed case beside the pairs of keys ``own`` and ``other``."""
+    for name in ("own", "other"):
+        key = Ed25519PrivateKey.generate()
+        (place / f"{name}.pem").write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+        (place / f"{name}.pub").write_bytes(
+            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
+    done = run([*SCANNER, "images/a.png", "--case", "signed", "--sign", "own.pem", "--workers", "0"], place)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def test_a_signed_case(signed: Path) -> None:
+    manifest = signed / "signed" / "manifest.json"
+    public = load_pem_public_key((signed / "own.pub").read_bytes())
+    assert isinstance(public, Ed25519PublicKey)
+    public.verify((signed / "signed" / "manifest.json.sig").read_bytes(), manifest.read_bytes())
+    done = verify(signed, "signed", "--key", "own.pub")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "signature: valid\n" in done.stderr
+    done = verify(signed, "signed")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "signature: not checked; --key names the public key to check it with\n" in done.stderr
+    line = "changed\toutput\tmanifest.json.sig\tis no signature of this manifest with this key\n"
+    done = verify(signed, "signed", "--key", "other.pub")
+    assert (done.returncode, done.stdout) == (1, line)
+    manifest.write_bytes(manifest.read_bytes().replace(b'"started": "2', b'"started": "3', 1))
+    done = verify(signed, "signed", "--key", "own.pub", "--json")
+    assert done.returncode == 1
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["signature"], summary["sound"], summary["changed"]) == ("invalid", False, 1)
+    done = verify(signed, "case", "--key", "own.pub")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "missing\toutput\tmanifest.json.sig\tthe manifest is not signed\n",
+    )
+
+
+def test_a_case_that_goes_on_is_signed_anew_or_no_more(signed: Path) -> None:
+    signature = signed / "signed" / "manifest.json.sig"
+    before = signature.read_bytes()
+    scan = [*SCANNER, "images/a.png", "images/b.png", "--case", "signed", "--workers", "0"]
+    assert run([*scan, "--resume", "--sign", "own.pem"], signed).returncode == 0
+    assert signature.read_bytes() != before
+    assert verify(signed, "signed", "--key", "own.pub").returncode == 0
+    done = run([*scan, "--force"], signed)
+    assert done.returncode == 0, done.stderr
+    assert not signature.exists()
+
+
+def test_a_key_that_cannot_sign_is_refused_before_anything_is_written(signed: Path) -> None:
+    for key, message in (("own.pub", "is no private key as PEM"), ("nowhere", "the key cannot be read")):
+        done = run([*SCANNER, "images/a.png", "--case", "new", "--sign", key], signed)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {key}: {message}")
+        assert done.stderr.count("\n") == 1
+    done = run([*SCANNER, "images/a.png", "--sign", "own.pem"], signed)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: --sign: signs the manifest of a case; only with --case\n",
+    )
+    assert not (signed / "new").exists()
