@@ -9,7 +9,7 @@ from aigdetect.errors import CameraRawError, ImageError
 from aigdetect.evidence.provenance import Provenance, read_provenance
 from aigdetect.images.opening import MAX_PIXELS, failures_named, open_image
 from aigdetect.images.read import read_bytes, why_failed
-from aigdetect.images.render import displayed_size
+from aigdetect.images.upright import displayed_size
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def test_it_loads_no_torch(place: Path) -> None:
         "sys.argv = ['aigdetect', 'inspect', 'camera.jpg']\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    print(end.code)\n"
-        "heavy = {'torch', 'scipy', 'skimage', 'matplotlib', 'open_clip'}\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'skimage', 'matplotlib', 'open_clip'}\n"
         "print(heavy & {name.partition('.')[0] for name in sys.modules})\n"
     )
     done = subprocess.run(
