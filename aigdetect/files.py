@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import BinaryIO
 
@@ -146,6 +146,28 @@ def copy_atomically(source: Path, target: Path) -> None:
     """
     with writing_atomically(target) as file, writing(target), source.open("rb") as opened:
         shutil.copyfileobj(opened, file)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal digits.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        return sha256_of(file)
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """SHA-256 of all that is left to read in an open file, as hexadecimal digits.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    digest = sha256()
+    while block := file.read(1 << 20):  # hashlib.file_digest came with Python 3.11
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def path_digest(path: str) -> bytes:

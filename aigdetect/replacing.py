@@ -26,6 +26,7 @@ class Form(Enum):
     ARRAYS = re.compile(rb"PK\x03\x04.{26}(?:facts|head)\.npy", re.DOTALL)
     LOG = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
     MANIFEST = re.compile(rb'\{\s*"manifest_version": ')
+    SIGNATURE = re.compile(rb".{64}\Z", re.DOTALL)
     JOURNAL = re.compile(rb"SQLite format 3\x00")
 
 

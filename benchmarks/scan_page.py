@@ -26,7 +26,9 @@ from rich.table import Table
 from aigdetect.images.thumbnail import encode_webp, reduced, thumbnail
 from aigdetect.images.views import Pixels
 from aigdetect.model.card import DEFAULT_MODEL, find_model_folder, read_card
-from aigdetect.scanning.page import PageHeader, PageRow, write_page
+from aigdetect.scanning.page.header import PageHeader
+from aigdetect.scanning.page.row import PageRow
+from aigdetect.scanning.page.write import write_page
 from aigdetect.spectrum.thumbnail import spectrum_webp
 
 _PICTURES = 50  # images that are drawn; rows take them in turns

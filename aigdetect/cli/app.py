@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import aigdetect
-from aigdetect.cli import calibrate, evaluate, export, merge, models, scan, spectrum, train
+from aigdetect.cli import calibrate, evaluate, export, inspect, merge, models, scan, spectrum, train, verify
 from aigdetect.cli.console import run
 from aigdetect.cli.options import terminal
 
@@ -22,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("scan")(scan.scan)
+app.command("inspect")(inspect.inspect)
+app.command("verify")(verify.verify)
 app.command("merge")(merge.merge)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)

@@ -82,6 +82,12 @@ def scan(
             "--case", metavar="FOLDER", help="Write all of it into a folder, with a log and a manifest."
         ),
     ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign", metavar="KEY", help="With --case: sign the manifest (Ed25519 private key as PEM)."
+        ),
+    ] = None,
     heatmap: Annotated[
         Path | None,
         typer.Option(
@@ -216,9 +222,16 @@ def scan(
     )
     if retry_errors and not resume:
         raise UsageError("--retry-errors: tries the errors of an earlier scan again; only with --resume")
+    if sign and not case:
+        raise UsageError("--sign: signs the manifest of a case; only with --case")
     outputs.check([path for path in paths if path != STDIO])
     if fpr is not None and not 0 <= fpr < 1:
         raise UsageError(f"--fpr: {fpr} is not in 0..1")
+    key = None
+    if sign:
+        from aigdetect.scanning.signature import read_private_key, sign_file
+
+        key = read_private_key(sign)
     part = Shard.parse(shard) if shard else Shard(1, 1)
     if engine is EngineName.RAY:
         from aigdetect.scanning.cluster import require_ray
@@ -277,7 +290,10 @@ def scan(
     if outputs.html:
         terminal.say(f"page written to {outputs.html}")
     if outputs.case:
-        terminal.say(f"manifest: SHA-256 {report.write_manifest(tally)}")
+        sha256 = report.write_manifest(tally)
+        if key:
+            sign_file(outputs.case.manifest, outputs.case.signature, key)
+        terminal.say(f"manifest: SHA-256 {sha256}")
     if fail_on is FailOn.AI and tally.ai:
         return Exit.FLAGGED
     return Exit.SOME_FAILED if tally.errors else Exit.DONE

@@ -62,6 +62,11 @@ class Provenance:
     in_part: bool = False
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What limits what is told here, a few words each."""
+        return ("metadata read in part: it takes too long",) if self.in_part else ()
+
+    @property
     def ai_claims(self) -> list[Finding]:
         """Findings that say a model took part, the strongest first."""
         return sorted(

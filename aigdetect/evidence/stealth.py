@@ -10,13 +10,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from io import BytesIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from aigdetect.evidence.generators.packed import json_object
 from aigdetect.evidence.png import SIGNATURE, chunks, inflate
 from aigdetect.evidence.text import Text
+
+if TYPE_CHECKING:  # loaded for the few files that need it
+    import numpy as np
+    from numpy.typing import NDArray
 
 _MAX_PIXELS = 40_000_000
 _MAX_TEXT = 1 << 20
@@ -100,6 +102,7 @@ def _is_lossless_with_alpha(data: bytes) -> bool:
 
 def _texts(data: bytes, channels: int) -> tuple[Text, ...]:
     """The texts in one coding."""
+    import numpy as np
     from PIL import Image
 
     with Image.open(BytesIO(data)) as image:
@@ -115,6 +118,8 @@ def _texts(data: bytes, channels: int) -> tuple[Text, ...]:
 
 def _hidden(channels: NDArray[np.uint8]) -> str:
     """The text in the lowest bits of channels ``(H, W, C)``, empty if there is none."""
+    import numpy as np
+
     header = np.packbits(channels.transpose(1, 0, 2).reshape(-1)[: 19 * 8] & 1).tobytes()
     name = header[:15]
     if _NAMES.get(name) != channels.shape[2]:

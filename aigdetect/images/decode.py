@@ -26,7 +26,8 @@ from aigdetect.images.opening import (
 )
 from aigdetect.images.partial import Part, decode_part
 from aigdetect.images.raw import Preview, find_preview
-from aigdetect.images.render import UPRIGHT, displayed_size, eight_bit_key, render
+from aigdetect.images.render import eight_bit_key, render
+from aigdetect.images.upright import UPRIGHT, displayed_size
 
 MIN_SIDE = 32
 """Images with a shorter side hold too little to be scored."""

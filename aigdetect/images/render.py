@@ -9,20 +9,9 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image, ImageCms
 
+from aigdetect.images.upright import UPRIGHT, orientation_of
 from aigdetect.text import one_line
 
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""How an image is turned upright, by EXIF's number for how it lies."""
-
-_ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
 
 _PROFILE_SPACE = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
@@ -43,22 +32,8 @@ def render(image: Image.Image, notes: list[str], rows: tuple[int, int] | None = 
     rgb = _over_white(_to_srgb(colour, image.info.get("icc_profile"), notes), alpha, notes)
     if rows:
         rgb = rgb.crop((0, rows[0], rgb.width, rows[1]))
-    orientation = UPRIGHT.get(_orientation(image))
+    orientation = UPRIGHT.get(orientation_of(image))
     return rgb if orientation is None else rgb.transpose(orientation)
-
-
-def displayed_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of an image once it is upright."""
-    return (image.height, image.width) if _orientation(image) > 4 else image.size
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation that is still to be applied; 1 if unreadable or out of range."""
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - broken metadata must not stop an image
-        return 1
-    return value if isinstance(value, int) and value in UPRIGHT else 1
 
 
 def _colour_and_alpha(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:

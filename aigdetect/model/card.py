@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import yaml
 
 from aigdetect.errors import ModelError, UsageError
-from aigdetect.files import write_atomically
+from aigdetect.files import file_sha256, write_atomically
 from aigdetect.images.views import check_views
 from aigdetect.model.calibration import Calibration
 from aigdetect.parsing import STRICT_KEYS, parse, plain, read_yaml
@@ -202,12 +202,3 @@ def write_card(folder: Path, card: ModelCard) -> None:
     # ASCII: YAML would fold unusual line breaks in a name, and names need not be valid text at all
     text = yaml.safe_dump(card.as_dict(), sort_keys=False, width=110, default_flow_style=None)
     write_atomically(folder / CARD_NAME, text.encode("ascii"))
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):  # hashlib.file_digest came with Python 3.11
-            digest.update(block)
-        return digest.hexdigest()

@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aigdetect.errors import UsageError
-from aigdetect.files import writing, writing_atomically
-from aigdetect.model.card import file_sha256
+from aigdetect.files import file_sha256, writing, writing_atomically
 from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.ledger import JOURNAL, Targets
+from aigdetect.scanning.manifest import MANIFEST, MANIFEST_VERSION, SIGNATURE
 
 _HEAT_MAP = re.compile(r"[0-9a-f]{64}\.png")
-
-MANIFEST_VERSION = 1
-"""Written into each manifest."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,12 @@ class CaseFolder:
     @property
     def manifest(self) -> Path:
         """What was done with what, and the digests of all of it."""
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
+
+    @property
+    def signature(self) -> Path:
+        """Signature of the manifest, if it is signed."""
+        return self.path / SIGNATURE
 
     @property
     def targets(self) -> Targets:
@@ -79,6 +81,7 @@ class CaseFolder:
             self.page: Form.PAGE,
             self.log: Form.LOG,
             self.manifest: Form.MANIFEST,
+            self.signature: Form.SIGNATURE,
             self.path / f"results{JOURNAL}": Form.JOURNAL,
         }
 
@@ -170,11 +173,14 @@ class Manifest:
 def write_manifest(case: CaseFolder, manifest: Manifest) -> str:
     """Write the manifest, whole or not at all, and return its SHA-256.
 
-    Inputs are those of the case's rows; outputs are what scans write into the folder, and nothing else.
+    Inputs are those of the case's rows; outputs are what scans write into the folder, and nothing else. The
+    signature of an earlier manifest is removed.
 
     Raises:
         UsageError: if it cannot be written, or an output cannot be read.
     """
+    with writing(case.signature):
+        case.signature.unlink(missing_ok=True)
     with writing_atomically(case.manifest) as file, writing(case.manifest):
         _write(file, [*_head(manifest).items(), ("inputs", _inputs(case)), ("outputs", _outputs(case))])
     return file_sha256(case.manifest)
@@ -226,7 +232,7 @@ def _inputs(case: CaseFolder) -> Iterator[dict[str, Any]]:
 def _outputs(case: CaseFolder) -> Iterator[dict[str, Any]]:
     drawn = (path for path in case.heatmaps.glob("*.png") if _HEAT_MAP.fullmatch(path.name))
     for path in sorted([*case.files, *drawn]):
-        if path.is_file() and path != case.manifest:
+        if path.is_file() and path not in (case.manifest, case.signature):
             name = path.relative_to(case.path).as_posix()
             yield {"path": name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 

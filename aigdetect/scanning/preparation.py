@@ -133,8 +133,7 @@ class Preparation:
             provenance = self.metadata(data)
         except Exception as error:  # noqa: BLE001 - the pixels have nothing to do with it
             return record.noted(metadata_unread(why_failed(error)))
-        record = replace(record, provenance=provenance)
-        return record.noted("metadata read in part: it takes too long") if provenance.in_part else record
+        return replace(record, provenance=provenance).noted(*provenance.notes)
 
     def _view(self, picture: Picture) -> Pixels:
         # a copy: a slice would keep all the pixels of its image in memory

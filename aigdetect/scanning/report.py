@@ -10,7 +10,8 @@ from pathlib import Path
 from aigdetect.scanning.case import CaseFolder, Manifest, write_manifest
 from aigdetect.scanning.in_use import ModelInUse
 from aigdetect.scanning.ledger import Ledger
-from aigdetect.scanning.page import PageHeader, write_page
+from aigdetect.scanning.page.header import PageHeader
+from aigdetect.scanning.page.write import write_page
 from aigdetect.scanning.pipeline import Tally
 from aigdetect.scanning.settings import Settings
 

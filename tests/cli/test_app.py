@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = [
     [],
     ["scan"],
+    ["inspect"],
+    ["verify"],
     ["merge"],
     ["train"],
     ["calibrate"],
@@ -111,7 +113,17 @@ def test_the_readme_names_every_command_and_option_it_shows() -> None:
     import re
 
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for command in ("scan", "train", "calibrate", "eval", "export", "spectrum", "models"):
+    for command in (
+        "scan",
+        "train",
+        "calibrate",
+        "eval",
+        "export",
+        "spectrum",
+        "models",
+        "inspect",
+        "verify",
+    ):
         assert f"aigdetect {command}" in readme
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
     known = "".join(

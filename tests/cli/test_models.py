@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from aigdetect.cli import models
 from aigdetect.cli.console import Terminal, run
+from aigdetect.files import file_sha256
 from aigdetect.model import card, wheel
 from aigdetect.model.calibration import Calibration
 from aigdetect.model.towerfile import write_tower
@@ -56,7 +57,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             backbone_digest="d" * 64,
             preprocess=card.Preprocess(224, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), ("center_crop",)),
             adapter=card.AdapterCard(3, ("mlp",), 8, (4, 8, 16), None, 0),
-            adapter_sha256=card.file_sha256(folder / card.ADAPTER_NAME),
+            adapter_sha256=file_sha256(folder / card.ADAPTER_NAME),
             calibration=Calibration(1.0, 0.0, 20, 1, tuple(map(float, range(20))), (9.0,)),
         ),
     )

@@ -11,7 +11,9 @@ from typing import Any
 from page_reader import Reader
 from PIL import Image
 
-from aigdetect.scanning.page import PageHeader, PageRow, write_page
+from aigdetect.scanning.page.header import PageHeader
+from aigdetect.scanning.page.row import PageRow
+from aigdetect.scanning.page.write import write_page
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 
