@@ -224,7 +224,6 @@ def test_impossible_arguments_are_named(tiny_model: Any, options: dict[str, Any]
 def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("cpu") == torch.device("cpu")
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert choose_precision("auto", cuda) == "bfloat16"
     assert choose_precision("float32", cuda) == "float32"
     assert choose_precision("auto", torch.device("mps")) == "float32"
     for amx, avx, expected in (
