@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -31,6 +32,7 @@ from aigdetect.training.autoencoder import CROP, crops_used, fit_autoencoder
 from aigdetect.training.decoders import Pair, find_pairs, load_pair
 from aigdetect.training.recipe import UPSAMPLINGS
 
+#: from a sample to its pixels, or to a part of them
 Load: TypeAlias = Callable[[Sample], Pixels]
 
 #: generators of such images are called so, and after the upsampling
@@ -40,6 +42,7 @@ PREFIX = "autoencoder_"
 _SIDE = 256
 #: a pair gets the whole image, its short side reduced to between so many pixels, or a crop with such sides
 _SIDES = (224, 448)
+_LONGEST = 4  # times the larger of them, for the long side of a whole image
 _CROPS = 2  # to learn from, of each image
 
 
@@ -122,7 +125,7 @@ def make_aligned(
             continue
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for left in folder.glob(f"{way.key}[.-]*"):  # of another order
+            for left in folder.glob(f"{escape(way.key)}[.-]*"):  # of another order
                 left.unlink()
         load = partial(load_pixels, max_pixels=max_pixels)
         network, region_of = _network(way, chosen, reading, load, seed, stage, advance)
@@ -156,13 +159,13 @@ def parents_of(samples: Sequence[Sample], aligned: Sequence[Aligned]) -> list[in
 
 
 def _found(ways: Sequence[str]) -> list[_Way]:
-    """Ways by name; those that learn to upsample here keep their numbers, whichever are asked for."""
-    found = [_Way(name, UPSAMPLINGS.index(name)) for name in ways if name in UPSAMPLINGS]
-    for name in ways:
-        if name not in UPSAMPLINGS:
-            for pair in find_pairs(Path(name)):
-                found.append(_Way(pair.name, len(UPSAMPLINGS) + len(found), pair))
-    return found
+    """Each way once; those that learn to upsample here keep their numbers, whichever are asked for."""
+    found = {name: _Way(name, UPSAMPLINGS.index(name)) for name in ways if name in UPSAMPLINGS}
+    pairs = [pair for name in ways if name not in UPSAMPLINGS for pair in find_pairs(Path(name))]
+    for pair in pairs:
+        way = _Way(pair.name, len(UPSAMPLINGS) + len(found), pair)
+        found.setdefault(way.key, way)
+    return list(found.values())
 
 
 def _network(
@@ -176,7 +179,7 @@ def _network(
 ) -> tuple[Reconstructor, Callable[[Sample], Pixels]]:
     """The autoencoder of a way, and what it is given of an image."""
     if way.pair is not None:
-        return load_pair(way.pair), partial(_part, load=load, seed=seed)
+        return load_pair(way.pair), partial(_region_of_any_shape, load=load, seed=seed)
     region_of = partial(_region, load=load, seed=seed)
     crops = _crops(chosen, reading, region_of, seed=seed)
     if not crops:
@@ -194,9 +197,9 @@ def _save(pixels: Pixels, path: Path, parent: Sample) -> None:
     with Image.open(parent.path) as image:
         if isinstance(image, JpegImageFile):
             sampling = get_sampling(image)
-            Image.fromarray(pixels).save(
-                *(path, "JPEG"), qtables=image.quantization, subsampling=max(0, sampling)
-            )
+            # by number, whatever the numbers are: Pillow takes those from 0 on alone
+            tables = [table for _, table in sorted(image.quantization.items())]
+            Image.fromarray(pixels).save(path, "JPEG", qtables=tables, subsampling=max(0, sampling))
         else:
             Image.fromarray(pixels).save(path, "PNG", compress_level=1)
 
@@ -227,15 +230,18 @@ def _crops(samples: Sequence[Sample], reading: Reading, region_of: Load, *, seed
     return crops
 
 
-def _part(sample: Sample, *, load: Load, seed: int) -> Pixels:
-    """The whole image reduced, or a crop of any shape, with sides as generated images have them."""
+def _region_of_any_shape(sample: Sample, *, load: Load, seed: int) -> Pixels:
+    """The whole image reduced, or a crop, with sides as generated images have them."""
     pixels, rng = load(sample), _rng(sample, seed, 0)
-    height, width = pixels.shape[:2]
     short = math.exp(rng.uniform(*np.log(_SIDES)))
     if rng.random() < 0.5:
-        factor = short / min(height, width)
-        return perturb.rescale(pixels, factor) if factor < 1 else pixels
-    long = min(_SIDES[1], short * rng.uniform(1, 2))
+        factor = short / min(pixels.shape[:2])
+        pixels = perturb.rescale(pixels, factor) if factor < 1 else pixels
+        # a strip is cut: a decoder needs much memory for each pixel
+        short = long = float(_LONGEST * _SIDES[1])
+    else:
+        long = min(_SIDES[1], short * rng.uniform(1, 2))
+    height, width = pixels.shape[:2]
     sides = (short, long) if height < width else (long, short)
     rows, columns = (min(round(side), most) for side, most in zip(sides, (height, width), strict=True))
     top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))

@@ -24,6 +24,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
+from aigdetect.images.decode import MIN_SIDE
 from aigdetect.images.views import Pixels
 
 _ENCODER, _DECODER = "_encoder.safetensors", "_decoder.safetensors"
@@ -97,6 +98,8 @@ class TinyAutoencoder(nn.Module):
         self.stride = 2 ** sum(
             isinstance(layer, nn.Conv2d) and layer.stride == (2, 2) for layer in self.encoder
         )
+        if self.stride > MIN_SIDE:
+            raise ValueError(f"a reduction by {self.stride} leaves nothing of small images")
         doublings = sum(isinstance(layer, nn.Upsample) for layer in self.decoder)
         if 2**doublings != self.stride:
             raise ValueError(f"{doublings} doublings do not undo a reduction by {self.stride}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,6 +137,43 @@ def test_what_comes_back_is_encoded_as_its_parent_was(tmp_path: Path) -> None:
             assert isinstance(parent, JpegImageFile)
             assert image.quantization == parent.quantization
             assert get_sampling(image) == get_sampling(parent)
+
+
+def test_a_jpeg_may_number_its_tables_as_it_likes(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 1)
+    with Image.open(samples[0].path) as image:
+        image.convert("L").save(samples[0].path, "JPEG", quality=60)
+    data = bytearray(Path(samples[0].path).read_bytes())
+    data[data.index(b"\xff\xdb") + 4] = 1  # the table's number, and what the one component asks for
+    data[data.index(b"\xff\xc0") + 12] = 1
+    Path(samples[0].path).write_bytes(data)
+    write_pair(tmp_path / "decoders", "tae", seed=0)
+    ((_, made),) = make(samples, tmp_path / "out", ways=[str(tmp_path / "decoders")])
+    with Image.open(io.BytesIO(made)) as image, Image.open(samples[0].path) as parent:
+        assert isinstance(image, JpegImageFile)
+        assert isinstance(parent, JpegImageFile)
+        assert list(parent.quantization) == [1]
+        assert image.quantization == {0: parent.quantization[1]}
+
+
+def test_a_way_that_is_named_twice_is_one(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 3, side=320)
+    write_pair(tmp_path / "decoders", "tae", seed=0)
+    way = str(tmp_path / "decoders")
+    once = make(samples, tmp_path / "once", ways=[way])
+    assert make(samples, tmp_path / "twice", ways=[way, way]) == once
+
+
+def test_of_a_strip_no_more_is_taken_than_a_decoder_can_bear(tmp_path: Path) -> None:
+    samples = photographs(tmp_path / "in", 6)
+    for sample in samples:
+        with Image.open(sample.path) as image:
+            image.resize((9000, 40)).save(sample.path)
+    write_pair(tmp_path / "decoders", "tae", seed=0)
+    made = make(samples, tmp_path / "out", count=6, ways=[str(tmp_path / "decoders")])
+    widths = [Image.open(io.BytesIO(data)).width for _, data in made]
+    assert len(widths) == 4
+    assert max(widths) == 4 * 448
 
 
 def test_images_too_small_to_learn_from_are_an_error(tmp_path: Path) -> None:

@@ -80,6 +80,12 @@ def test_folders_without_a_pair_are_refused(tmp_path: Path) -> None:
     [
         ("encoder", encoder(5), r"channels \(3, 5\) and \(3, 3\)"),
         ("encoder", conv(0, 3, WIDTH) | conv(1, WIDTH, 3), "3 doublings do not undo a reduction by 1"),
+        (
+            "encoder",
+            conv(0, 3, 3)
+            | {name: shape for n in range(1, 7) for name, shape in conv(n, 3, 3, bias=False).items()},
+            "a reduction by 64 leaves nothing of small images",
+        ),
         ("decoder", {"head.weight": (3, 3)}, "tensor head.weight is none of a layer"),
         ("decoder", conv(99, 3, 3), "100 layers are too many"),
         ("decoder", block(0, 3, 3), "there is no convolution"),
