@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 import aigdetect
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.files import write_atomically
+from aigdetect.images.views import scales_of
 from aigdetect.model.card import ModelCard
 from aigdetect.model.network import MoleNetwork
 
@@ -27,17 +29,23 @@ _IMAGES = 3
 
 
 class Exported(nn.Module):
-    """What a file holds: views ``(B, V, S, S, 3)`` uint8, 0..255, to logits ``(B,)`` float32."""
+    """What a file holds: views ``(B, V, S, S, 3)`` uint8, 0..255, to logits ``(B,)`` float32.
 
-    def __init__(self, network: MoleNetwork) -> None:
+    Args:
+        network: of the model.
+        names: of the V views.
+    """
+
+    def __init__(self, network: MoleNetwork, names: Sequence[str]) -> None:
         super().__init__()
         self.network = network
+        self.scales = scales_of(names)
 
     def forward(self, views: Tensor) -> Tensor:
         """Logits of images by all their views."""
         images, places = views.shape[:2]
         trunk = self.network.trunk(views.flatten(0, 1))
-        return self.network.tail(trunk.view(images, places, *trunk.shape[1:]))
+        return self.network.tail(trunk.view(images, places, *trunk.shape[1:]), self.scales)
 
 
 def export_model(network: MoleNetwork, card: ModelCard, path: Path, form: str) -> float:
@@ -64,7 +72,7 @@ def export_model(network: MoleNetwork, card: ModelCard, path: Path, form: str) -
         raise UsageError(f"--to: {form!r} is none of {', '.join(FORMATS)}")
     if path.exists():
         raise UsageError(f"{path}: is there already; name another file")
-    whole = Exported(network).eval().requires_grad_(False)
+    whole = Exported(network, card.preprocess.views).eval().requires_grad_(False)
     size = card.preprocess.size
     generator = torch.Generator().manual_seed(0)
     views = torch.randint(

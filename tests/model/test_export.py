@@ -101,6 +101,31 @@ def test_any_number_of_images_gets_the_models_own_logits(
     assert json.loads(about)["views"] == ["center_crop", "whole"]
 
 
+@pytest.mark.parametrize("head_views", ["own", "shared"])
+def test_crops_count_together_like_the_whole_image(
+    model: Path, tiny_model: Any, images: list[np.ndarray], tmp_path: Path, head_views: str
+) -> None:
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    state = load_file(model / ADAPTER_NAME)
+    if head_views == "shared":
+        state |= {name: state[name][:1].clone() for name in ("head.weight", "head.bias")}
+    save_file(state, folder / ADAPTER_NAME)
+    card = read_card(model)
+    card = replace(
+        card,
+        adapter=replace(card.adapter, head_views=head_views),
+        preprocess=replace(card.preprocess, views=("center_crop", "top_left", "whole", "bottom_right")),
+        adapter_sha256=file_sha256(folder / ADAPTER_NAME),
+    )
+    write_card(folder, card)
+    detector = load_detector(folder, weights=tiny_model.weights, device="cpu", precision="float32")
+    views = np.stack([detector.view(image) for image in images])
+    export_model(*network_of(folder, tiny_model.weights), tmp_path / "crops.pt2", "torch")
+    logits = torch.export.load(tmp_path / "crops.pt2").module()(torch.from_numpy(views)).detach().numpy()
+    np.testing.assert_allclose(logits, [score.logit for score in detector.score(images)], atol=1e-3)
+
+
 def test_the_readmes_example_scores_as_the_program_does(
     model: Path, tiny_model: Any, onnx_file: Path, images: list[np.ndarray]
 ) -> None:
