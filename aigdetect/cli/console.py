@@ -85,6 +85,14 @@ class Terminal:
             log.addHandler(_ToTerminal(self))
         log.setLevel(min(level, log.level or level))
 
+    def reset(self) -> None:
+        """Forget the common options of a program that has ended: its process may go on."""
+        self.quiet = self.debug = False
+        log = logging.getLogger("aigdetect")
+        for handler in [handler for handler in log.handlers if isinstance(handler, _ToTerminal)]:
+            log.removeHandler(handler)
+            log.setLevel(logging.NOTSET)
+
     def error(self, error: BaseException) -> None:
         """Say one line about an error, with its traceback if asked for."""
         if self.debug and error.__traceback__:
@@ -147,6 +155,13 @@ def run(program: object, terminal: Terminal) -> int:
         program: the callable that Typer made of the application.
         terminal: consoles, filled with the common options while the program runs.
     """
+    try:
+        return _status(program, terminal)
+    finally:
+        terminal.reset()
+
+
+def _status(program: object, terminal: Terminal) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no locale may stop a file name
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import aigdetect
+from aigdetect.cli.app import main
+from aigdetect.cli.options import terminal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -139,3 +142,15 @@ def test_ci_runs_the_readmes_test_command() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^python3 -m venv .*pytest$", readme, flags=re.MULTILINE)
     assert command in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_common_options_end_with_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    none = str(tmp_path / "none.png")
+    monkeypatch.setattr(sys, "argv", ["aigdetect", "inspect", "--debug", "--quiet", none])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert (terminal.quiet, terminal.debug) == (False, False)
+    log = logging.getLogger("aigdetect")
+    assert log.handlers == []
+    assert not log.isEnabledFor(logging.INFO)

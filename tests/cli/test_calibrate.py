@@ -17,7 +17,6 @@ from PIL import Image
 from scipy import stats
 
 from aigdetect.cli.app import main
-from aigdetect.cli.options import terminal
 from aigdetect.evaluation.store import ScoreStore
 from aigdetect.locks import alone_in
 from aigdetect.model.card import read_card
@@ -249,7 +248,6 @@ def test_what_cannot_be_done_is_one_line_and_status_2(
     model = [] if "--model" in arguments else ["--model", str(tiny_model.folder)]
     monkeypatch.chdir(work)
     monkeypatch.setattr(sys, "argv", ["aigdetect", "calibrate", *arguments, *model, "--quiet"])
-    monkeypatch.setattr(terminal, "quiet", False)
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr()

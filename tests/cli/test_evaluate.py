@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 from aigdetect.cli.app import main
-from aigdetect.cli.options import terminal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEER = "path,score\n"
@@ -329,7 +328,6 @@ def test_what_cannot_be_done_is_one_line_and_status_2(
     peer(tree, tree.parent / "p.csv")
     monkeypatch.chdir(tree.parent)
     monkeypatch.setattr(sys, "argv", ["aigdetect", "eval", *arguments, "--quiet"])
-    monkeypatch.setattr(terminal, "quiet", False)  # put back afterwards
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
