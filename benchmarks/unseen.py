@@ -59,13 +59,26 @@ class Trial:
     recipe: Recipe
 
 
-def read_trials(path: Path) -> list[Trial]:
-    """Trials of a YAML file: a list of ``name``, ``settings`` and, if wanted, the ``base`` they change."""
+def read_trials(path: Path, decoders: Path | None = None) -> list[Trial]:
+    """Trials of a YAML file: a list of ``name``, ``settings`` and, if wanted, the ``base`` they change.
+
+    Args:
+        path: the file.
+        decoders: the folder that ``aligned: [decoders]`` stands for; without it, trials that need one are
+            left out.
+    """
     settings: dict[str, dict[str, Any]] = {}
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
         base = settings[entry["base"]] if "base" in entry else {}
         settings[entry["name"]] = {**base, **entry["settings"]}
-    return [Trial(name, make_recipe(values)) for name, values in settings.items()]
+    trials = []
+    for name, values in settings.items():
+        if values.get("aligned") == ["decoders"]:
+            if decoders is None:
+                continue
+            values["aligned"] = [str(decoders.resolve())]
+        trials.append(Trial(name, make_recipe(values)))
+    return trials
 
 
 @dataclass(frozen=True)
@@ -303,13 +316,15 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder of finished trials")
     parser.add_argument("--cache-folder", type=Path, help="as for train; else in the state folder")
     parser.add_argument("--trials", type=Path, default=Path(__file__).with_suffix(".yaml"))
+    parser.add_argument("--decoders", type=Path, help="as --aligned of train, for the trials that need it")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this trial; may be given again")
     parser.add_argument("--samples-per-group", type=int, help="fewer images of each generator and source")
     parser.add_argument("--groups", metavar="NAME", action="append", default=[], help="print its groups, too")
     options = parser.parse_args()
-    trials = [each for each in read_trials(options.trials) if not options.only or each.name in options.only]
+    known = read_trials(options.trials, options.decoders)
+    trials = [each for each in known if not options.only or each.name in options.only]
     if not trials:
-        raise SystemExit(f"no trial of {options.trials} has a name given with --only")
+        raise SystemExit(f"no trial of {options.trials} has a name given with --only (or needs --decoders)")
     samples = [sample for root in options.data for sample in find_samples(root).samples]
     options.state.mkdir(parents=True, exist_ok=True)
     tables = options.cache_folder or options.state / "tables"

@@ -59,3 +59,11 @@ def test_verdicts_rest_on_the_thresholds_of_the_other_folds() -> None:
     # its own fold holds the only source that scores high: the others' thresholds know nothing of it
     assert rates["s5"] > 3 * max(rate for name, rate in rates.items() if name != "s5") > 0
     assert set(np.unique(flagged)) <= {-1, 0, 1}
+
+
+def test_trials_that_need_decoders_are_left_out_without_them(tmp_path: Path) -> None:
+    file = Path(unseen.__file__).with_suffix(".yaml")
+    without, given = unseen.read_trials(file), unseen.read_trials(file, tmp_path)
+    assert [each.recipe.aligned for each in without] == [()] * len(without)
+    assert {each.recipe.aligned for each in given} == {(), (str(tmp_path),)}
+    assert len(given) > len(without)
