@@ -20,7 +20,7 @@ from aigdetect.evidence.xmp import XmpFacts
 # What scanners call themselves: CanoScan, ScanJet, Perfection V600, Expression 12000XL, GT-X980 ...
 _SCANNER = re.compile(
     r"\bscan|scan(?:ner)?\b|coolscan|\bperfection ?[v\d]|\bexpression ?\d+XL|\bgt-x?\d|opticfilm|\blide ?\d"
-    r"|\bnoritsu\b",
+    r"|\bnoritsu\b|(?:office|desk|laser)jet|workforce|workcentre|imagerunner|pixma|\b(?:mfc|dcp)-\w",
     re.IGNORECASE,
 )
 _WITHOUT_MANIFESTS = {"unreadable": "cannot be read", "not checked": "present, not checked"}

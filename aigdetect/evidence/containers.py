@@ -81,7 +81,7 @@ class _Found:
             self.lose(name, f"more than {MAX_BLOCKS} blocks")
             return
         if not block.whole:
-            self.lose(name, "cut off")
+            self.lose(name, "truncated")
         elif block.length > MAX_BYTES:
             self.lose(name, "too long")
         kept.append(replace(block, data=block.data[:MAX_BYTES]))
@@ -262,7 +262,7 @@ def _png(data: bytes, found: _Found) -> None:
 def _png_text(chunk: Block, most: int) -> tuple[str, bytes, str]:
     """Keyword and undecoded text of a chunk, and what is wrong with it."""
     key, rest = chunk.head(80).partition(b"\0")[0], chunk.head(most).partition(b"\0")[2]
-    state = "" if chunk.whole else "cut off"
+    state = "" if chunk.whole else "truncated"
     if chunk.length > most:
         state = state or "too long"
     packed = chunk.kind == "zTXt"
@@ -282,7 +282,7 @@ def _inflated(data: bytes, most: int, state: str) -> tuple[bytes, str]:
         text = stream.decompress(data, most)
     except zlib.error:
         return inflate(data, most), state or "cannot be decompressed"
-    return text, state or ("" if stream.eof else "too long" if len(text) >= most else "cut off")
+    return text, state or ("" if stream.eof else "too long" if len(text) >= most else "truncated")
 
 
 def inflate(data: bytes, most: int, *, bits: int = zlib.MAX_WBITS) -> bytes:

@@ -12,7 +12,7 @@ import exifread
 
 from aigdetect.evidence.containers import find_blocks
 from aigdetect.evidence.fields import Field, Unread
-from aigdetect.evidence.findings import clip, decoded
+from aigdetect.evidence.findings import clip, counted, decoded
 from aigdetect.formats.block import Block
 from aigdetect.formats.tiff import read_values
 
@@ -143,7 +143,7 @@ def read_exif_blocks(blocks: Sequence[Block]) -> Exif:
         if len({getattr(each, name) for each in said} - {""}) > 1
     ]
     if differing:
-        unread.append(Unread("EXIF", f"{len(said)} blocks that disagree on {', '.join(differing)}"))
+        unread.append(Unread("EXIF", f"{counted(len(said))} blocks that disagree on {', '.join(differing)}"))
     return Exif(
         facts=ExifFacts(**merged) if said else None,
         blocks=said if len(said) > 1 else (),
@@ -166,7 +166,7 @@ def _read_block(block: Block) -> Exif:
     }
     if _USER_COMMENT in raw and not raw[_USER_COMMENT].whole:
         cut_off.append("UserComment")
-    unread = [Unread("EXIF", f"cut off: {', '.join(cut_off)}")] if cut_off else []
+    unread = [Unread("EXIF", f"truncated: {', '.join(cut_off)}")] if cut_off else []
     if not parsed and not raw and not (data.startswith((b"II", b"MM")) and len(data) > 8):
         unread.append(Unread("EXIF", "present, unreadable: no TIFF structure"))
     return Exif(

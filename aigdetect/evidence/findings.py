@@ -85,6 +85,11 @@ def clip(text: str, most: int = MAX_TEXT) -> str:
     return text[: most + 100].strip(" \0\t\r\n")[:most]
 
 
+def counted(number: int) -> str:
+    """A number of things that are two in most cases."""
+    return "two" if number == 2 else str(number)
+
+
 def decoded(data: bytes) -> str:
     """Text of bytes that should be UTF-8; what is not comes out as escapes."""
     return data.decode("utf-8", "backslashreplace")

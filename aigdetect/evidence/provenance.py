@@ -119,18 +119,20 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
         seconds: after which no further kind of metadata is begun.
     """
     within = _Within(seconds)
-    blocks = within.attempt(find_blocks, data) or Blocks()
-    exif = within.attempt(read_exif_blocks, blocks.exif) or Exif()
-    xmp = within.attempt(read_xmp, blocks.xmp) or Xmp()
-    iptc = within.attempt(_read_iptc, blocks) or ()
-    credentials = within.attempt(read_credentials, data) if blocks.credentials else None
+    blocks = within.attempt("file", find_blocks, data) or Blocks()
+    exif = within.attempt("EXIF", read_exif_blocks, blocks.exif) or Exif()
+    xmp = within.attempt("XMP", read_xmp, blocks.xmp) or Xmp()
+    iptc = within.attempt("IPTC", _read_iptc, blocks) or ()
+    credentials = within.attempt("C2PA", read_credentials, data) if blocks.credentials else None
     # those that decode pixels or search long texts come last
-    fields = (*blocks.texts, *exif.fields, *xmp.fields, *(within.attempt(read_stealth, data) or ()))
-    labels = within.attempt(read_labels, fields) or ()
-    generation = within.attempt(read_generations, fields) or ()
-    marks = within.attempt(_read_marks, (*fields, *(field for facts in iptc for field in facts.fields))) or ()
-    unread = [*blocks.unread, *exif.unread, *xmp.unread, *repeated(fields)]
-    if blocks.credentials and credentials is None and not within.over:
+    hidden = within.attempt("pixels", read_stealth, data) or ()
+    credited = (field for facts in iptc for field in facts.fields)
+    fields = (*blocks.texts, *exif.fields, *xmp.fields, *credited, *hidden)
+    labels = within.attempt("labels", read_labels, fields) or ()
+    generation = within.attempt("generation parameters", read_generations, fields) or ()
+    marks = within.attempt("marks", _read_marks, fields) or ()
+    unread = [*within.failed, *blocks.unread, *exif.unread, *xmp.unread, *repeated(fields)]
+    if blocks.credentials and credentials is None and not within.over and not within.failed:
         unread.append(Unread("C2PA", "present, not read: not where content credentials belong"))
     findings = (
         *(claims.credential_claims(credentials) if credentials else ()),
@@ -177,13 +179,15 @@ class _Within:
 
     Attributes:
         over: whether a reader was not asked because the time was over.
+        failed: which readers failed.
     """
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self.over = False
+        self.failed: list[Unread] = []
 
-    def attempt(self, read: Callable[[T], R], block: T) -> R | None:
+    def attempt(self, where: str, read: Callable[[T], R], block: T) -> R | None:
         """What a reader finds; None if it fails: the bytes may be anything, and must not stop a scan."""
         if time.monotonic() > self._end:
             self.over = True
@@ -193,5 +197,6 @@ class _Within:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # noqa: BLE001 - a panic in a reader written in Rust is no Exception
-            _log.debug("%s", read.__name__, exc_info=True)
+            _log.debug("%s", where, exc_info=True)
+            self.failed.append(Unread(where, "not read: its reader failed"))
             return None

@@ -13,7 +13,7 @@ from xml.parsers import expat
 from xml.parsers.expat import errors
 
 from aigdetect.evidence.fields import Field, Unread
-from aigdetect.evidence.findings import MAX_ITEMS, clip
+from aigdetect.evidence.findings import MAX_ITEMS, clip, counted
 from aigdetect.evidence.vocabulary import named_in
 from aigdetect.formats.block import Block
 
@@ -132,7 +132,7 @@ def read_xmp(packets: Sequence[Block]) -> Xmp:
     facts = _facts(properties)
     unread = [each for found in read for each in found.unread]
     if differing := _differing(said):
-        unread.append(Unread(_WHERE, f"{len(said)} packets that disagree on {', '.join(differing)}"))
+        unread.append(Unread(_WHERE, f"{counted(len(said))} packets that disagree on {', '.join(differing)}"))
     return Xmp(
         facts=facts if facts.as_dict() else None,
         packets=said if len(said) > 1 else (),
@@ -255,7 +255,7 @@ class _Reader:
             if self.end and not self._depth:  # only what follows the document is none
                 return True
             self.problem = (
-                "cut off" if error.code in _CUT_OFF else expat.ErrorString(error.code) or "not well-formed"
+                "truncated" if error.code in _CUT_OFF else expat.ErrorString(error.code) or "not well-formed"
             )
         except _EntityError:
             self.problem = "it declares entities"

@@ -437,6 +437,20 @@ def test_a_job_of_midjourney_without_options() -> None:
     assert {each.says for each in found.findings} == {Says.POSSIBLY}
 
 
+def test_hostile_graphs_cost_little_time() -> None:
+    link = {"steps": 1, "cfg": 1, "sampler_name": "x"}
+    chained = {
+        str(n): node("KSampler", latent_image=[str(n + 1), 0], negative=[str(n + 1), 0], **link)
+        for n in range(30_000)
+    }
+    wide = {"1": node("KSampler", **{f"image{n}": ["2", 0] for n in range(100_000)})}
+    named = {"1": node("Load" * 1_000_000), "2": node("KSampler", **{"image" * 100_000: ["1", 0]})}
+    start = time.process_time()
+    for nodes in (chained, wide, named):
+        read_provenance(in_png(prompt=nodes))
+    assert time.process_time() - start < 10
+
+
 def test_graphs_that_go_round_in_circles_end() -> None:
     loop = {
         "1": node("KSampler", latent_image=["2", 0], negative=["2", 0]),

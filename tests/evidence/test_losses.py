@@ -95,7 +95,7 @@ def test_malformed_xmp_is_read_as_far_as_it_goes_and_that_is_said(packet: bytes)
     [
         (b"no XML at all", "XMP present, unreadable: no XML"),
         (b"<a/>", "XMP present, unreadable: no RDF in it"),
-        (MARKED[:200], "XMP present, unreadable: cut off"),
+        (MARKED[:200], "XMP present, unreadable: truncated"),
         (
             b"<b>trainedAlgorithmicMedia</a>",
             "XMP present, unreadable: mismatched tag; it names trainedAlgorithmicMedia",
@@ -137,7 +137,7 @@ def test_a_mark_in_the_second_packet_is_found(kind: str) -> None:
 def test_packets_that_disagree_are_a_finding() -> None:
     captured = TRAINED.replace("trainedAlgorithmicMedia", "digitalCapture")
     found = read_provenance(with_packets(xmp(f'Iptc4xmpExt:DigitalSourceType="{captured}"'), MARKED))
-    assert unread(found) == ["XMP 2 packets that disagree on source type"]
+    assert unread(found) == ["XMP two packets that disagree on source type"]
     assert found.contradictions == (
         "XMP says captured (digital source type: digitalCapture), "
         "but XMP says AI-generated (digital source type: trainedAlgorithmicMedia)",
@@ -155,7 +155,7 @@ def test_a_second_block_of_exif_is_read() -> None:
         "OpenAI DALL-E 3",
     }
     assert [each.seed for each in found.generation] == ["1234"]
-    assert "EXIF 2 blocks that disagree on make, model" in unread(found)
+    assert "EXIF two blocks that disagree on make, model" in unread(found)
     assert found.exif is not None
     assert found.exif.make == "Canon"
 
@@ -168,7 +168,7 @@ def test_exif_without_a_structure_is_a_finding() -> None:
 def test_a_comment_of_exif_that_is_cut_off_is_a_finding() -> None:
     block = exif({0x0112: 1}, {0x9286: b"ASCII\0\0\0" + PARAMETERS.encode() * 20}).tobytes()
     found = read_provenance(jpeg_with(jpeg_segment(0xE1, block[:-200])))
-    assert unread(found) == ["EXIF cut off: UserComment"]
+    assert unread(found) == ["EXIF truncated: UserComment"]
 
 
 def test_a_text_behind_a_thousand_others() -> None:
@@ -196,7 +196,7 @@ def test_more_text_than_is_read_is_a_finding() -> None:
 @pytest.mark.parametrize(
     ("change", "state"),
     [
-        (lambda packed: packed[:-30], "cut off"),
+        (lambda packed: packed[:-30], "truncated"),
         (lambda packed: packed[:20] + b"\xff" * 9 + packed[29:], "cannot be decompressed"),
     ],
 )
