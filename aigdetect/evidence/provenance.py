@@ -132,7 +132,8 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
     generation = within.attempt("generation parameters", read_generations, fields) or ()
     marks = within.attempt("marks", _read_marks, fields) or ()
     unread = [*within.failed, *blocks.unread, *exif.unread, *xmp.unread, *repeated(fields)]
-    if blocks.credentials and credentials is None and not within.over and not within.failed:
+    asked = blocks.credentials and not within.over and not within.failed
+    if asked and credentials is None and b"c2pa" in data:  # JUMBF boxes may hold other things
         unread.append(Unread("C2PA", "present, not read: not where content credentials belong"))
     findings = (
         *(claims.credential_claims(credentials) if credentials else ()),
