@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from aigdetect.evidence.c2pa import Credentials
 from aigdetect.evidence.exif import ExifFacts
-from aigdetect.evidence.findings import MAX_TEXT, Finding, Kind, Says, Strength, clip
+from aigdetect.evidence.fields import Field, Unread
+from aigdetect.evidence.findings import Finding, Kind, Says, Strength, clip
 from aigdetect.evidence.generators.generation import Generation
 from aigdetect.evidence.iptc import IptcFacts
 from aigdetect.evidence.manifests import Manifest, Role
-from aigdetect.evidence.text import Text
-from aigdetect.evidence.tools import credit_says, tool_says
+from aigdetect.evidence.rules import credit_says, tool_says
 from aigdetect.evidence.vocabulary import source_type
 from aigdetect.evidence.xmp import XmpFacts
 
+# What scanners call themselves: CanoScan, ScanJet, Perfection V600, Expression 12000XL, GT-X980 ...
+_SCANNER = re.compile(
+    r"\bscan|scan(?:ner)?\b|coolscan|\bperfection ?[v\d]|\bexpression ?\d+XL|\bgt-x?\d|opticfilm|\blide ?\d"
+    r"|\bnoritsu\b|(?:office|desk|laser)jet|workforce|workcentre|imagerunner|pixma|\b(?:mfc|dcp)-\w",
+    re.IGNORECASE,
+)
 _WITHOUT_MANIFESTS = {"unreadable": "cannot be read", "not checked": "present, not checked"}
 
 
-def exif_claims(facts: ExifFacts) -> Iterator[Finding]:
-    """The camera, unless what stands in its place is a program; and the software."""
+def exif_claims(facts: ExifFacts, scanned: bool = False) -> Iterator[Finding]:
+    """The camera, unless what stands in its place is a program or a scanner; and the software.
+
+    Args:
+        facts: of one block of EXIF.
+        scanned: whether it says that a scanner was the source.
+    """
     if facts.camera:
         says = max(tool_says(facts.make), tool_says(facts.model), key=lambda each: each is not Says.NOTHING)
         claim = clip(facts.camera)
-        yield Finding(Kind.CAMERA, "EXIF", claim, Says.CAPTURED if says is Says.NOTHING else says)
+        if says is not Says.NOTHING:
+            yield Finding(Kind.CAMERA, "EXIF", claim, says)
+        elif scanned or _SCANNER.search(claim):
+            yield Finding(Kind.SCANNER, "EXIF", claim)
+        else:
+            yield Finding(Kind.CAMERA, "EXIF", claim, Says.CAPTURED)
     if facts.software:
         yield Finding(Kind.SOFTWARE, "EXIF", facts.software, tool_says(facts.software))
 
 
-def text_claims(texts: Iterable[Text]) -> Iterator[Finding]:
-    """The software that a text of a PNG names."""
-    for text in texts:
-        if text.key == "Software" and clip(text.value):
-            yield Finding(Kind.SOFTWARE, text.where, clip(text.value), tool_says(text.value[:MAX_TEXT]))
-            return
+def text_claims(fields: Iterable[Field]) -> Iterator[Finding]:
+    """The software that the texts of a PNG name."""
+    for field in fields:
+        if field.group == "text" and field.name == "Software" and clip(field.value):
+            yield Finding(Kind.SOFTWARE, field.where, clip(field.value), tool_says(field.value))
+
+
+def with_parameters(findings: Iterable[Finding], generation: Iterable[Generation]) -> Iterator[Finding]:
+    """Findings in the light of generation parameters.
+
+    Where these say that an image went in, a program named beside them edited it, whatever else it can do.
+    """
+    edited = {each.where for each in generation if each.edited}
+    for each in findings:
+        named = each.kind is Kind.SOFTWARE and each.says is Says.GENERATED and each.where in edited
+        yield replace(each, says=Says.EDITED) if named else each
+
+
+def unread_claims(unread: Iterable[Unread]) -> Iterator[Finding]:
+    """What is there and could not be read."""
+    for each in unread:
+        yield Finding(Kind.METADATA, each.where, clip(each.reason))
 
 
 def xmp_claims(facts: XmpFacts) -> Iterator[Finding]:
@@ -78,6 +112,9 @@ def credential_claims(found: Credentials) -> Iterator[Finding]:
             if manifest.strength is Strength.BROKEN:
                 claim = clip(", ".join((claim, *found.failures)))
             yield Finding(Kind.CREDENTIAL, where, claim, manifest.says, manifest.strength)
+            if manifest.watermarks:
+                claim = clip(f"declares a watermark or fingerprint: {', '.join(manifest.watermarks)}")
+                yield Finding(Kind.WATERMARK, where, claim, strength=manifest.strength)
 
 
 def _credential(manifest: Manifest) -> str:
@@ -91,5 +128,5 @@ def _credential(manifest: Manifest) -> str:
 def generation_claims(found: Generation) -> Finding:
     """The tool. Without a word of how it was used, the image may only have passed through it."""
     used = found.as_dict().keys() - {"tool", "where"}
-    says = Says.GENERATED if used else Says.NOTHING
+    says = Says.EDITED if found.edited else Says.GENERATED if used else Says.NOTHING
     return Finding(Kind.GENERATION, found.where, clip(found.summary()), says, Strength.TEXT)

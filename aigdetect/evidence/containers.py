@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from aigdetect.evidence import boxes, jpeg, png, tiff
+from aigdetect.evidence.fields import Field, Unread
 from aigdetect.evidence.findings import decoded
-from aigdetect.evidence.text import Text
+from aigdetect.formats import boxes, gif, jpeg, png, riff, samsung, tiff
+from aigdetect.formats.block import Block
+from aigdetect.formats.items import items
 
-MAX_BLOCK = 8 << 20
-"""Longest block of metadata that is looked at, in bytes."""
+MAX_BYTES = 8 << 20
+"""Most bytes of metadata of one kind that are taken from one file, after decompression."""
 
-_MAX_CHUNKS = 1 << 14
-_MAX_COMMENTS = 20
-_BOXES = (b"ftyp", b"JXL ", b"jP  ")
+MAX_BLOCKS = 20
+"""Most blocks of metadata of one kind that are taken from one file; texts are bounded by their length."""
+
+IPTC_RESOURCE, EXIF_RESOURCE, XMP_RESOURCE = 0x0404, 0x0422, 0x0424
+
+_MAX_TEXTS = 1 << 13
+_EXIF = b"Exif\0\0"
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+_EXTENDED_ID = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>\s*)([0-9A-Fa-f]{32})")
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_XMP_TYPE = "application/rdf+xml"
+_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_EXIF_UUID = b"JpgTiffExif->JP2"
+_XMP_KEY = "XML:com.adobe.xmp"
+_RAW_PROFILE = "Raw profile type "
+_NO_HEX = re.compile(rb"[^0-9A-Fa-f]+")
 _TIFF_XMP, _TIFF_IPTC, _TIFF_RESOURCES, _TIFF_C2PA = 0x02BC, 0x83BB, 0x8649, 0xCD41
+_AIGC_LABEL = re.compile(rb".{0,60}?AIGC(?=\{)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -25,157 +44,384 @@ class Blocks:
     """The metadata of a file, block by block, not yet understood.
 
     Attributes:
-        exif: a TIFF structure.
-        xmp: packets of XMP.
+        exif: TIFF structures, in the order of the file.
+        xmp: packets of XMP, each with its extension behind it.
         iptc: records of IPTC-IIM.
-        texts: comments and named texts.
+        texts: comments and named texts, and what stands behind the image.
         credentials: whether there is something in the place where C2PA content credentials go.
+        unread: what is there and could not be read, each once.
     """
 
-    exif: bytes = b""
-    xmp: tuple[bytes, ...] = ()
-    iptc: bytes = b""
-    texts: tuple[Text, ...] = field(default=(), repr=False)
+    exif: tuple[Block, ...] = ()
+    xmp: tuple[Block, ...] = ()
+    iptc: tuple[Block, ...] = ()
+    texts: tuple[Field, ...] = field(default=(), repr=False)
     credentials: bool = False
+    unread: tuple[Unread, ...] = ()
+
+
+@dataclass
+class _Found:
+    """Blocks as they come."""
+
+    exif: list[Block] = field(default_factory=list)
+    xmp: list[Block] = field(default_factory=list)
+    iptc: list[Block] = field(default_factory=list)
+    texts: list[Field] = field(default_factory=list)
+    credentials: bool = False
+    unread: dict[Unread, None] = field(default_factory=dict)
+
+    def add(self, kind: str, block: Block | None) -> None:
+        """Keep a block of a kind, cut to what is read of one, and say what is missing of it."""
+        kept: list[Block] = getattr(self, kind)
+        if block is None or not block.data:
+            return
+        name = kind.upper()
+        if len(kept) >= MAX_BLOCKS:
+            self.lose(name, f"more than {MAX_BLOCKS} blocks")
+            return
+        if not block.whole:
+            self.lose(name, "truncated")
+        elif block.length > MAX_BYTES:
+            self.lose(name, "too long")
+        kept.append(replace(block, data=block.data[:MAX_BYTES]))
+
+    def lose(self, where: str, reason: str) -> None:
+        """Say what is not read, once."""
+        self.unread[Unread(where, reason)] = None
+
+    def text(self, name: str, value: str, where: str, offset: int, group: str = "text") -> None:
+        """Keep a text."""
+        self.texts.append(Field(group, name, value, where, offset))
+
+    def blocks(self) -> Blocks:
+        """All of it."""
+        return Blocks(
+            tuple(self.exif),
+            tuple(self.xmp),
+            tuple(self.iptc),
+            tuple(self.texts),
+            self.credentials,
+            tuple(self.unread),
+        )
 
 
 def find_blocks(data: bytes) -> Blocks:
-    """Find the metadata of an image file; blocks that are cut off or too long are left out.
+    """Find the metadata of an image file; of what is cut off or too long, the beginning.
 
     Args:
         data: the whole file; its pixels need not be decodable.
     """
-    if data.startswith(b"\xff\xd8"):
-        return _jpeg(data)
-    if data.startswith(png.SIGNATURE):
-        return _png(data)
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return _webp(data)
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return _gif(data)
-    if data.startswith((b"II", b"MM")):
-        return _tiff(data)
-    if data.startswith(b"8BPS"):
-        return _psd(data)
-    return _boxes(data) if data[4:8] in _BOXES else Blocks()
+    found = _Found()
+    if data.startswith(jpeg.SIGNATURE):
+        _jpeg(data, found)
+    elif data.startswith(png.SIGNATURE):
+        _png(data, found)
+    elif riff.is_webp(data):
+        _webp(data, found)
+    elif data.startswith(gif.SIGNATURES):
+        _gif(data, found)
+    elif data.startswith((b"II", b"MM")):
+        _tiff(data, found)
+    elif data.startswith(b"8BPS"):
+        _psd(data, found)
+    elif boxes.is_boxed(data):
+        _boxes(data, found)
+    return found.blocks()
 
 
-def _jpeg(data: bytes) -> Blocks:
-    found = jpeg.read_segments(data)
-    return Blocks(
-        exif=found.exif,
-        xmp=found.xmp,
-        iptc=jpeg.photoshop_resource(found.resources, jpeg.IPTC_RESOURCE),
-        texts=tuple(Text("Comment", decoded(text), "JPEG comment") for text in found.comments),
-        credentials=found.credentials,
-    )
+def _part(block: Block, begin: int, end: int | None = None) -> Block:
+    """A part of a block."""
+    stop = block.length if end is None else end
+    return Block(block.kind, block.offset + begin, max(0, stop - begin), block.data[begin:stop])
 
 
-def _png(data: bytes) -> Blocks:
-    found = png.read_chunks(data)
-    return Blocks(found.exif, found.xmp, found.iptc, found.texts, found.credentials)
+def _joined(parts: list[Block]) -> Block | None:
+    """Parts put together; its place is that of the first."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    data = b"".join(part.data for part in parts)
+    missing = sum(part.length - len(part.data) for part in parts)
+    return Block(parts[0].kind, parts[0].offset, len(data) + missing, memoryview(data))
 
 
-def _webp(data: bytes) -> Blocks:
-    exif, xmp, credentials = b"", b"", False
-    for kind, begin, end in islice(_riff_chunks(data), _MAX_CHUNKS):
-        if kind == b"EXIF" and not exif:
-            exif = data[begin : min(end, begin + MAX_BLOCK)].removeprefix(b"Exif\0\0")
-        elif kind == b"XMP " and not xmp:
-            xmp = data[begin : min(end, begin + MAX_BLOCK)]
-        credentials |= kind == b"C2PA"
-    return Blocks(exif=exif, xmp=(xmp,) if xmp else (), credentials=credentials)
+# -- JPEG --------------------------------------------------------------------------------------------------
 
 
-def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, begin and end of each chunk."""
-    at = 12
-    while at + 8 <= len(data):
-        kind, size = struct.unpack_from("<4sI", data, at)
-        yield kind, at + 8, at + 8 + size
-        at += 8 + size + size % 2
+def _jpeg(data: bytes, found: _Found) -> None:
+    exif: list[list[Block]] = []
+    resources: list[Block] = []
+    extensions: dict[bytes, dict[int, Block]] = {}
+    left, end = 4 * MAX_BYTES, len(data)
+    for segment in jpeg.segments(data):
+        head = segment.head(64)
+        if segment.kind == "EOI":
+            end = segment.offset
+        if not segment.kind.startswith(("APP", "COM")) or left <= 0:
+            continue
+        left -= len(segment.data)
+        if segment.kind == "APP1" and head.startswith(_EXIF):
+            body = _part(segment, len(_EXIF))
+            if body.head(4) in tiff.SIGNATURES or not exif:
+                exif.append([])
+            exif[-1].append(body)  # what is too long for one segment goes on in the next
+        elif segment.kind == "APP1" and head.startswith(_XMP):
+            found.add("xmp", _part(segment, len(_XMP)))
+        elif segment.kind == "APP1" and head.startswith(_EXTENDED_XMP) and len(head) == 64:
+            _add_part(extensions, _part(segment, len(_EXTENDED_XMP)))
+        elif segment.kind == "APP13" and head.startswith(_PHOTOSHOP):
+            resources.append(_part(segment, len(_PHOTOSHOP)))
+        elif segment.kind == "APP11" and head.startswith(b"JP"):
+            found.credentials = True
+        elif segment.kind == "COM" and segment.data:
+            found.text("Comment", decoded(segment.head(1 << 16)), "JPEG comment", segment.offset)
+        elif segment.kind.startswith("APP") and (label := _AIGC_LABEL.match(head)):
+            value = decoded(segment.head(1 << 16)[label.end() :]).rstrip("\0 ")
+            found.text("AIGC", value, f"JPEG segment {segment.kind}", segment.offset)
+    if left <= 0:
+        found.lose("JPEG segments", f"more than {4 * MAX_BYTES >> 20} MiB")
+    for parts in exif[: MAX_BLOCKS + 1]:
+        found.add("exif", _joined(parts))
+    _photoshop(_joined(resources), found)
+    _extend(found, extensions)
+    for entry in samsung.entries(data, end):
+        found.text(entry.kind, decoded(entry.head(1 << 20)), "Samsung trailer", entry.offset, "trailer")
 
 
-def _tiff(data: bytes) -> Blocks:
-    values = tiff.read_values(data, (_TIFF_XMP, _TIFF_IPTC, _TIFF_RESOURCES, _TIFF_C2PA))
-    xmp, resources = values.get(_TIFF_XMP, b""), values.get(_TIFF_RESOURCES, b"")
-    return Blocks(
-        exif=data,
-        xmp=(xmp,) if xmp else (),
-        iptc=values.get(_TIFF_IPTC) or jpeg.photoshop_resource(resources, jpeg.IPTC_RESOURCE),
-        credentials=_TIFF_C2PA in values,
-    )
+def _add_part(extensions: dict[bytes, dict[int, Block]], body: Block) -> None:
+    """Keep a piece of an extension of XMP; it knows the packet that it belongs to and its own place in it."""
+    (offset,) = struct.unpack_from(">I", body.data, 36)
+    extensions.setdefault(body.head(32).upper(), {}).setdefault(offset, _part(body, 40))
 
 
-def _psd(data: bytes) -> Blocks:
-    if len(data) < 34:
-        return Blocks()
-    at = 30 + int.from_bytes(data[26:30], "big")  # behind the colours
-    size = int.from_bytes(data[at : at + 4], "big")
-    resources = data[at + 4 : at + 4 + min(size, MAX_BLOCK)]
-    xmp = jpeg.photoshop_resource(resources, jpeg.XMP_RESOURCE)
-    return Blocks(
-        exif=jpeg.photoshop_resource(resources, jpeg.EXIF_RESOURCE),
-        xmp=(xmp,) if xmp else (),
-        iptc=jpeg.photoshop_resource(resources, jpeg.IPTC_RESOURCE),
-    )
+def _extend(found: _Found, extensions: dict[bytes, dict[int, Block]]) -> None:
+    """Put the extensions that packets of XMP name behind these."""
+    packets, found.xmp = found.xmp, []
+    for packet in packets:
+        found.xmp.append(packet)
+        named = _EXTENDED_ID.search(packet.data)
+        parts = extensions.pop(named[1].upper(), {}) if named else {}
+        found.add("xmp", _joined([parts[offset] for offset in sorted(parts)]))
+    if extensions:
+        found.lose("XMP", "an extension that no packet names")
 
 
-def _gif(data: bytes) -> Blocks:
-    xmp, credentials = b"", False
-    comments: list[bytes] = []
-    for label, begin, end in islice(_gif_extensions(data), _MAX_CHUNKS):
-        application = data[begin + 1 : begin + 12] if label == 0xFF else b""
-        if application == b"XMP DataXMP" and not xmp:
-            xmp = _packet(data, begin, end)  # in it, not behind it: many empty ones would cost a search each
-        elif label == 0xFE and len(comments) < _MAX_COMMENTS:
-            comments.append(_unblocked(data[begin : min(end, begin + MAX_BLOCK)]))
-        credentials |= application.startswith(b"C2PA_GIF")
-    texts = tuple(Text("Comment", decoded(text), "GIF comment") for text in comments)
-    return Blocks(xmp=(xmp,) if xmp else (), texts=texts, credentials=credentials)
+def _photoshop(resources: Block | None, found: _Found) -> None:
+    """Photoshop's image resources that hold metadata."""
+    kinds = {IPTC_RESOURCE: "iptc", EXIF_RESOURCE: "exif", XMP_RESOURCE: "xmp"}
+    for number, block in photoshop_resources(resources) if resources else ():
+        if number in kinds:
+            found.add(kinds[number], block)
 
 
-def _gif_extensions(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Label of each extension, and where its sub-blocks begin and end."""
-    if len(data) < 13:
-        return
-    at = 13 + _gif_colours(data[10])
-    while at + 1 < len(data) and data[at] in b"!,":
-        begin = at + 2
-        if data[at] == 0x2C:  # an image
-            if at + 10 > len(data):
-                return
-            begin = at + 11 + _gif_colours(data[at + 9])
-        end = begin
-        while end < len(data) and data[end]:
-            end += data[end] + 1
-        if data[at] == 0x21:
-            yield data[at + 1], begin, end
-        at = end + 1
+def photoshop_resources(resources: Block) -> Iterator[tuple[int, Block]]:
+    """Number and content of Photoshop's image resources, up to the first that is damaged."""
+    data, at = resources.head(MAX_BYTES), 0
+    for _ in range(1 << 12):
+        if data[at : at + 4] != b"8BIM" or at + 7 > len(data):
+            return
+        name = data[at + 6] + 1
+        start = at + 6 + name + name % 2
+        if start + 4 > len(data):
+            return
+        (kind,), (size,) = struct.unpack_from(">H", data, at + 4), struct.unpack_from(">I", data, start)
+        yield kind, _part(resources, start + 4, start + 4 + size)
+        at = start + 4 + size + size % 2
 
 
-def _gif_colours(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+# -- PNG ---------------------------------------------------------------------------------------------------
 
 
-def _unblocked(data: bytes) -> bytes:
-    """The content of the sub-blocks of a GIF."""
-    parts, at = [], 0
-    while at < len(data):
-        parts.append(data[at + 1 : at + 1 + data[at]])
-        at += data[at] + 1
+def _png(data: bytes, found: _Found) -> None:
+    left, texts = MAX_BYTES, 0
+    profiles: dict[str, Block] = {}
+    for chunk in png.chunks(data):
+        if chunk.kind == "eXIf":
+            found.add("exif", chunk)
+        elif chunk.kind in ("tEXt", "zTXt", "iTXt"):
+            texts += 1
+            if left <= 0 or texts > _MAX_TEXTS:
+                most = f"{MAX_BYTES >> 20} MiB" if left <= 0 else str(_MAX_TEXTS)
+                found.lose("PNG texts", f"more than {most}")
+                continue
+            key, value, state = _png_text(chunk, left)
+            left -= len(value)
+            if state:
+                found.lose("PNG text", f"{key[:40]} {state}")
+            block = Block(key, chunk.offset, len(value), memoryview(value))
+            if key == _XMP_KEY:
+                found.add("xmp", block)
+            elif key.startswith(_RAW_PROFILE):
+                profiles.setdefault(key.removeprefix(_RAW_PROFILE), block)
+            elif value:
+                found.text(key, _any_text(value), "PNG text", chunk.offset)
+        found.credentials |= chunk.kind == "caBX"
+    _raw_profiles(profiles, found)
+
+
+def _png_text(chunk: Block, most: int) -> tuple[str, bytes, str]:
+    """Keyword and undecoded text of a chunk, and what is wrong with it."""
+    key, rest = chunk.head(80).partition(b"\0")[0], chunk.head(most).partition(b"\0")[2]
+    state = "" if chunk.whole else "truncated"
+    if chunk.length > most:
+        state = state or "too long"
+    packed = chunk.kind == "zTXt"
+    if chunk.kind == "zTXt":
+        rest = rest[1:]
+    elif chunk.kind == "iTXt":
+        packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    if packed:
+        rest, state = _inflated(rest, most, state)
+    return key.decode("latin-1"), rest, state
+
+
+def _inflated(data: bytes, most: int, state: str) -> tuple[bytes, str]:
+    """Decompressed text up to a length, and what is wrong with it."""
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(data, most)
+    except zlib.error:
+        return inflate(data, most), state or "cannot be decompressed"
+    return text, state or ("" if stream.eof else "too long" if len(text) >= most else "truncated")
+
+
+def inflate(data: bytes, most: int, *, bits: int = zlib.MAX_WBITS) -> bytes:
+    """Decompress to ``most`` bytes at most, as far as the stream is sound; empty if it is none."""
+    stream, parts = zlib.decompressobj(bits), []
+    try:
+        for at in range(0, len(data), 1 << 10):  # what came before the damage counts
+            parts.append(stream.decompress(data[at : at + (1 << 10)], most))
+            most -= len(parts[-1])
+            if most <= 0 or stream.eof:
+                break
+    except zlib.error:
+        pass
     return b"".join(parts)
 
 
-def _boxes(data: bytes) -> Blocks:
-    """HEIC, AVIF, JPEG XL, JPEG 2000."""
-    found = boxes.read_boxes(data)
+def _any_text(data: bytes) -> str:
+    """Text that should be Latin-1 by the standard, and is UTF-8 by the habits of many programs."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _raw_profiles(profiles: dict[str, Block], found: _Found) -> None:
+    """Metadata as ImageMagick keeps it in texts."""
+    for name in ("exif", "APP1"):
+        if (block := _raw_profile(profiles.get(name))) and block.head(6) == _EXIF:
+            found.add("exif", _part(block, 6))
+    found.add("xmp", _raw_profile(profiles.get("xmp")))
+    for name in ("iptc", "8bim"):
+        if block := _raw_profile(profiles.get(name)):
+            if block.head(4) == b"8BIM":
+                _photoshop(block, found)
+            else:
+                found.add("iptc", block)
+
+
+def _raw_profile(text: Block | None) -> Block | None:
+    """A profile as ImageMagick writes it: its name, its length, and hexadecimal digits."""
+    lines = text.head(MAX_BYTES).strip(b"\n").split(b"\n", 2) if text else []
+    if text is None or len(lines) < 3:
+        return None
+    digits = _NO_HEX.sub(b"", lines[2])
+    profile = bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
+    return Block(text.kind, text.offset, len(profile), memoryview(profile))
+
+
+# -- all others --------------------------------------------------------------------------------------------
+
+
+def _webp(data: bytes, found: _Found) -> None:
+    for chunk in riff.chunks(data):
+        if chunk.kind == "EXIF":
+            found.add("exif", _part(chunk, 6) if chunk.head(6) == _EXIF else chunk)
+        elif chunk.kind == "XMP ":
+            found.add("xmp", chunk)
+        found.credentials |= chunk.kind == "C2PA"
+
+
+def _gif(data: bytes, found: _Found) -> None:
+    left = MAX_BYTES
+    for block in islice(gif.blocks(data), 1 << 14):
+        application = block.head(12)[1:] if block.kind == "application" else b""
+        if application == b"XMP DataXMP":
+            found.add("xmp", _packet(block))  # in it, not behind it: many empty ones would cost a search each
+        elif block.kind == "comment" and left > 0:
+            comment = gif.joined(block, left)
+            left -= len(comment)
+            if comment:
+                found.text("Comment", decoded(comment), "GIF comment", block.offset)
+        found.credentials |= application.startswith(b"C2PA_GIF")
+
+
+def _packet(block: Block) -> Block | None:
+    """The packet of XMP in an extension of a GIF, which has no sub-blocks but a trailer instead."""
+    end = block.head(MAX_BYTES).rfind(b"\1\xff\xfe\xfd\xfc")
+    return _part(block, 12, end if end >= 0 else None)
+
+
+def _tiff(data: bytes, found: _Found) -> None:
+    values = tiff.read_values(data, (_TIFF_XMP, _TIFF_IPTC, _TIFF_RESOURCES, _TIFF_C2PA))
+    found.exif.append(Block("TIFF", 0, len(data), memoryview(data)))
+    found.add("xmp", values.get(_TIFF_XMP))
+    found.add("iptc", values.get(_TIFF_IPTC))
+    for number, block in photoshop_resources(values[_TIFF_RESOURCES]) if _TIFF_RESOURCES in values else ():
+        if number == IPTC_RESOURCE:
+            found.add("iptc", block)
+    found.credentials |= _TIFF_C2PA in values
+
+
+def _psd(data: bytes, found: _Found) -> None:
+    if len(data) < 34:
+        return
+    at = 30 + int.from_bytes(data[26:30], "big")  # behind the colours
+    size = int.from_bytes(data[at : at + 4], "big")
+    _photoshop(Block("resources", at + 4, size, memoryview(data)[at + 4 : at + 4 + size]), found)
+
+
+def _boxes(data: bytes, found: _Found) -> None:
+    """HEIC, AVIF, JPEG XL, JPEG 2000.
+
+    Only what the structure of the file says is metadata counts: bytes that look like it in a box of another
+    kind, free space for instance, are not read.
+    """
+    for box in boxes.boxes(data):
+        name = box.head(16) if box.kind == "uuid" else b""
+        if box.kind == "meta":
+            for item in items(data, box, MAX_BYTES):
+                _item(item, found)
+        elif box.kind == "Exif":
+            found.add("exif", _tiff_structure(box))
+        elif name == _EXIF_UUID:
+            found.add("exif", _tiff_structure(_part(box, 16)))
+        elif box.kind == "xml ":
+            found.add("xmp", box)
+        elif name == _XMP_UUID:
+            found.add("xmp", _part(box, 16))
+        elif box.kind == "brob":
+            packed = decoded(box.head(4)).strip()
+            if packed in ("Exif", "xml"):
+                found.lose(packed.upper(), "compressed by Brotli")
     # where credentials lie is for their own reader to say
-    return Blocks(exif=found.exif, xmp=found.xmp, credentials=b"jumdc2pa" in data)
+    found.credentials |= b"jumdc2pa" in data
 
 
-def _packet(data: bytes, start: int, stop: int) -> bytes:
-    """The first packet of XMP between two places, known by its outermost element."""
-    begin = data.find(b"<x:xmpmeta", start, stop)
-    end = data.find(b"</x:xmpmeta>", begin, min(stop, begin + MAX_BLOCK)) if begin >= 0 else -1
-    return data[begin : end + len(b"</x:xmpmeta>")] if end >= 0 else b""
+def _item(item: Block, found: _Found) -> None:
+    if item.kind == "Exif":
+        found.add("exif", _tiff_structure(item))
+    elif item.kind == _XMP_TYPE:
+        found.add("xmp", item)
+
+
+def _tiff_structure(block: Block) -> Block | None:
+    """The TIFF structure in a block of EXIF, behind an offset that a common writer leaves out."""
+    for at in (4 + int.from_bytes(block.head(4), "big"), 0, 4):
+        structure = _part(block, at)
+        if structure.head(6) == _EXIF:
+            structure = _part(structure, 6)
+        if structure.head(4) in tiff.SIGNATURES:
+            return structure
+    return None

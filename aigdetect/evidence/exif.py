@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import exifread
 
 from aigdetect.evidence.containers import find_blocks
-from aigdetect.evidence.findings import clip, decoded
-from aigdetect.evidence.text import Text
-from aigdetect.evidence.tiff import read_values
+from aigdetect.evidence.fields import Field, Unread
+from aigdetect.evidence.findings import clip, counted, decoded
+from aigdetect.formats.block import Block
+from aigdetect.formats.tiff import read_values
 
 _MAX_READS = 20_000  # a damaged or hostile directory can name others without end
 _MAX_BYTES = 1 << 20
@@ -68,12 +69,20 @@ class Exif:
     """What EXIF holds.
 
     Attributes:
-        facts: camera, software and times; None if it says nothing of them.
-        texts: the comments, and the other fields in which programs are known to keep how they made an image.
+        facts: camera, software and times; of several blocks the first that says something counts. None if
+            none says anything of them.
+        blocks: the facts of each block that says something, where there are several.
+        fields: all of these, the comments, and the other tags in which programs are known to sign or to keep
+            how they made an image.
+        scanned: whether it says that a scanner was the source.
+        unread: what is there and could not be read, in words.
     """
 
     facts: ExifFacts | None = None
-    texts: tuple[Text, ...] = ()
+    blocks: tuple[ExifFacts, ...] = ()
+    fields: tuple[Field, ...] = ()
+    scanned: bool = False
+    unread: tuple[Unread, ...] = ()
 
 
 # name by exifread, and number
@@ -91,11 +100,18 @@ _TEXTS = {
     "ImageDescription": ("Image ImageDescription", 0x010E),
     "Make": _FACTS["make"],
     "Model": _FACTS["model"],
+    "Software": _FACTS["software"],
+    "Artist": ("Image Artist", 0x013B),
+    "HostComputer": ("Image HostComputer", 0x013C),
+    "Copyright": ("Image Copyright", 0x8298),
 }
-_WIDE_TEXTS = {"XPTitle": 0x9C9B, "XPComment": 0x9C9C}
+_WIDE_TEXTS = {"XPTitle": 0x9C9B, "XPComment": 0x9C9C, "XPAuthor": 0x9C9D, "XPKeywords": 0x9C9E}
 _USER_COMMENT = 0x9286
+_FILE_SOURCE = 0xA300
+_SCANNERS = (1, 2)  # of film, of prints; 3 is a camera (CIPA DC-008, FileSource)
 _EVERY_TAG = frozenset(
-    {_USER_COMMENT, *_WIDE_TEXTS.values(), *(tag for _, tag in (*_FACTS.values(), *_TEXTS.values()))}
+    {_USER_COMMENT, _FILE_SOURCE, *_WIDE_TEXTS.values()}
+    | {tag for _, tag in (*_FACTS.values(), *_TEXTS.values())}
 )
 
 
@@ -108,23 +124,60 @@ def read_exif(data: bytes) -> ExifFacts | None:
     Returns:
         the facts, or None if there are none or they cannot be read; never raises.
     """
-    return read_exif_block(find_blocks(data).exif).facts
+    return read_exif_blocks(find_blocks(data).exif).facts
 
 
-def read_exif_block(block: bytes) -> Exif:
-    """Read EXIF, in bounded time and memory, however damaged it is.
+def read_exif_blocks(blocks: Sequence[Block]) -> Exif:
+    """Read the blocks of EXIF of one file, in bounded time and memory, however damaged they are.
 
     Args:
-        block: a TIFF structure, as ``find_blocks`` finds it; of a TIFF it is the whole file.
+        blocks: TIFF structures, as ``find_blocks`` finds them; of a TIFF it is the whole file.
     """
-    parsed, raw = _parsed(block), read_values(block, _EVERY_TAG)
-    facts = ExifFacts(**{field: clip(_text(parsed, raw, *names)) for field, names in _FACTS.items()})
-    texts = {"UserComment": user_comment(raw.get(_USER_COMMENT, b""))}
-    texts |= {key: _text(parsed, raw, *names) for key, names in _TEXTS.items()}
-    texts |= {key: raw.get(tag, b"").decode("utf-16-le", "replace") for key, tag in _WIDE_TEXTS.items()}
+    read = [_read_block(block) for block in blocks]
+    said = tuple(each.facts for each in read if each.facts)
+    merged = {name: next((v for each in said if (v := getattr(each, name))), "") for name in _FACTS}
+    unread = [reason for each in read for reason in each.unread]
+    differing = [
+        name
+        for name in ("make", "model", "software", "taken")
+        if len({getattr(each, name) for each in said} - {""}) > 1
+    ]
+    if differing:
+        unread.append(Unread("EXIF", f"{counted(len(said))} blocks that disagree on {', '.join(differing)}"))
+    return Exif(
+        facts=ExifFacts(**merged) if said else None,
+        blocks=said if len(said) > 1 else (),
+        fields=tuple(field for each in read for field in each.fields),
+        scanned=any(each.scanned for each in read),
+        unread=tuple(dict.fromkeys(unread)),
+    )
+
+
+def _read_block(block: Block) -> Exif:
+    data = block.head(len(block.data))
+    parsed, raw = _parsed(data), read_values(data, _EVERY_TAG)
+    cut_off = [name for name, (_, tag) in _TEXTS.items() if tag in raw and not raw[tag].whole]
+    values = {tag: found.head(len(found.data)) for tag, found in raw.items() if found.whole}
+    facts = ExifFacts(**{field: clip(_text(parsed, values, *names)) for field, names in _FACTS.items()})
+    texts = {"UserComment": (user_comment(values.get(_USER_COMMENT, b"")), _USER_COMMENT)}
+    texts |= {key: (_text(parsed, values, *names), names[1]) for key, names in _TEXTS.items()}
+    texts |= {
+        key: (values.get(tag, b"").decode("utf-16-le", "replace"), tag) for key, tag in _WIDE_TEXTS.items()
+    }
+    if _USER_COMMENT in raw and not raw[_USER_COMMENT].whole:
+        cut_off.append("UserComment")
+    unread = [Unread("EXIF", f"truncated: {', '.join(cut_off)}")] if cut_off else []
+    if not parsed and not raw and not (data.startswith((b"II", b"MM")) and len(data) > 8):
+        unread.append(Unread("EXIF", "present, unreadable: no TIFF structure"))
     return Exif(
         facts=facts if facts.as_dict() else None,
-        texts=tuple(Text(key, text.strip("\0 "), "EXIF") for key, text in texts.items() if text.strip("\0 ")),
+        fields=tuple(
+            Field("EXIF", key, kept, "EXIF", block.offset + (raw[tag].offset if tag in raw else 0))
+            for key, (text, tag) in texts.items()
+            if (kept := text.strip("\0 "))
+        ),
+        scanned=values.get(_FILE_SOURCE, b"")[:1] in [bytes([number]) for number in _SCANNERS],
+        unread=tuple(unread),
     )
 
 

@@ -16,12 +16,15 @@ class Kind(str, Enum):
     """What sort of statement a finding is."""
 
     CAMERA = "camera"
+    SCANNER = "scanner"
     SOFTWARE = "software"
     SOURCE_TYPE = "digital source type"
     CREDIT = "credit"
     LABEL = "AI label"
     CREDENTIAL = "content credential"
     GENERATION = "generation parameters"
+    WATERMARK = "watermark"
+    METADATA = "metadata"
 
 
 class Says(str, Enum):
@@ -29,18 +32,22 @@ class Says(str, Enum):
 
     GENERATED = "AI-generated"
     EDITED = "AI-edited"
+    POSSIBLY = "possibly AI-generated"
     CAPTURED = "captured"
     NOTHING = "nothing"
 
 
 class Strength(str, Enum):
-    """How far a finding can be trusted, the strongest first."""
+    """How far a finding can be trusted, the strongest first.
+
+    What is signed but broken may come from another image: it is worth no more than what anyone can write.
+    """
 
     TRUSTED = "signed and valid"
     UNTRUSTED = "signed and intact, signer on no trust list"
     UNACCEPTED = "signed and intact, certificate not acceptable"
-    BROKEN = "signed but broken"
     TEXT = "plain text that anyone can write"
+    BROKEN = "signed but broken"
 
     @property
     def rank(self) -> int:
@@ -76,6 +83,11 @@ class Finding:
 def clip(text: str, most: int = MAX_TEXT) -> str:
     """Text without the blanks and zero bytes around it, cut to ``most`` characters."""
     return text[: most + 100].strip(" \0\t\r\n")[:most]
+
+
+def counted(number: int) -> str:
+    """A number of things that are two in most cases."""
+    return "two" if number == 2 else str(number)
 
 
 def decoded(data: bytes) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from aigdetect.evidence.fields import Field
 from aigdetect.evidence.findings import clip
 
 _MAX_RECORDS = 2000
@@ -45,6 +46,11 @@ class IptcFacts:
     def as_dict(self) -> dict[str, str]:
         """The fields that say something."""
         return {name: text for name, text in asdict(self).items() if text}
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The same, as fields."""
+        return tuple(Field("IPTC", name, text, "IPTC") for name, text in self.as_dict().items())
 
 
 def read_iptc(records: bytes) -> IptcFacts | None:

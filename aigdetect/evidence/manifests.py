@@ -8,11 +8,13 @@ from enum import Enum
 from typing import Any
 
 from aigdetect.evidence.findings import MAX_ITEMS, Says, Strength, clip
-from aigdetect.evidence.tools import tool_says
+from aigdetect.evidence.rules import tool_says
 from aigdetect.evidence.vocabulary import source_type
 
 _METADATA = ("stds.iptc", "c2pa.metadata", "cawg.metadata")
 _BEGINNING = "c2pa.created"
+_WATERMARKED = "c2pa.watermarked"  # and .bound, .unbound
+_SOFT_BINDING = "c2pa.soft-binding"
 
 
 class Role(str, Enum):
@@ -43,9 +45,17 @@ class Action:
     description: str = ""
 
     @property
+    def contradictory(self) -> bool:
+        """Whether it says that a camera made the image, and that a program did which generates images."""
+        captured = source_type(self.source_type)[1] is Says.CAPTURED
+        return self.action == _BEGINNING and captured and tool_says(self.agent) is Says.GENERATED
+
+    @property
     def says(self) -> Says:
         """What it says of the image: only what creates it can make all of it AI-generated, or captured."""
         says = source_type(self.source_type)[1] if self.source_type else tool_says(self.agent)
+        if self.contradictory:
+            return Says.NOTHING
         if self.action == _BEGINNING or says is Says.NOTHING:
             return says
         return Says.EDITED if says in (Says.GENERATED, Says.EDITED) else Says.NOTHING
@@ -64,6 +74,8 @@ class Manifest:
         signed: time of the signature.
         actions: what was done.
         source_types: digital source types claimed as metadata.
+        watermarks: how it is bound to the image by what its pixels carry or are, as it declares: watermarking
+            actions, and the algorithms of soft bindings, which are watermarks or fingerprints.
         strength: how far it can be trusted.
     """
 
@@ -75,6 +87,7 @@ class Manifest:
     signed: str = ""
     actions: tuple[Action, ...] = ()
     source_types: tuple[str, ...] = ()
+    watermarks: tuple[str, ...] = ()
     strength: Strength = Strength.BROKEN
 
     def checked(self, strength: Strength) -> Manifest:
@@ -93,6 +106,16 @@ class Manifest:
             return strongest
         generated = strongest in (Says.GENERATED, Says.EDITED) and self.role is Role.COMPONENT
         return Says.EDITED if generated else Says.NOTHING
+
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """Where it contradicts itself, in words."""
+        return tuple(
+            f"C2PA says captured ({source_type(action.source_type)[0]}), "
+            f"but by a program that generates images ({action.agent})"
+            for action in self.actions
+            if action.contradictory
+        )
 
     @property
     def tool(self) -> str:
@@ -152,21 +175,53 @@ def _manifest(label: str, role: Role, found: Mapping[str, Any]) -> Manifest:
         signed=clip(str(signature.get("time") or "")),
         actions=tuple(_actions(assertions))[:MAX_ITEMS],
         source_types=tuple(_source_types(assertions))[:MAX_ITEMS],
+        watermarks=tuple(dict.fromkeys(_watermarks(assertions)))[:MAX_ITEMS],
     )
 
 
 def _actions(assertions: list[Mapping[str, Any]]) -> Iterator[Action]:
     for assertion in assertions:
         if str(assertion.get("label")).startswith("c2pa.actions"):
-            for found in (assertion["data"].get("actions") or [])[:100]:
-                agent = found.get("softwareAgent") or ""
+            data = assertion["data"]
+            agents = data.get("softwareAgents")
+            for found in _objects(data.get("actions")):
+                found = _with_template(found, _objects(data.get("templates")))
                 yield Action(
                     action=clip(str(found.get("action"))),
-                    agent=clip(str(agent.get("name") or "") if isinstance(agent, dict) else str(agent)),
+                    agent=_agent(found, agents if isinstance(agents, list) else []),
                     source_type=clip(str(found.get("digitalSourceType") or "")),
                     when=clip(str(found.get("when") or "")),
                     description=clip(str(found.get("description") or "")),
                 )
+
+
+def _objects(values: Any) -> list[Mapping[str, Any]]:
+    return [each for each in values[:100] if isinstance(each, dict)] if isinstance(values, list) else []
+
+
+def _with_template(action: Mapping[str, Any], templates: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """An action with what a template for it, or for all, says where it says nothing itself."""
+    fitting = [each for each in templates if each.get("action") in (action.get("action"), "*")]
+    return {**{k: v for each in reversed(fitting) for k, v in each.items()}, **action} if fitting else action
+
+
+def _agent(action: Mapping[str, Any], agents: list[Any]) -> str:
+    """The program that did it: named, or by its number in the list of all (C2PA 2.x)."""
+    agent, number = action.get("softwareAgent"), action.get("softwareAgentIndex")
+    if not agent and isinstance(number, int) and 0 <= number < len(agents):
+        agent = agents[number]
+    return clip(str(agent.get("name") or "") if isinstance(agent, dict) else str(agent or ""))
+
+
+def _watermarks(assertions: list[Mapping[str, Any]]) -> Iterator[str]:
+    for assertion in assertions:
+        label, data = str(assertion.get("label")), assertion["data"]
+        if label.startswith("c2pa.actions"):
+            for action in _objects(data.get("actions")):
+                if str(action.get("action")).startswith(_WATERMARKED):
+                    yield clip(str(action.get("action")))
+        elif label.startswith(_SOFT_BINDING):
+            yield clip(str(data.get("alg") or label))
 
 
 def _source_types(assertions: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from aigdetect.evidence import claims
+from aigdetect.evidence.aigc import read_labels
 from aigdetect.evidence.c2pa import Credentials, read_credentials
 from aigdetect.evidence.containers import Blocks, find_blocks
 from aigdetect.evidence.contradictions import contradictions
-from aigdetect.evidence.exif import Exif, ExifFacts, read_exif_block
-from aigdetect.evidence.findings import Finding, Kind, Says
+from aigdetect.evidence.exif import Exif, ExifFacts, read_exif_blocks
+from aigdetect.evidence.fields import Field, Unread
+from aigdetect.evidence.findings import MAX_ITEMS, Finding, Kind, Says
 from aigdetect.evidence.generators.generation import Generation
-from aigdetect.evidence.generators.read import read_generations
+from aigdetect.evidence.generators.read import read_generations, repeated
 from aigdetect.evidence.iptc import IptcFacts, read_iptc
-from aigdetect.evidence.labels import read_labels
+from aigdetect.evidence.rules import read_marks
 from aigdetect.evidence.stealth import read_stealth
 from aigdetect.evidence.xmp import Xmp, XmpFacts, read_xmp
 from aigdetect.text import one_line
@@ -32,7 +35,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
-_AI = (Says.GENERATED, Says.EDITED)
+_AI = (Says.GENERATED, Says.EDITED, Says.POSSIBLY)
+_MAX_FINDINGS = 200
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ class Provenance:
     @property
     def notes(self) -> tuple[str, ...]:
         """What limits what is told here, a few words each."""
-        return ("metadata read in part: it takes too long",) if self.in_part else ()
+        unread = [f"{each.where} {each.claim}" for each in self.findings if each.kind is Kind.METADATA]
+        in_part = ["metadata read in part: it takes too long"] if self.in_part else []
+        return (*in_part, *unread[:MAX_ITEMS])
 
     @property
     def ai_claims(self) -> list[Finding]:
@@ -113,25 +119,60 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
         seconds: after which no further kind of metadata is begun.
     """
     within = _Within(seconds)
-    blocks = within.attempt(find_blocks, data) or Blocks()
-    exif = within.attempt(read_exif_block, blocks.exif) or Exif()
-    xmp = within.attempt(read_xmp, blocks.xmp) or Xmp()
-    iptc = within.attempt(read_iptc, blocks.iptc)
-    credentials = within.attempt(read_credentials, data) if blocks.credentials else None
+    blocks = within.attempt("file", find_blocks, data) or Blocks()
+    exif = within.attempt("EXIF", read_exif_blocks, blocks.exif) or Exif()
+    xmp = within.attempt("XMP", read_xmp, blocks.xmp) or Xmp()
+    iptc = within.attempt("IPTC", _read_iptc, blocks) or ()
+    credentials = within.attempt("C2PA", read_credentials, data) if blocks.credentials else None
     # those that decode pixels or search long texts come last
-    texts = (*blocks.texts, *exif.texts, *xmp.texts, *(within.attempt(read_stealth, data) or ()))
-    labels = within.attempt(read_labels, texts) or ()
-    generation = within.attempt(read_generations, texts) or ()
-    found = Provenance(
+    hidden = within.attempt("pixels", read_stealth, data) or ()
+    credited = (field for facts in iptc for field in facts.fields)
+    fields = (*blocks.texts, *exif.fields, *xmp.fields, *credited, *hidden)
+    labels = within.attempt("labels", read_labels, fields) or ()
+    generation = within.attempt("generation parameters", read_generations, fields) or ()
+    marks = within.attempt("marks", _read_marks, fields) or ()
+    unread = [*within.failed, *blocks.unread, *exif.unread, *xmp.unread, *repeated(fields)]
+    asked = blocks.credentials and not within.over and not within.failed
+    if asked and credentials is None and b"c2pa" in data:  # JUMBF boxes may hold other things
+        unread.append(Unread("C2PA", "present, not read: not where content credentials belong"))
+    findings = (
+        *(claims.credential_claims(credentials) if credentials else ()),
+        *map(claims.generation_claims, generation),
+        *(each for facts in xmp.packets or filter(None, (xmp.facts,)) for each in claims.xmp_claims(facts)),
+        *(each for facts in iptc for each in claims.iptc_claims(facts)),
+        *(
+            each
+            for facts in exif.blocks or filter(None, (exif.facts,))
+            for each in claims.exif_claims(facts, exif.scanned)
+        ),
+        *claims.text_claims(fields),
+        *labels,
+        *marks,
+        *claims.unread_claims(unread),
+    )
+    findings = tuple(dict.fromkeys(claims.with_parameters(findings, generation)))[:_MAX_FINDINGS]
+    own = tuple(
+        said for each in (credentials.manifests if credentials else ()) for said in each.contradictions
+    )
+    return Provenance(
         exif=exif.facts,
         xmp=xmp.facts,
-        iptc=iptc,
+        iptc=iptc[0] if iptc else None,
         c2pa=credentials,
         generation=generation,
+        findings=findings,
+        contradictions=(*own, *contradictions(findings))[:MAX_ITEMS],
         in_part=within.over,
     )
-    findings = (*_claims(found), *claims.text_claims(texts), *labels)
-    return replace(found, findings=findings, contradictions=contradictions(findings))
+
+
+def _read_iptc(blocks: Blocks) -> tuple[IptcFacts, ...]:
+    """What each of the blocks of IPTC says that says something."""
+    return tuple(facts for block in blocks.iptc if (facts := read_iptc(block.head(len(block.data)))))
+
+
+def _read_marks(fields: Iterable[Field]) -> tuple[Finding, ...]:
+    return tuple(islice(read_marks(fields), _MAX_FINDINGS))
 
 
 class _Within:
@@ -139,13 +180,15 @@ class _Within:
 
     Attributes:
         over: whether a reader was not asked because the time was over.
+        failed: which readers failed.
     """
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self.over = False
+        self.failed: list[Unread] = []
 
-    def attempt(self, read: Callable[[T], R], block: T) -> R | None:
+    def attempt(self, where: str, read: Callable[[T], R], block: T) -> R | None:
         """What a reader finds; None if it fails: the bytes may be anything, and must not stop a scan."""
         if time.monotonic() > self._end:
             self.over = True
@@ -155,18 +198,6 @@ class _Within:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # noqa: BLE001 - a panic in a reader written in Rust is no Exception
-            _log.debug("%s", read.__name__, exc_info=True)
+            _log.debug("%s", where, exc_info=True)
+            self.failed.append(Unread(where, "not read: its reader failed"))
             return None
-
-
-def _claims(found: Provenance) -> Iterator[Finding]:
-    if found.c2pa:
-        yield from claims.credential_claims(found.c2pa)
-    for each in found.generation:
-        yield claims.generation_claims(each)
-    if found.xmp:
-        yield from claims.xmp_claims(found.xmp)
-    if found.iptc:
-        yield from claims.iptc_claims(found.iptc)
-    if found.exif:
-        yield from claims.exif_claims(found.exif)

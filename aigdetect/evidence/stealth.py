@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from aigdetect.evidence.generators.packed import json_object
-from aigdetect.evidence.png import SIGNATURE, chunks, inflate
-from aigdetect.evidence.text import Text
+from aigdetect.evidence.containers import inflate
+from aigdetect.evidence.fields import Field
+from aigdetect.evidence.generators.nested import json_object
+from aigdetect.formats import png, riff
 
 if TYPE_CHECKING:  # loaded for the few files that need it
     import numpy as np
@@ -28,7 +29,7 @@ _FIRST_LETTER = (0, 1, 1, 1, 0, 0, 1, 1)
 _WHERE = {1: "alpha channel", 3: "lowest bits of the colours"}
 
 
-def read_stealth(data: bytes) -> tuple[Text, ...]:
+def read_stealth(data: bytes) -> tuple[Field, ...]:
     """Read the texts hidden in the pixels of a PNG, or of a lossless WebP with alpha.
 
     The pixels are only decoded if the first of them begin as they must; those of a WebP have to be.
@@ -40,7 +41,7 @@ def read_stealth(data: bytes) -> tuple[Text, ...]:
         the texts by the names that they would have in a PNG; empty if there are none; never raises.
     """
     try:
-        if data.startswith(SIGNATURE):
+        if data.startswith(png.SIGNATURE):
             channels = _png_channels(data)
             return next((texts for each in channels if (texts := _texts(data, each))), ())
         return _texts(data, 1) if _is_lossless_with_alpha(data) else ()
@@ -68,9 +69,9 @@ def _png_channels(data: bytes) -> Iterator[int]:
 def _pixel_data(data: bytes, most: int) -> bytes:
     """The compressed pixels of a PNG, up to a length."""
     parts: list[bytes] = []
-    for kind, begin, end in chunks(data):
-        if kind == b"IDAT" and most > 0:
-            parts.append(data[begin : min(end, begin + most)])
+    for chunk in png.chunks(data):
+        if chunk.kind == "IDAT" and most > 0:
+            parts.append(chunk.head(most))
             most -= len(parts[-1])
     return b"".join(parts)
 
@@ -90,17 +91,18 @@ def _first_column(rows: list[bytes]) -> list[bytes]:
 
 def _is_lossless_with_alpha(data: bytes) -> bool:
     """Whether this is a WebP of one lossless picture that says that it uses its alpha channel."""
-    if not data.startswith(b"RIFF") or data[8:12] != b"WEBP":
+    pictures = [each for each in riff.chunks(data) if each.kind in ("VP8 ", "VP8L", "ANMF")]
+    if not riff.is_webp(data) or len(pictures) != 1 or pictures[0].kind != "VP8L":
         return False
-    at = data.find(b"VP8L", 12, 4 << 10)
-    if at < 0 or data[at + 8 : at + 9] != b"\x2f" or b"ANMF" in data[12 : 4 << 10]:
+    head = pictures[0].head(5)
+    if len(head) < 5 or head[:1] != b"\x2f":
         return False
-    (bits,) = struct.unpack_from("<I", data, at + 9)
+    (bits,) = struct.unpack_from("<I", head, 1)
     pixels = (1 + (bits & 0x3FFF)) * (1 + (bits >> 14 & 0x3FFF))
     return bool(bits >> 28 & 1) and pixels <= _MAX_PIXELS
 
 
-def _texts(data: bytes, channels: int) -> tuple[Text, ...]:
+def _texts(data: bytes, channels: int) -> tuple[Field, ...]:
     """The texts in one coding."""
     import numpy as np
     from PIL import Image
@@ -113,7 +115,7 @@ def _texts(data: bytes, channels: int) -> tuple[Text, ...]:
     # NovelAI hides all its PNG texts as one object, others hide the text of a web UI
     values = json_object(text) or ({"parameters": text} if text else {})
     where = _WHERE[channels]
-    return tuple(Text(key, value, where) for key, value in values.items() if isinstance(value, str))
+    return tuple(Field("text", key, value, where) for key, value in values.items() if isinstance(value, str))
 
 
 def _hidden(channels: NDArray[np.uint8]) -> str:

@@ -18,7 +18,6 @@ _SAYS = {
     "compositeCapture": Says.CAPTURED,
     "negativeFilm": Says.CAPTURED,
     "positiveFilm": Says.CAPTURED,
-    "print": Says.CAPTURED,
     # neither AI nor a camera: hand-made, drawn by a fixed rule, edited, or unknown
     "algorithmicMedia": Says.NOTHING,
     "algorithmicallyEnhanced": Says.NOTHING,
@@ -28,6 +27,7 @@ _SAYS = {
     "digitalCreation": Says.NOTHING,
     "humanEdits": Says.NOTHING,
     "minorHumanEdits": Says.NOTHING,
+    "print": Says.NOTHING,  # what was printed may be anything
     "screenCapture": Says.NOTHING,
     "softwareImage": Says.NOTHING,
     "virtualRecording": Says.NOTHING,
@@ -53,3 +53,12 @@ def source_type(value: str) -> tuple[str, Says]:
     match = _ADDRESS.fullmatch(value.strip())
     name = _BY_LOWER_CASE.get(match[1].lower()) if match else None
     return (name, _SAYS[name]) if name else (value, Says.NOTHING)
+
+
+def named_in(content: bytes) -> tuple[str, ...]:
+    """The terms for generative AI that stand somewhere in bytes, in UTF-8 or plain ASCII."""
+    return tuple(
+        name
+        for name, says in _SAYS.items()
+        if says in (Says.GENERATED, Says.EDITED) and re.search(rf"(?<![A-Za-z]){name}".encode(), content)
+    )

@@ -5,44 +5,66 @@ https://developer.adobe.com/xmp/docs/XMPSpecifications/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
+from xml.parsers import expat
+from xml.parsers.expat import errors
 
-from aigdetect.evidence.findings import MAX_ITEMS, clip
-from aigdetect.evidence.text import Text
+from aigdetect.evidence.fields import Field, Unread
+from aigdetect.evidence.findings import MAX_ITEMS, clip, counted
+from aigdetect.evidence.vocabulary import named_in
+from aigdetect.formats.block import Block
 
 MAX_PACKET = 4 << 20
 """Longest packet that is parsed, in bytes."""
 
 _MAX_TAGS = 50_000
-_MAX_LONG_TEXT = 1 << 20
+_MAX_PROPERTIES = 2000
+_MAX_PREFIXES = 200
+_WHERE = "XMP"
 
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_XMP = "{http://ns.adobe.com/xap/1.0/}"
-_PHOTOSHOP = "{http://ns.adobe.com/photoshop/1.0/}"
-_MANAGEMENT = "{http://ns.adobe.com/xap/1.0/mm/}"
-_EVENT = "{http://ns.adobe.com/xap/1.0/sType/ResourceEvent#}"
-_IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
-_DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
+# Prefixes by the addresses that they stand for; a packet that does not declare one means the same.
+_PREFIXES = {
+    "http://www.w3.org/1999/02/22-rdf-syntax-ns#": "rdf",
+    "http://www.w3.org/XML/1998/namespace": "xml",
+    "adobe:ns:meta/": "x",
+    "http://ns.adobe.com/xap/1.0/": "xmp",
+    "http://ns.adobe.com/xap/1.0/mm/": "xmpMM",
+    "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#": "stEvt",
+    "http://ns.adobe.com/photoshop/1.0/": "photoshop",
+    "http://ns.adobe.com/tiff/1.0/": "tiff",
+    "http://ns.adobe.com/exif/1.0/": "exif",
+    "http://iptc.org/std/Iptc4xmpExt/2008-02-29/": "Iptc4xmpExt",
+    "http://purl.org/dc/elements/1.1/": "dc",
+    "http://purl.org/dc/terms/": "dcterms",
+    "http://www.tc260.org.cn/ns/AIGC/1.0/": "TC260",
+}
+_KNOWN = {prefix: prefix for prefix in _PREFIXES.values()}
 
 _FIELDS = {
-    "source_type": (f"{_IPTC}DigitalSourceType", f"{_IPTC}DigitalSourcefileType"),
-    "credit": (f"{_PHOTOSHOP}Credit",),
-    "creator_tool": (f"{_XMP}CreatorTool",),
-    "software": ("{http://ns.adobe.com/tiff/1.0/}Software",),
-    "ai_system": (f"{_IPTC}AISystemUsed",),
-    "ai_prompt": (f"{_IPTC}AIPromptInformation",),
-    "image_guid": (f"{_IPTC}DigitalImageGUID",),
-    "remote_manifest": ("{http://purl.org/dc/terms/}provenance",),
-    "created": (f"{_XMP}CreateDate",),
-    "modified": (f"{_XMP}ModifyDate",),
+    "source_type": ("Iptc4xmpExt:DigitalSourceType", "Iptc4xmpExt:DigitalSourcefileType"),
+    "credit": ("photoshop:Credit",),
+    "creator_tool": ("xmp:CreatorTool",),
+    "software": ("tiff:Software",),
+    "ai_system": ("Iptc4xmpExt:AISystemUsed",),
+    "ai_prompt": ("Iptc4xmpExt:AIPromptInformation",),
+    "image_guid": ("Iptc4xmpExt:DigitalImageGUID", "Iptc4xmpExt:DigImageGUID"),
+    "remote_manifest": ("dcterms:provenance",),
+    "created": ("xmp:CreateDate",),
+    "modified": ("xmp:ModifyDate",),
 }
-_TEXTS = {
-    "UserComment": "{http://ns.adobe.com/exif/1.0/}UserComment",
-    "Description": f"{_DUBLIN_CORE}description",
-    "AIGC": "{http://www.tc260.org.cn/ns/AIGC/1.0/}AIGC",
-}
+_HISTORY = "xmpMM:History"
+_AGENT = "stEvt:softwareAgent"
+
+_NO_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_DOCTYPE = re.compile(r"<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>", re.DOTALL)
+_STRAY = re.compile(r"&(?!(?:#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6}|amp|lt|gt|quot|apos);)")
+_OPENED = re.compile(r"<[\w:.-]+(?:\s+[\w:.-]+\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))*")
+_WESTERN = re.compile(rb"<\?xml[^>]{0,100}encoding\s*=\s*[\"'](?:iso-8859-1|windows-1252)", re.IGNORECASE)
+_CUT_OFF = (errors.codes[errors.XML_ERROR_NO_ELEMENTS], errors.codes[errors.XML_ERROR_UNCLOSED_TOKEN])
+_NEXT = re.compile(rb"<(?:x:xmpmeta|rdf:RDF|\?xpacket begin)")
 
 
 @dataclass(frozen=True)
@@ -83,77 +105,243 @@ class XmpFacts:
 
 @dataclass(frozen=True)
 class Xmp:
-    """A packet read: its facts, and the texts in which programs keep how they made an image."""
+    """Packets read.
+
+    Attributes:
+        facts: what they say; of a property in several, the first counts. None if they say nothing known.
+        packets: the facts of each packet that says something, where there are several.
+        fields: every property of the image, by its usual prefix and name: ``"dc:description"``.
+        unread: what is there and could not be read, or not without mending it, in words.
+    """
 
     facts: XmpFacts | None = None
-    texts: tuple[Text, ...] = ()
+    packets: tuple[XmpFacts, ...] = ()
+    fields: tuple[Field, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
 
-def read_xmp(packets: Sequence[bytes]) -> Xmp:
-    """Read packets of XMP; what is no XML, too large, or declares entities is passed over.
+def read_xmp(packets: Sequence[Block]) -> Xmp:
+    """Read packets of XMP: whatever is well-formed of them, and no entity of their own.
 
     Args:
-        packets: the packets of one file; of a property in several, the first counts.
+        packets: the packets of one file, in any coding of Unicode, with whatever is around them.
     """
-    found: dict[str, Any] = {}
-    for packet in packets:
-        for name, element in _properties(packet):
-            found.setdefault(name, element)
-    texts = {name: _value(found[key], _MAX_LONG_TEXT) for name, key in _TEXTS.items() if key in found}
-    facts = XmpFacts(
-        **{name: _first(found, names) for name, names in _FIELDS.items()},
-        history=_history(found.get(f"{_MANAGEMENT}History")),
-    )
+    read = [found for packet in packets for found in _read_packets(packet)]
+    properties = tuple(each for found in read for each in found.fields)
+    said = tuple(facts for found in read if (facts := _facts(found.fields)).as_dict())
+    facts = _facts(properties)
+    unread = [each for found in read for each in found.unread]
+    if differing := _differing(said):
+        unread.append(Unread(_WHERE, f"{counted(len(said))} packets that disagree on {', '.join(differing)}"))
     return Xmp(
         facts=facts if facts.as_dict() else None,
-        texts=tuple(Text(name, text, "XMP") for name, text in texts.items() if text),
+        packets=said if len(said) > 1 else (),
+        fields=properties,
+        unread=tuple(dict.fromkeys(unread)),
     )
 
 
-def _first(found: dict[str, Any], names: Iterable[str]) -> str:
-    return next((value for name in names if (value := clip(_value(found.get(name), 1000)))), "")
+def _facts(properties: Iterable[Field]) -> XmpFacts:
+    found: dict[str, list[str]] = {}
+    for each in properties:
+        found.setdefault(each.name, []).append(each.value)
+    agents = (clip(agent) for agent in found.get(_AGENT, ()))
+    return XmpFacts(
+        **{name: _first(found, names) for name, names in _FIELDS.items()},
+        history=tuple(dict.fromkeys(filter(None, agents)))[:MAX_ITEMS],
+    )
 
 
-def _properties(packet: bytes) -> Iterator[tuple[str, Any]]:
-    """Name and element, or text, of each property of the outermost descriptions."""
-    if len(packet) > MAX_PACKET or packet.count(b"<") > _MAX_TAGS or packet.count(b"=") > _MAX_TAGS:
+def _first(found: dict[str, list[str]], names: Iterable[str]) -> str:
+    return next((value for name in names for each in found.get(name, ()) if (value := clip(each))), "")
+
+
+def _differing(packets: Sequence[XmpFacts]) -> list[str]:
+    """The facts on which packets differ."""
+    names = [name for name in _FIELDS if name not in ("created", "modified")]
+    return [
+        name.replace("_", " ") for name in names if len({getattr(each, name) for each in packets} - {""}) > 1
+    ]
+
+
+# -- one packet --------------------------------------------------------------------------------------------
+
+
+def _read_packets(packet: Block) -> Iterator[Xmp]:
+    """A packet, and others that stand behind it in the same block."""
+    content = packet.head(MAX_PACKET + 1)
+    if len(content) > MAX_PACKET or content.count(b"<") > _MAX_TAGS or content.count(b"=") > _MAX_TAGS:
+        yield Xmp(unread=(Unread(_WHERE, "present, not read: too large"),))
         return
-    from defusedxml import ElementTree
+    text = _NO_XML.sub("", _text(content)).encode("utf-8", "replace")
+    for _ in range(MAX_ITEMS):
+        begin = text.find(b"<")
+        if begin < 0:
+            if text.strip():
+                yield Xmp(unread=(Unread(_WHERE, "present, unreadable: no XML"),))
+            return
+        text = text[begin:]
+        reader = _Reader(packet.offset)
+        if not reader.read(text):
+            mended = _Reader(packet.offset)
+            mended.read(_mended(text))
+            yield max(mended, reader, key=len).found(text, reader.problem)
+            return
+        yield reader.found(text)
+        after = _NEXT.search(text, reader.end)
+        text = text[after.start() :] if after else b""
 
+
+def _text(content: bytes) -> str:
+    """Text in whatever coding of Unicode, or in the Western one, if it declares that."""
+    even, odd = content[0:200:2].count(0), content[1:200:2].count(0)
+    if content.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return content.decode("utf-32", "replace")
+    if content.startswith(b"\xff\xfe") or (odd > 50 and not content.startswith(b"\xfe\xff")):
+        return content.decode("utf-16-le", "replace").lstrip("\ufeff")
+    if content.startswith(b"\xfe\xff") or even > 50:
+        return content.decode("utf-16-be", "replace").lstrip("\ufeff")
     try:
-        root = ElementTree.fromstring(packet.strip(b" \0\t\r\n"), forbid_dtd=True)
-    except (ElementTree.ParseError, ValueError, LookupError):  # not XML, forbidden, or an unknown coding
-        return
-    rdf = root if root.tag == f"{_RDF}RDF" else root.find(f"{_RDF}RDF")
-    for description in [] if rdf is None else rdf.findall(f"{_RDF}Description"):
-        yield from description.attrib.items()
-        for element in description:
-            yield element.tag, element
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252" if _WESTERN.search(content[:200]) else "utf-8", "replace")
 
 
-def _value(element: Any, most: int) -> str:
-    """Text of a property: plain, an address, or the first item of a list."""
-    if element is None:
-        return ""
-    if isinstance(element, str):
-        return element[:most].strip()
-    resource = element.get(f"{_RDF}resource")
-    if resource:
-        return str(resource)[:most].strip()
-    item = element.find(f"*/{_RDF}li")
-    text = (element if item is None else item).text or ""
-    return str(text)[:most].strip()
+def _mended(content: bytes) -> bytes:
+    """XML without a document type and stray ampersands; where it breaks off in a tag, with that closed."""
+    text = _STRAY.sub("&amp;", _DOCTYPE.sub("", content.decode("utf-8"), count=1))
+    last = text.rfind("<")
+    if last > text.rfind(">") and (opened := _OPENED.match(text, last)):
+        text = text[: opened.end()] + ">"
+    return text.encode()
 
 
-def _history(element: Any) -> tuple[str, ...]:
-    """The programs that a history names, in order, each once."""
-    if element is None or isinstance(element, str):
-        return ()
-    agents: dict[str, None] = {}
-    for item in element.iterfind(f"*/{_RDF}li"):
-        agent = item.get(f"{_EVENT}softwareAgent") or item.findtext(f".//{_EVENT}softwareAgent") or ""
-        if clip(agent):
-            agents[clip(agent)] = None
-        if len(agents) >= MAX_ITEMS:
-            break
-    return tuple(agents)
+class _EntityError(ValueError):
+    """An entity is declared: what it stands for can be of any size, and anything."""
+
+
+@dataclass
+class _Reader:
+    """Reads the properties of the outermost descriptions of one document, as far as it is well-formed.
+
+    Attributes:
+        offset: where its block begins in the file.
+        problem: why it could not be read to its end.
+        end: where its outermost element ends, in bytes.
+    """
+
+    offset: int
+    problem: str = ""
+    end: int = 0
+    _fields: list[Field] = field(default_factory=list)
+    _depth: int = 0
+    _stack: list[str] = field(default_factory=list)
+    _spaces: list[dict[str, str]] = field(default_factory=lambda: [_KNOWN])
+    _value: list[str] = field(default_factory=list)
+    _prefixes: int = 0
+    _seen_rdf: bool = False
+
+    def read(self, content: bytes) -> bool:
+        """Read a document; whether it was well-formed to the end of its outermost element."""
+        parser = expat.ParserCreate("utf-8")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = lambda name: self._finish(parser.CurrentByteIndex)
+        parser.CharacterDataHandler = self._value.append
+        parser.EntityDeclHandler = self._refuse
+        try:
+            parser.Parse(content, True)
+        except expat.ExpatError as error:
+            if self.end and not self._depth:  # only what follows the document is none
+                return True
+            self.problem = (
+                "truncated" if error.code in _CUT_OFF else expat.ErrorString(error.code) or "not well-formed"
+            )
+        except _EntityError:
+            self.problem = "it declares entities"
+        return not self.problem
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def found(self, content: bytes, mended: str = "") -> Xmp:
+        """What was read, and what has to be said of it.
+
+        Args:
+            content: the document as it is.
+            mended: why it had to be mended; empty if it had not.
+        """
+        unread: list[str] = []
+        if self.problem:
+            part = "read in part" if self._fields else "present, unreadable"
+            named = [each for each in named_in(content) if not any(each in f.value for f in self._fields)]
+            names = f"; it names {', '.join(named)}" if named else ""
+            unread.append(f"{part}: {self.problem}{names}")
+        elif mended:
+            unread.append(f"mended to be read: {mended}")
+        elif not self._seen_rdf:
+            unread.append("present, unreadable: no RDF in it")
+        return Xmp(fields=tuple(self._fields), unread=tuple(Unread(_WHERE, reason) for reason in unread))
+
+    @staticmethod
+    def _refuse(*_: Any) -> None:
+        raise _EntityError
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        declared = {
+            name.removeprefix("xmlns:"): _PREFIXES.get(value.strip(), name.removeprefix("xmlns:") + "?")
+            for name, value in attributes.items()
+            if name.startswith("xmlns:") and self._prefixes < _MAX_PREFIXES
+        }
+        self._prefixes += len(declared)
+        self._spaces.append({**self._spaces[-1], **declared} if declared else self._spaces[-1])
+        name = self._named(tag)
+        self._stack.append(name)
+        self._seen_rdf |= name == "rdf:RDF"
+        level = self._level()
+        if level == 0:
+            for key, value in attributes.items():
+                if not key.startswith(("xmlns", "rdf:", "xml:")):
+                    self._add(self._named(key), value)
+        elif level == 1:
+            for key, value in attributes.items():
+                if self._named(key) == "rdf:resource":
+                    self._add(name, value)
+        elif level > 1 and self._stack[-level] == _HISTORY:
+            for key, value in attributes.items():
+                if self._named(key) == _AGENT:
+                    self._add(_AGENT, value)
+        self._value.clear()
+
+    def _finish(self, at: int) -> None:
+        level, name = self._level(), self._stack[-1]
+        text = "".join(self._value).strip()
+        if text and level == 1:
+            self._add(name, text)
+        elif text and level == 3 and name == "rdf:li":
+            self._add(self._stack[-3], text)
+        elif text and level > 3 and name == _AGENT and self._stack[-level] == _HISTORY:
+            self._add(_AGENT, text)
+        self._value.clear()
+        self._stack.pop()
+        self._spaces.pop()
+        self._depth -= 1
+        if not self._depth:
+            self.end = at + 1
+
+    def _level(self) -> int:
+        """Levels below an outermost description: 0 for itself, 1 for a property; negative outside of one."""
+        for depth in (1, 0):  # the outermost element is RDF itself, or holds it
+            if self._stack[depth : depth + 2] == ["rdf:RDF", "rdf:Description"]:
+                return len(self._stack) - depth - 2
+        return -1
+
+    def _named(self, name: str) -> str:
+        """A name with its usual prefix; one that stands for something else ends with a question mark."""
+        prefix, colon, local = name.partition(":")
+        return f"{self._spaces[-1].get(prefix, prefix + '?')}:{local}" if colon else name
+
+    def _add(self, name: str, value: str) -> None:
+        if len(self._fields) < _MAX_PROPERTIES and value.strip():
+            self._fields.append(Field("XMP", name, value.strip(), _WHERE, self.offset))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import struct
 from collections.abc import Iterator
 
 from aigdetect.errors import ImageError
-
-_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing, restart or fill
+from aigdetect.formats import gif, png
+from aigdetect.formats.boxes import boxes
 
 
 def sizes_before_opening(name: str, data: bytes) -> Iterator[tuple[int, int]]:
@@ -41,37 +40,12 @@ def jxl_codestream(data: bytes) -> bytes:
     if data.startswith(b"\xff\x0a"):
         return data
     parts = []
-    for kind, body in _boxes(data):
-        if kind == b"jxlc":
-            return body
-        if kind == b"jxlp":
-            parts.append(body[4:])
+    for box in boxes(data):
+        if box.kind == "jxlc":
+            return bytes(box.data)
+        if box.kind == "jxlp":
+            parts.append(box.data[4:])
     return b"".join(parts)
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 0
-    while at + 8 <= len(data):
-        size, kind, start = *struct.unpack_from(">I4s", data, at), at + 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, start)
-            start += 8
-        end = at + size if size else len(data)
-        if end < start:
-            return
-        yield kind, data[start:end]
-        at = end
-
-
-def count_jpeg_scans(data: bytes) -> int:
-    """Passes over the picture in a JPEG file: many in a progressive one."""
-    scans, at = 0, 2
-    while marker := _JPEG_MARKER.search(data, at):
-        if marker[0] == b"\xff\xd9":
-            break
-        scans += marker[0] == b"\xff\xda"
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-    return scans
 
 
 def _webp_canvas(data: bytes) -> Iterator[tuple[int, int]]:
@@ -120,33 +94,20 @@ def _jxl_header(codestream: bytes) -> tuple[tuple[int, int], bool]:
 
 def essential_png(data: bytes) -> bytes:
     """A PNG without the chunks that are not needed to show its pixels the right way up."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+    if not data.startswith(png.SIGNATURE):
         return data
-    parts, at = [data[:8]], 8
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        if kind in {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}:
-            parts.append(data[at : at + size + 12])
-        at += size + 12
-    return b"".join(parts)
+    kept = (chunk for chunk in png.chunks(data) if chunk.kind in _ESSENTIAL)
+    return b"".join((data[:8], *(data[chunk.offset - 8 : chunk.offset + chunk.length + 4] for chunk in kept)))
+
+
+_ESSENTIAL = {"IHDR", "PLTE", "tRNS", "eXIf", "IDAT", "IEND"}
 
 
 def count_gif_frames(data: bytes, *, most: int) -> int:
     """Frames of a GIF, counted to little more than ``most`` and without decoding any."""
-
-    def colours(flags: int) -> int:
-        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
     frames = 0
-    with contextlib.suppress(IndexError):
-        at = 13 + colours(data[10])
-        while frames <= most and data[at] in b"!,":
-            if data[at : at + 1] == b",":
-                frames += 1
-                at += 11 + colours(data[at + 9])
-            else:
-                at += 2
-            while data[at]:
-                at += data[at] + 1
-            at += 1
+    for block in gif.blocks(data):
+        frames += block.kind == "image"
+        if frames > most:
+            break
     return frames

@@ -19,6 +19,7 @@ import pillow_jxl  # noqa: F401 - registers itself with Pillow
 from PIL import Image, ImageFile
 
 from aigdetect.errors import CameraRawError, ImageError, TooLargeError
+from aigdetect.formats.jpeg import count_scans
 from aigdetect.images import headers
 from aigdetect.images.find import HEAD_BYTES, looks_like_video, sniff
 from aigdetect.text import one_line
@@ -198,7 +199,7 @@ def _check_cost(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> Non
     if image.format == "FITS" and any(tile[0] == "fits_gzip" for tile in image.tile):
         raise ImageError("format not supported: compressed FITS")  # older Pillow inflates it without bound
     if image.info.get("progressive"):
-        scans = headers.count_jpeg_scans(data)
+        scans = count_scans(data)
         if scans > _MAX_SCANS and scans * image.width * image.height > _MAX_SCANS * _MANY_PIXELS:
             raise ImageError(f"too costly: {scans} scans of {image.width}x{image.height} pixels")
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
+from aigdetect.formats.block import Block
+
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 _SPACES = {
@@ -34,6 +36,11 @@ def xmp(attributes: str = "", elements: str = "") -> bytes:
         f'<rdf:Description rdf:about="" {spaces} {attributes}>{elements}</rdf:Description>'
         "</rdf:RDF></x:xmpmeta>"
     ).encode()
+
+
+def block(content: bytes) -> Block:
+    """Bytes as a block of a file."""
+    return Block("", 0, len(content), memoryview(content))
 
 
 def saved(kind: str, mode: str = "RGB", **options: Any) -> bytes:

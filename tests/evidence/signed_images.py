@@ -101,13 +101,15 @@ def sign(
     remote: str | None = None,
     embed: bool = True,
     intent: tuple[Any, ...] = (),
+    agents: tuple[dict[str, str], ...] = (),
 ) -> bytes:
-    """An image with a manifest; ``kind`` is its media type."""
+    """An image with a manifest; ``kind`` is its media type, ``agents`` those that actions name by number."""
+    listed = {"softwareAgents": list(agents)} if agents else {}
     manifest = {
         "claim_generator_info": [{"name": generator, "version": "1.0"}],
         "format": kind,
         "title": "made by a test",
-        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": list(actions)}}],
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": list(actions), **listed}}],
     }
     info = c2pa.C2paSignerInfo(b"es256", authority.chain.encode(), authority.key.encode(), None)
     settings = {"verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False}}

@@ -12,9 +12,10 @@ import exifread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from metadata_files import block
 from PIL import Image
 
-from aigdetect.evidence.exif import ExifFacts, read_exif, read_exif_block, user_comment
+from aigdetect.evidence.exif import ExifFacts, read_exif, read_exif_blocks, user_comment
 from aigdetect.evidence.findings import MAX_TEXT
 
 FACTS = ExifFacts(
@@ -247,13 +248,14 @@ def test_texts_as_they_were_written() -> None:
     made[0x010E] = "a caption"
     made[0x9C9C] = "Ein Wort".encode("utf-16-le") + b"\0\0"
     made.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "a comment".encode("utf-16-be")
-    texts = read_exif_block(tiff(made)).texts
-    assert {text.key: text.value for text in texts} == {
+    fields = read_exif_blocks([block(tiff(made))]).fields
+    assert {field.name: field.value for field in fields} == {
         "UserComment": "a comment",
         "ImageDescription": "a caption",
         "XPComment": "Ein Wort",
         "Make": FACTS.make,
         "Model": FACTS.model,
+        "Software": FACTS.software,
     }
 
 

@@ -42,7 +42,7 @@ def read(name: str) -> Provenance:
         ("gen_params/automatic1111_cropped.png", Says.GENERATED, "AUTOMATIC1111"),
         ("gen_params/civitai.jpeg", Says.GENERATED, "Civitai"),
         ("gen_params/forge-neo.webp", Says.GENERATED, "Forge Neo"),
-        ("gen_params/img2img_cropped.png", Says.GENERATED, "ComfyUI"),
+        ("gen_params/img2img_cropped.png", Says.EDITED, "image to image, denoising strength 0.87"),
         ("gen_params/unclip_2pass_cropped.png", Says.GENERATED, "ComfyUI"),
         ("gen_params/invokeai_dream1.png", Says.GENERATED, "InvokeAI"),
         ("gen_params/invokeai_imeta1.png", Says.GENERATED, "InvokeAI"),

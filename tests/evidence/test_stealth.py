@@ -55,7 +55,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 def test_a_text_of_a_web_ui(alpha: bool, packed: bool) -> None:
     data = saved(hide(INFOTEXT, packed=packed, alpha=alpha))
     [text] = read_stealth(data)
-    assert (text.key, text.value) == ("parameters", INFOTEXT)
+    assert (text.name, text.value) == ("parameters", INFOTEXT)
     [found] = read_provenance(data).generation
     assert (found.tool, found.seed, found.where) == ("AUTOMATIC1111", "1234", text.where)
 

@@ -8,18 +8,24 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metadata_files import TRAINED, saved, xmp
+from metadata_files import TRAINED, block, saved, xmp
 from PIL import Image
 
+from aigdetect.evidence.fields import Unread
 from aigdetect.evidence.findings import MAX_ITEMS
 from aigdetect.evidence.xmp import Xmp, XmpFacts, read_xmp
+
+
+def read(*packets: bytes) -> Xmp:
+    return read_xmp([block(packet) for packet in packets])
+
 
 ATTRIBUTES = f'Iptc4xmpExt:DigitalSourceType="{TRAINED}" photoshop:Credit="Made with Google AI"'
 EVENT = '<rdf:li stEvt:action="saved" stEvt:softwareAgent="{}"/>'
 
 
 def facts(attributes: str = "", elements: str = "") -> XmpFacts | None:
-    return read_xmp([xmp(attributes, elements)]).facts
+    return read(xmp(attributes, elements)).facts
 
 
 def test_properties_as_attributes_as_elements_and_as_addresses() -> None:
@@ -36,7 +42,7 @@ def test_the_same_as_pillow_reads() -> None:
     data = saved("JPEG", xmp=xmp('xmp:CreatorTool="Adobe Firefly" xmp:CreateDate="2024-05-06"'))
     with Image.open(io.BytesIO(data)) as image:
         theirs = image.getxmp()["xmpmeta"]["RDF"]["Description"]
-        ours = read_xmp([image.info["xmp"]]).facts
+        ours = read(image.info["xmp"]).facts
     assert ours == XmpFacts(creator_tool=theirs["CreatorTool"], created=theirs["CreateDate"])
 
 
@@ -57,17 +63,17 @@ def test_comment_and_description_are_texts() -> None:
     alt = "<rdf:Alt><rdf:li xml:lang='x-default'>{}</rdf:li></rdf:Alt>"
     elements = f"<dc:description>{alt.format('a cat')}</dc:description>"
     elements += f"<exif:UserComment>{alt.format('Steps: 5')}</exif:UserComment>"
-    found = read_xmp([xmp("", elements)])
+    found = read(xmp("", elements))
     assert found.facts is None
-    assert {(text.key, text.value, text.where) for text in found.texts} == {
-        ("Description", "a cat", "XMP"),
-        ("UserComment", "Steps: 5", "XMP"),
+    assert {(field.name, field.value, field.where) for field in found.fields} == {
+        ("dc:description", "a cat", "XMP"),
+        ("exif:UserComment", "Steps: 5", "XMP"),
     }
 
 
 def test_the_first_of_two_packets_counts() -> None:
     packets = [xmp('xmp:CreatorTool="A"'), xmp('xmp:CreatorTool="B" photoshop:Credit="C"')]
-    assert read_xmp(packets).facts == XmpFacts(creator_tool="A", credit="C")
+    assert read(*packets).facts == XmpFacts(creator_tool="A", credit="C")
 
 
 def test_text_is_clipped() -> None:
@@ -83,8 +89,10 @@ ENTITIES = b"""<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a "aaaaaaaaaa"><!ENTIT
 @pytest.mark.parametrize("entity", ["a", "b", "f"])
 def test_entities_are_refused(entity: str) -> None:
     packet = ENTITIES + xmp("", f"<xmp:CreatorTool>&{entity};</xmp:CreatorTool>")
-    assert read_xmp([packet]) == Xmp()
-    assert read_xmp([packet.split(b"]>")[1].replace(f"&{entity};".encode(), b"text")]) != Xmp()
+    found = read(packet)
+    assert found.facts == XmpFacts(creator_tool=f"&{entity};")  # as it is written, not what it stands for
+    assert found.unread == (Unread("XMP", "mended to be read: it declares entities"),)
+    assert read(packet.split(b"]>")[1].replace(f"&{entity};".encode(), b"text")).unread == ()
 
 
 def deep() -> bytes:
@@ -103,21 +111,36 @@ def many_attributes() -> bytes:
     return xmp(" ".join(f'xmp:a{i}=""' for i in range(300_000)))
 
 
-@pytest.mark.parametrize("make", [deep, wide, long, many_attributes])
+def many_spaces() -> bytes:
+    return b"".join(b'<a%d:b xmlns:a%d="u%d">' % (n, n, n) for n in range(24_000))
+
+
+def many_ampersands() -> bytes:
+    return b"<a>" + b"&" * 4_000_000
+
+
+def endless_doctype() -> bytes:
+    return b"<!DOCTYPE a [" + b"] " * 1_900_000
+
+
+@pytest.mark.parametrize(
+    "make", [deep, wide, long, many_attributes, many_spaces, many_ampersands, endless_doctype]
+)
 def test_hostile_packets_cost_little_time(make: object) -> None:
     packet = make()  # type: ignore[operator]
     start = time.process_time()
-    assert read_xmp([packet]) == Xmp()
-    assert time.process_time() - start < 2
+    found = read(packet)
+    assert (found.facts, found.fields, len(found.unread)) == (None, (), 1)
+    assert time.process_time() - start < 4
 
 
 def test_a_deep_packet_that_is_well_formed_does_not_exhaust_the_stack() -> None:
     nested = "<a:b xmlns:a='u:'>" + "<a:b>" * 20_000 + "</a:b>" * 20_000 + "</a:b>"
-    assert read_xmp([xmp('xmp:CreatorTool="A"', nested)]).facts == XmpFacts(creator_tool="A")
+    assert read(xmp('xmp:CreatorTool="A"', nested)).facts == XmpFacts(creator_tool="A")
 
 
 @given(st.binary(max_size=200), st.integers(0, 600), st.booleans())
 def test_any_packet_is_harmless(noise: bytes, at: int, instead: bool) -> None:
     packet = xmp(ATTRIBUTES, EVENT.format("A"))
-    read_xmp([noise])
-    read_xmp([packet[:at] + noise + packet[at + (len(noise) if instead else 0) :]])
+    read(noise)
+    read(packet[:at] + noise + packet[at + (len(noise) if instead else 0) :])

@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aigdetect.evidence.generators.generation import Generation, first, generation
-from aigdetect.evidence.generators.packed import json_object
+from aigdetect.evidence.generators.nested import MAX_JSON, json_object
 
 # the library walks the graph anew for each sampler
 _MAX_NODES = 1000
 _MAX_SAMPLERS = 8
+_MAX_WALKS = 50
 
 _SAMPLER_INPUTS = {"sampler_name", "steps", "cfg"}
 _MODELS = ("ckpt_name", "unet_name", "model_name")
+_LONGEST_NAME = 100
+_OFF = (2, 4)  # a node that is muted, or passed by
+
+# Inputs by which pictures go through a graph, as pixels or encoded: not as conditions on what is generated.
+_PICTURES = re.compile(
+    r"(?:\w+_)?(?:images?|pixels|samples|latents?|latent_image|upscaled_image)(?:[._]?(?:image)?_?\d+)?"
+)
+_LOADERS = re.compile(r"(?:\w+ ?)?(?:LoadImage|Load Image|ImageLoad)\w*", re.IGNORECASE)
+_INPAINTERS = re.compile(r"\w*(?:Inpaint|SetLatentNoiseMask|Fill)\w*", re.IGNORECASE)
+# these make a picture a condition of what is generated in order to edit it
+_EDITORS = re.compile(
+    r"ReferenceLatent|TextEncodeQwenImageEdit\w*|\w*InpaintModelConditioning|InstructPix\w+"
+)
+_UPSCALERS = re.compile(r"ImageUpscaleWithModel|\w*(?:Topaz|SUPIR|CreativeUpscale)\w*")
+
+# Nodes that have a service make the picture (https://docs.comfy.org/tutorials/partner-nodes/overview).
+_SERVICES = (
+    (r"Gemini\w*Image\w*|GoogleImagen\w*", "Google Gemini"),
+    (r"OpenAI(?:GPTImage|Dalle)\w*", "OpenAI"),
+    (r"Flux(?:\d|Pro|Kontext(?:Pro|Max))\w*(?:Image|Expand|Fill|Canny|Depth)Node", "FLUX"),
+    (r"IdeogramV\d\w*", "Ideogram"),
+    (r"Stability(?:StableImage|Upscale)\w*", "Stability AI"),
+    (r"Recraft\w*(?:Image|Inpainting|Background|Upscale)\w*", "Recraft"),
+    (r"LumaImage\w*", "Luma"),
+    (r"ByteDance(?:Image|Seedream)\w*", "ByteDance Seedream"),
+    (r"Kling\w*Image\w*", "Kling"),
+    (r"RunwayTextToImage\w*", "Runway"),
+    (r"Wan\w*ToImageApi", "Wan"),
+    (r"ReveImage\w*", "Reve"),
+    (r"GrokImage\w*", "xAI Grok"),
+)
+_SERVICE = [(re.compile(pattern), name) for pattern, name in _SERVICES]
 
 Node = Mapping[str, Any]
+Nodes = Mapping[str, Node]
 
 
 def read_comfy(texts: Mapping[str, str], where: str) -> Generation | None:
     """Read what ComfyUI writes; a graph in which nothing is sampled comes back with its tool alone."""
-    nodes = json_object(texts.get("prompt", ""))
+    nodes = json_object(texts.get("prompt", ""), MAX_JSON)
     if _is_graph(nodes):
-        return _with_library(nodes, where) or _scan(nodes.values(), where)
-    screen = json_object(texts.get("workflow", ""))
+        nodes = _clipped(nodes)
+        found = _by_service(nodes, where) or _with_library(nodes, where) or _scan(nodes.values(), where)
+        return replace(found, edited=_edited(nodes))
+    screen = json_object(texts.get("workflow", ""), MAX_JSON)
     shown = screen.get("nodes")
     if isinstance(shown, list) and ("last_node_id" in screen or "links" in screen):
-        names = [node.get("type") for node in shown if isinstance(node, dict)]
-        return _scan([{"class_type": name, "inputs": {}} for name in names], where)
+        graph = _graph_of_screen(shown, screen.get("links"))
+        found = _by_service(graph, where) or _scan(graph.values(), where)
+        return replace(found, edited=_edited(graph))
     return None
 
 
@@ -41,7 +80,64 @@ def _is_graph(nodes: Mapping[str, Any]) -> bool:
     )
 
 
-def _with_library(nodes: Mapping[str, Node], where: str) -> Generation | None:
+def _clipped(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """The nodes without what only makes work: names as long as a file likes."""
+    return {
+        number: {
+            "class_type": node["class_type"][:_LONGEST_NAME],
+            "inputs": {name: v for name, v in node["inputs"].items() if len(name) <= _LONGEST_NAME},
+        }
+        for number, node in nodes.items()
+    }
+
+
+def _graph_of_screen(shown: Iterable[Any], links: Any) -> Nodes:
+    """The nodes on the screen that are switched on, in the form of a graph that was run."""
+    sources = {
+        link[0]: [str(link[1]), link[2]]
+        for link in (links if isinstance(links, list) else [])
+        if isinstance(link, list) and len(link) >= 3 and isinstance(link[0], int)
+    }
+    nodes: dict[str, Node] = {}
+    for node in shown:
+        if not isinstance(node, dict) or node.get("mode") in _OFF:
+            continue
+        inputs = node.get("inputs")
+        nodes[str(node.get("id"))[:_LONGEST_NAME]] = {
+            "class_type": str(node.get("type"))[:_LONGEST_NAME],
+            "inputs": {
+                str(each.get("name"))[:_LONGEST_NAME]: sources[each["link"]]
+                for each in (inputs if isinstance(inputs, list) else [])
+                if isinstance(each, dict) and isinstance(each.get("link"), int) and each["link"] in sources
+            },
+        }
+    return nodes
+
+
+def _service(node: Node) -> str:
+    """The service that has its part in a node, empty if none makes a picture there."""
+    kind = node["class_type"]
+    return "" if "Video" in kind else next((name for each, name in _SERVICE if each.fullmatch(kind)), "")
+
+
+def _by_service(nodes: Nodes, where: str) -> Generation | None:
+    """What a node says that has a service make the picture."""
+    for node in nodes.values():
+        named, inputs = _service(node), node["inputs"]
+        if named:
+            model = first(inputs, "model", "model_name")
+            return generation(
+                "ComfyUI",
+                where,
+                prompt=first(inputs, "prompt", "text"),
+                negative_prompt=first(inputs, "negative_prompt"),
+                model=f"{named}, {model}" if model else named,
+                seed=first(inputs, "seed"),
+            )
+    return None
+
+
+def _with_library(nodes: Nodes, where: str) -> Generation | None:
     from sd_parsers.parsers import ComfyUIParser
 
     from aigdetect.evidence.generators.library import parse
@@ -49,17 +145,81 @@ def _with_library(nodes: Mapping[str, Node], where: str) -> Generation | None:
     samplers = sum(node["inputs"].keys() >= _SAMPLER_INPUTS for node in nodes.values())
     if len(nodes) > _MAX_NODES or not 0 < samplers <= _MAX_SAMPLERS:
         return None
-    return parse(ComfyUIParser, {"prompt": nodes, "workflow": {"links": _links(nodes)}}, where)
+    found = parse(ComfyUIParser, {"prompt": nodes, "workflow": {"links": _links(nodes)}}, where)
+    return replace(found, negative_prompt="") if found and _without_negative(nodes) else found
 
 
-def _links(nodes: Mapping[str, Node]) -> list[tuple[int, str, int, str, int, str]]:
+def _links(nodes: Nodes) -> list[tuple[int, str, int, str, int, str]]:
     """The links of a graph as a workflow holds them, which many files lack."""
     return [
-        (0, str(value[0]), 0, str(number), 0, name.upper())
+        (0, source, 0, str(number), 0, name.upper())
         for number, node in nodes.items()
         for name, value in node["inputs"].items()
-        if isinstance(value, list) and len(value) == 2
+        if (source := _source(value))
     ]
+
+
+def _source(value: Any) -> str:
+    """The node that an input comes from, empty if it is no link."""
+    return str(value[0]) if isinstance(value, list) and len(value) == 2 else ""
+
+
+def _upstream(nodes: Nodes, starts: Iterable[str], follow: Callable[[Node, str], bool]) -> list[Node]:
+    """The nodes that are reached against the direction of the links that are to be followed."""
+    waiting, seen = [start for start in starts if start in nodes], dict.fromkeys(starts)
+    reached = []
+    while waiting:
+        node = nodes[waiting.pop()]
+        reached.append(node)
+        for name, value in node["inputs"].items():
+            source = _source(value)
+            if source in nodes and source not in seen and follow(node, name):
+                seen[source] = None
+                waiting.append(source)
+    return reached
+
+
+def _without_negative(nodes: Nodes) -> bool:
+    """Whether no text reaches a negative input other than through a node that zeroes it."""
+    starts = [
+        source for node in nodes.values() if (source := _source(node["inputs"].get("negative"))) in nodes
+    ]
+    reached = _upstream(nodes, starts, lambda node, _: node["class_type"] != "ConditioningZeroOut")
+    return bool(starts) and not any("TextEncode" in node["class_type"] for node in reached)
+
+
+def _pictures(_: Node, name: str) -> bool:
+    return bool(_PICTURES.fullmatch(name))
+
+
+def _edited(nodes: Nodes) -> str:
+    """What was done to a picture that was loaded, in words; empty if none went into the one that came out.
+
+    A picture that only was a condition, for a pose or a style for instance, is not edited.
+    """
+    samplers = [number for number, node in nodes.items() if _is_sampler(node)]
+    services = [number for number, node in nodes.items() if _service(node)]
+    for number in (*samplers, *services)[:_MAX_WALKS]:
+        path = _upstream(nodes, [number], _pictures)
+        if any(_LOADERS.fullmatch(node["class_type"]) for node in path):
+            if any(_INPAINTERS.fullmatch(node["class_type"]) for node in path):
+                return "inpainting"
+            strength = nodes[number]["inputs"].get("denoise")
+            known = isinstance(strength, (int, float)) and not isinstance(strength, bool)
+            return f"image to image, denoising strength {strength:.3g}" if known else "image to image"
+    changing = _EDITORS if samplers else _UPSCALERS
+    edited = "image to image" if samplers else "upscaling"
+    others = [number for number, node in nodes.items() if changing.fullmatch(node["class_type"])]
+    for number in [] if services else others[:_MAX_WALKS]:
+        path = _upstream(nodes, [number], _pictures)
+        if any(_LOADERS.fullmatch(each["class_type"]) for each in path):
+            return edited
+    return ""
+
+
+def _is_sampler(node: Node) -> bool:
+    kind = node["class_type"]
+    return node["inputs"].keys() >= _SAMPLER_INPUTS or ("Sampler" in kind and "Select" not in kind)
 
 
 def _scan(nodes: Iterable[Node], where: str) -> Generation:
@@ -67,7 +227,7 @@ def _scan(nodes: Iterable[Node], where: str) -> Generation:
     found: dict[str, str] = {}
     prompts: set[str] = set()
     for node in nodes:
-        kind, inputs = str(node["class_type"]), node["inputs"]
+        kind, inputs = node["class_type"], node["inputs"]
         if "Sampler" in kind:
             found.setdefault("sampler", first(inputs, "sampler_name") or kind)
         for name, keys in (("model", _MODELS), ("seed", ("seed", "noise_seed")), ("steps", ("steps",))):

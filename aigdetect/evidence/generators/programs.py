@@ -6,12 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from aigdetect.evidence.generators.generation import Generation, first, generation
-from aigdetect.evidence.generators.packed import json_object
+from aigdetect.evidence.generators.generation import MAX_PROMPT, Generation, edited_by, first, generation
+from aigdetect.evidence.generators.library import edited_by_web_ui
+from aigdetect.evidence.generators.nested import json_object
 
 _MIDJOURNEY_JOB = re.compile(r"\bJob ID: [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\s*$")
 _MIDJOURNEY_OPTION = re.compile(
     r"\s--(?:v|version|ar|aspect|niji|stylize|s|chaos|c|style|seed|q|quality|raw|profile)\s"
+)
+_EXTRAS = re.compile(
+    r"Postprocess (?:upscale by|upscaler|GFPGAN visibility|CodeFormer visibility): "
+    r"|Upscale: \d[\d.]{0,9}, visibility: \d[\d.]{0,9}, model:"
 )
 _PAIR = re.compile(r"(Steps|Sampler|Seed|Model|CFG scale): ([^,\n]{1,200})")
 _NUMBER = re.compile(r"\d{1,20}(?:\.\d{1,9})?")
@@ -59,7 +64,7 @@ Texts = Mapping[str, str]
 def _take(tool: str, where: str, values: Mapping[str, Any], **elsewhere: str) -> Generation:
     """What a program's values say, and what was found elsewhere in its place."""
     found = {field: first(values, *names.split()) for field, names in zip(_FIELDS, _NAMES[tool], strict=True)}
-    return generation(tool, where, **found | elsewhere)
+    return generation(tool, where, **{**found, "edited": edited_by(values), **elsewhere})
 
 
 def read_swarmui(texts: Texts, where: str) -> Generation | None:
@@ -134,12 +139,21 @@ def read_draw_things(texts: Texts, where: str) -> Generation | None:
 
 
 def read_midjourney(texts: Texts, where: str) -> Generation | None:
-    """Read a prompt with Midjourney's options and the number of the job at its end; a caption has neither."""
+    """Read a prompt with the number of the job at its end, and Midjourney's options or its user's name."""
     for name in ("Description", "ImageDescription"):
         text = texts.get(name, "")[-4000:]
         job = _MIDJOURNEY_JOB.search(text)
-        if job and _MIDJOURNEY_OPTION.search(text):
+        if job and text[: job.start()].strip() and (_MIDJOURNEY_OPTION.search(text) or "Author" in texts):
             return generation("Midjourney", where, prompt=text[: job.start()])
+    return None
+
+
+def read_extras(texts: Texts, where: str) -> Generation | None:
+    """Read what Stable Diffusion web UIs write of an image that they only made larger, or mended faces in."""
+    for name in ("postprocessing", "extras", "parameters"):
+        text = texts.get(name, "")[:MAX_PROMPT].strip()
+        if _EXTRAS.match(text):
+            return generation("Stable Diffusion web UI", where, edited="upscaling, mending of faces")
     return None
 
 
@@ -152,7 +166,14 @@ def read_last_line(texts: Texts, where: str) -> Generation | None:
         numbers = [pairs.get(each, "") for each in ("Steps", "Seed", "CFG scale")]
         if sum(bool(_NUMBER.fullmatch(each)) for each in numbers) >= 2:
             prompt, _, negative = text[:begin].partition("Negative prompt:")
-            return _take("Stable Diffusion web UI", where, pairs, prompt=prompt, negative_prompt=negative)
+            return _take(
+                "Stable Diffusion web UI",
+                where,
+                pairs,
+                prompt=prompt,
+                negative_prompt=negative,
+                edited=edited_by_web_ui(text),
+            )
     return None
 
 

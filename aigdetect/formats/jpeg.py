@@ -1,0 +1,61 @@
+"""The segments of a JPEG file (ITU-T T.81, annex B), before, between and behind its pixels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from aigdetect.formats.block import MAX_BLOCKS, Block, cut
+
+SIGNATURE = b"\xff\xd8"
+
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing, restart or fill
+_SCAN, _END = 0xDA, 0xD9
+_NAMES = {
+    0xC4: "DHT",
+    0xDB: "DQT",
+    0xDD: "DRI",
+    _SCAN: "SOS",
+    _END: "EOI",
+    0xFE: "COM",
+    **{0xE0 + number: f"APP{number}" for number in range(16)},
+    **{0xC0 + number: f"SOF{number}" for number in range(16) if number not in (4, 8, 12)},
+}
+
+
+def segments(data: bytes) -> Iterator[Block]:
+    """The segments of a JPEG file, up to the end of its image or to a number of them.
+
+    Whatever stands between two segments is passed over, as decoders do it: coded pixels, which follow a
+    segment ``"SOS"``, and bytes too many where the length of a segment is wrong.
+
+    Args:
+        data: the whole file, from its first marker on.
+
+    Yields:
+        segments by the names of the standard, or the marker's second byte in hexadecimal digits. The last
+        one, if the image ends at all, is empty and of the kind ``"EOI"``.
+    """
+    for marker, begin, end in islice(_segments(data), MAX_BLOCKS):
+        yield cut(data, _NAMES.get(marker, f"{marker:02X}"), begin, end)
+
+
+def count_scans(data: bytes) -> int:
+    """Passes over the picture in a JPEG file, however many: many in a progressive one."""
+    return sum(marker == _SCAN for marker, _, _ in _segments(data))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The second byte of each marker, and where the content behind its length begins and ends."""
+    at = len(SIGNATURE)
+    while found := _MARKER.search(data, at):
+        marker, at = data[found.start() + 1], found.end()
+        if marker == _END:
+            yield marker, at, at
+            return
+        if at + 2 > len(data):
+            return
+        end = at + max(2, int.from_bytes(data[at : at + 2], "big"))
+        yield marker, at + 2, end
+        at = end
