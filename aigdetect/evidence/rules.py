@@ -231,8 +231,9 @@ _META = (
 CREDITS = (
     Credit("made with google ai", Says.GENERATED, _PHOTOS, 2024),
     Credit("edited with google ai", Says.EDITED, _PHOTOS, 2024),
-    Credit("ai-generated with google", Says.GENERATED, _TEARDOWN, 2024),
-    Credit("ai-generated with google photos", Says.EDITED, _TEARDOWN, 2024),  # which edits photographs
+    # found in an editor of photographs: of an image that is a photograph no more than that is sure
+    Credit("ai-generated with google", Says.EDITED, _TEARDOWN, 2024),
+    Credit("ai-generated with google photos", Says.EDITED, _TEARDOWN, 2024),
     Credit("made with ai", Says.GENERATED, _META, 2024),
     Credit("imagined with ai", Says.GENERATED, _META, 2023),
     Credit(
