@@ -22,6 +22,7 @@ class Kind(str, Enum):
     LABEL = "AI label"
     CREDENTIAL = "content credential"
     GENERATION = "generation parameters"
+    WATERMARK = "watermark"
 
 
 class Says(str, Enum):
@@ -40,6 +41,7 @@ class Strength(str, Enum):
     UNTRUSTED = "signed and intact, signer on no trust list"
     UNACCEPTED = "signed and intact, certificate not acceptable"
     BROKEN = "signed but broken"
+    WATERMARK = "open watermark that anyone can write"
     TEXT = "plain text that anyone can write"
 
     @property

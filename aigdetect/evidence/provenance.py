@@ -5,20 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from aigdetect.evidence import claims
 from aigdetect.evidence.c2pa import Credentials, read_credentials
+from aigdetect.evidence.consistency import date_contradictions, table_contradictions
 from aigdetect.evidence.containers import Blocks, find_blocks
 from aigdetect.evidence.contradictions import contradictions
 from aigdetect.evidence.exif import Exif, ExifFacts, read_exif_block
-from aigdetect.evidence.findings import Finding, Kind, Says
+from aigdetect.evidence.findings import MAX_ITEMS, Finding, Kind, Says
 from aigdetect.evidence.generators.generation import Generation
 from aigdetect.evidence.generators.read import read_generations
+from aigdetect.evidence.handling import handling_notes
 from aigdetect.evidence.iptc import IptcFacts, read_iptc
+from aigdetect.evidence.jpeg_structure import JpegStructure, read_structure
 from aigdetect.evidence.labels import read_labels
 from aigdetect.evidence.stealth import read_stealth
+from aigdetect.evidence.watermarks import Watermark, can_be_marked
 from aigdetect.evidence.xmp import Xmp, XmpFacts, read_xmp
 from aigdetect.text import one_line
 
@@ -27,6 +32,9 @@ MAX_SUMMARY = 400
 
 SECONDS = 10.0
 """Time that the metadata of one file may take: then no further reader is begun; each is bounded itself."""
+
+MAX_PHOTOGRAPH = 1 << 24
+"""Pictures of more pixels are not compared with their thumbnails: that would cost more than all else."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,6 +58,9 @@ class Provenance:
         findings: what all of these claim.
         contradictions: where these claims cannot all be true, in words.
         in_part: whether time was over before all of it was read.
+        jpeg: how the file is built, if it is a JPEG.
+        handling: what happened to the file on its way, where it says so; a few words each.
+        watermarks: messages of public pipelines in the pixels; empty where these were not looked at.
     """
 
     exif: ExifFacts | None = None
@@ -60,11 +71,14 @@ class Provenance:
     findings: tuple[Finding, ...] = ()
     contradictions: tuple[str, ...] = ()
     in_part: bool = False
+    jpeg: JpegStructure | None = None
+    handling: tuple[str, ...] = ()
+    watermarks: tuple[Watermark, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What limits what is told here, a few words each."""
-        return ("metadata read in part: it takes too long",) if self.in_part else ()
+        """What limits what is told here, or explains it, a few words each."""
+        return (*self.handling, *(("metadata read in part: it takes too long",) if self.in_part else ()))
 
     @property
     def ai_claims(self) -> list[Finding]:
@@ -82,11 +96,27 @@ class Provenance:
             "iptc": self.iptc and self.iptc.as_dict(),
             "c2pa": self.c2pa and self.c2pa.as_dict(),
             "generation": [each.as_dict() for each in self.generation],
+            "watermarks": [asdict(each) for each in self.watermarks],
             "findings": [each.as_dict() for each in self.findings],
             "contradictions": list(self.contradictions),
+            "jpeg": self.jpeg and self.jpeg.as_dict(),
             "in_part": self.in_part,
         }
         return {name: value for name, value in found.items() if value}
+
+    def wants_pixels(self, width: int, height: int) -> bool:
+        """Whether the pixels of an image of this size can add anything, and are few enough to be read."""
+        has_thumbnail = self.jpeg is not None and bool(self.jpeg.thumbnail)
+        return can_be_marked(width, height) or (has_thumbnail and width * height <= MAX_PHOTOGRAPH)
+
+    def seen(self, watermarks: tuple[Watermark, ...], contradictions: tuple[str, ...] = ()) -> Provenance:
+        """The same with what was found in the pixels: watermarks, and where metadata contradict them."""
+        return replace(
+            self,
+            watermarks=watermarks,
+            findings=(*self.findings, *(each.finding() for each in watermarks)),
+            contradictions=(*self.contradictions, *contradictions),
+        )
 
     def summary(self) -> str:
         """One short line of text, empty if nothing was found: claims of AI first, the strongest ahead."""
@@ -128,10 +158,21 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
         iptc=iptc,
         c2pa=credentials,
         generation=generation,
+        jpeg=within.attempt(read_structure, data),
+        handling=tuple(handling_notes(texts, xmp.facts.source_type if xmp.facts else "", blocks.iptc)),
         in_part=within.over,
     )
     findings = (*_claims(found), *claims.text_claims(texts), *labels)
-    return replace(found, findings=findings, contradictions=contradictions(findings))
+    said = (*contradictions(findings), *_inconsistencies(found, bool(blocks.xmp)))
+    return replace(found, findings=findings, contradictions=said[:MAX_ITEMS])
+
+
+def _inconsistencies(found: Provenance, xmp: bool) -> Iterator[str]:
+    """Where EXIF cannot be true of this file."""
+    if found.exif:
+        yield from date_contradictions(found.exif, datetime.now())
+        if found.jpeg:
+            yield from table_contradictions(found.exif, found.jpeg, xmp)
 
 
 class _Within:
