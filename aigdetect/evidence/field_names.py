@@ -61,8 +61,38 @@ PNG_CHRM = tuple(
     (f"{name}{axis}", ">I") for name in ("WhitePoint", "Red", "Green", "Blue") for axis in ("X", "Y")
 )
 
+INTEROPERABILITY = {1: "InteropIndex", 2: "InteropVersion"}
+"""Tags of EXIF's interoperability directory, which mean others elsewhere."""
+
+BOXES = {
+    b"ftyp": (("MajorBrand", ">4s"), ("MinorVersion", ">I"), ("CompatibleBrands", ">4s")),
+    b"hdlr": (("", ">8x"), ("HandlerType", ">4s")),
+    b"ispe": (("", ">4x"), ("ImageWidth", ">I"), ("ImageHeight", ">I")),
+    b"pitm": (("", ">4x"), ("PrimaryItemReference", ">H")),
+    b"pixi": (("", ">4x"), ("NumChannels", ">B"), ("ImagePixelDepth", ">B")),
+}
+"""What stands at the beginning of boxes."""
+
 PHOTOSHOP_RESOURCES = {
     0x03ED: "ResolutionInfo",
+    0x03F3: "PrintFlags",
+    0x03F5: "ColorHalftoningInfo",
+    0x03F8: "ColorTransferFuncs",
+    0x0406: "JPEG_Quality",
+    0x0408: "GridGuidesInfo",
+    0x040A: "CopyrightFlag",
+    0x040B: "URL",
+    0x040D: "GlobalAngle",
+    0x0414: "IDsBaseValue",
+    0x0419: "GlobalAltitude",
+    0x041A: "SliceInfo",
+    0x041E: "URL_List",
+    0x0421: "VersionInfo",
+    0x0426: "PrintScaleInfo",
+    0x0428: "PixelAspectRatio",
+    0x043A: "PrintInfo2",
+    0x043B: "PrintStyle",
+    0x2710: "PrintFlagsInfo",
     0x0404: "IPTCData",
     0x040C: "PhotoshopThumbnail",
     0x040F: "ICC_Profile",

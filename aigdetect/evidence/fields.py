@@ -11,9 +11,11 @@ from aigdetect.evidence import png
 from aigdetect.evidence.directories import Entry, read_entries
 from aigdetect.evidence.field_names import (
     ADOBE,
+    BOXES,
     GIF_SCREEN,
     ICC_HEADER,
     ICC_TAGS,
+    INTEROPERABILITY,
     IPTC_DATA_SETS,
     JFIF,
     JPEG_FRAME,
@@ -24,7 +26,7 @@ from aigdetect.evidence.field_names import (
     PSD_HEADER,
 )
 from aigdetect.evidence.findings import clip, decoded
-from aigdetect.evidence.jpeg_structure import read_segments
+from aigdetect.evidence.jpeg_structure import read_segments, read_structure
 from aigdetect.evidence.packets import read_properties
 
 MAX_FIELDS = 10_000
@@ -91,11 +93,14 @@ def _fields(data: bytes) -> Iterator[Field]:
 
 
 def _jpeg(data: bytes) -> Iterator[Field]:
+    built = read_structure(data)
     for each in read_segments(data):
         yield Field("JPEG", each.name, "", each.offset, each.end - each.offset)
         begin, end = each.begin, each.end
         if each.name.startswith("SOF"):
             yield from _numbers("JPEG", data, begin, end, JPEG_FRAME)
+            if built and built.subsampling:
+                yield Field("JPEG", "YCbCrSubSampling", built.subsampling, begin + 6, end - begin - 6)
         elif each.name in _SEGMENTS:
             skip, read = _SEGMENTS[each.name]
             yield from _attempt(read, data, begin + skip, end)
@@ -185,6 +190,7 @@ def _boxes(data: bytes, at: int, stop: int, depth: int) -> Iterator[Field]:
         if end < begin:
             return
         yield Field("box", kind.decode("latin-1"), "", at, end - at)
+        yield from _numbers("box", data, begin, end, BOXES.get(kind, ()))
         if kind in _NESTED and depth < _MAX_DEPTH:
             skip = {b"meta": 4, b"iinf": 8 if data[begin : begin + 1] > b"\0" else 6}.get(kind, 0)
             yield from _boxes(data, begin + skip, end, depth + 1)
@@ -233,7 +239,9 @@ def _numbers(
         if begin + size > end or begin + size > len(data):
             return
         if name:
-            yield Field(group, name, str(struct.unpack_from(code, data, begin)[0]), begin, size)
+            (value,) = struct.unpack_from(code, data, begin)
+            text = decoded(value) if isinstance(value, bytes) else str(value)
+            yield Field(group, name, text, begin, size)
         begin += size
 
 
@@ -244,9 +252,10 @@ def _form(group: str, form: tuple[tuple[str, str], ...]) -> Reader:
 def _exif(data: bytes, begin: int, end: int) -> Iterator[Field]:
     from PIL.ExifTags import GPSTAGS, TAGS  # loaded for files that need it
 
+    yield Field("TIFF", "ExifByteOrder", decoded(data[begin : begin + 2]), begin, 2)
+    names_of = {"GPS": GPSTAGS, "InteropIFD": INTEROPERABILITY}
     for entry in read_entries(data[begin:end] if begin or end < len(data) else data):
-        names = GPSTAGS if entry.directory == "GPS" else TAGS
-        name = names.get(entry.tag, f"0x{entry.tag:04X}")
+        name = names_of.get(entry.directory, TAGS).get(entry.tag, f"0x{entry.tag:04X}")
         yield Field(entry.directory, name, entry.text(), begin + entry.offset, len(entry.data))
         yield from _within(data, begin, entry)
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import groupby, islice
 from typing import Any
 
@@ -15,7 +16,7 @@ MAX_SEGMENTS = 1 << 12
 """Most segments of one file that are looked at."""
 
 _MAX_NAMES = 40  # of segments that are named in a row
-_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # no stuffing, no restart
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing, no restart, no fill
 _END, _SCAN, _TABLES, _RESTART = 0xD9, 0xDA, 0xDB, 0xDD
 _NAMES = {0xC4: "DHT", 0xCC: "DAC", 0xD8: "SOI", _END: "EOI", _SCAN: "SOS", _TABLES: "DQT", _RESTART: "DRI"}
 _NAMES |= {0xDC: "DNL", 0xFE: "COM"}
@@ -268,7 +269,7 @@ def _owner(
     if not of_components or None in of_components:
         return "", None, None
     luma, *colours = (table for table in of_components if table is not None)
-    quality = min(range(100, 0, -1), key=lambda each: _distance(luma, _standard(LUMA, each)))
+    quality = _nearest_quality(luma)
     standard = luma == _standard(LUMA, quality) and all(
         table in (_standard(_CHROMA, quality), luma if len(colours) != 2 else None) for table in colours
     )
@@ -280,6 +281,18 @@ def _owner(
     if photoshop is not None:
         return "Photoshop", quality, photoshop
     return "standard" if standard else "own", quality, None
+
+
+def _nearest_quality(luma: tuple[int, ...]) -> int:
+    """The quality whose table is this one, or nearest to it by the sum of squares."""
+    known = _luma_tables()
+    return known.get(luma) or known[min(known, key=lambda table: _distance(luma, table))]
+
+
+@cache
+def _luma_tables() -> dict[tuple[int, ...], int]:
+    """Qualities, 1 to 100, by their luma tables."""
+    return {_standard(LUMA, quality): quality for quality in range(1, 101)}
 
 
 def _distance(one: Sequence[int], other: Sequence[int]) -> int:
