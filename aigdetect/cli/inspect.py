@@ -24,12 +24,15 @@ _STYLES = {"contradiction": "bold red", "finding": "yellow", "fact": "dim"}
 def inspect(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, and folders with all inside.")],
     as_json: Json = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Every field, with its place and length in bytes.")
+    ] = False,
     follow_symlinks: FollowSymlinks = False,
     max_pixels: MaxPixels = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Show what the metadata of images claims, and format and size by their headers.
+    """Show what the metadata of images claims, how JPEGs are built, and open watermarks.
 
     The claims are those that a scan reports, read without a model and
     without its weights. Metadata proves little: most of it can be written
@@ -51,7 +54,7 @@ def inspect(
         if item.kind == "error":
             inspection = Inspection(item.path, error=item.reason)
         else:
-            inspection = inspect_file(item.path, max_pixels=max_pixels or MAX_PIXELS)
+            inspection = inspect_file(item.path, max_pixels=max_pixels or MAX_PIXELS, raw=raw)
             images += 1
         if console is None:
             sys.stdout.write(json.dumps(inspection.as_dict()) + "\n")
@@ -71,15 +74,22 @@ def _show(console: Console, inspection: Inspection) -> None:
     """Print what is known of one file: a line of facts, then one for each claim."""
     from rich.text import Text
 
-    from aigdetect.scanning.page.claims import claims_of
+    from aigdetect.scanning.page.claims import claims_of, lines_of
 
     size = f"{inspection.width} x {inspection.height}" if inspection.width else ""
     facts = [inspection.format or "", size, f"{inspection.bytes} bytes", *inspection.notes]
     console.print(Text(printable(inspection.path), style="bold"))
     console.print(Text("  " + printable(", ".join(filter(None, facts)))))
-    claims = claims_of(inspection.provenance.as_dict()) if inspection.provenance else ()
-    for claim in claims:
+    provenance = inspection.provenance.as_dict() if inspection.provenance else {}
+    structure = lines_of(provenance.pop("jpeg", None), "JPEG")
+    claims = claims_of(provenance)
+    for claim in (*claims, *structure):
         label = Text(f"  {printable(claim.label)}: ")
         console.print(label.append(printable(claim.text), style=_STYLES[claim.weight]))
     if not claims:
         console.print(Text("  no metadata that claims anything", style="dim"))
+    if inspection.fields is not None:
+        console.print(Text("     offset   length  field", style="dim"))
+    for field in inspection.fields or ():
+        line = f"  {field.offset:>9} {field.length:>8}  {printable(field.group)} {printable(field.name)}"
+        console.print(Text(line).append(f"  {printable(field.value)}", style="dim"))

@@ -118,7 +118,7 @@ def _read_store(data: bytes, anchors: str) -> Mapping[str, Any] | None:
     """What the library says of the manifests in a file, as it says it."""
     import c2pa
 
-    with c2pa.Context.from_dict(_settings(anchors)) as context:
+    with c2pa.Context.from_dict(offline_settings(anchors)) as context:
         reader = c2pa.Reader.try_create(None, BytesIO(data), context=context)
         if reader is None:
             return None
@@ -130,7 +130,7 @@ def _read_store(data: bytes, anchors: str) -> Mapping[str, Any] | None:
     return store
 
 
-def _settings(anchors: str) -> dict[str, Any]:
+def offline_settings(anchors: str) -> dict[str, Any]:
     """Settings that keep the library from the network, and name whom to trust."""
     settings: dict[str, Any] = {
         "verify": {

@@ -10,9 +10,14 @@ from aigdetect.evidence.findings import MAX_ITEMS, Finding, Kind, Says
 def contradictions(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Name the contradictions between findings, in words.
 
-    Captured and then edited by AI is no contradiction, captured and generated is.
+    Captured and then edited by AI is no contradiction, captured and generated is. A watermark may have come
+    with an edit.
     """
-    generated = [each for each in findings if each.says is Says.GENERATED and each.kind is not Kind.CAMERA]
+    generated = [
+        each
+        for each in findings
+        if each.says is Says.GENERATED and each.kind not in (Kind.CAMERA, Kind.WATERMARK)
+    ]
     captured = [each for each in findings if each.says is Says.CAPTURED]
     said = [
         f"the camera in {each.where} is a program that generates images ({each.claim})"

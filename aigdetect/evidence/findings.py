@@ -46,6 +46,7 @@ class Strength(str, Enum):
     TRUSTED = "signed and valid"
     UNTRUSTED = "signed and intact, signer on no trust list"
     UNACCEPTED = "signed and intact, certificate not acceptable"
+    WATERMARK = "open watermark that anyone can write"
     TEXT = "plain text that anyone can write"
     BROKEN = "signed but broken"
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 from aigdetect.evidence import claims
 from aigdetect.evidence.aigc import read_labels
 from aigdetect.evidence.c2pa import Credentials, read_credentials
+from aigdetect.evidence.consistency import date_contradictions, table_contradictions
 from aigdetect.evidence.containers import Blocks, find_blocks
 from aigdetect.evidence.contradictions import contradictions
 from aigdetect.evidence.exif import Exif, ExifFacts, read_exif_blocks
@@ -19,9 +22,12 @@ from aigdetect.evidence.fields import Field, Unread
 from aigdetect.evidence.findings import MAX_ITEMS, Finding, Kind, Says
 from aigdetect.evidence.generators.generation import Generation
 from aigdetect.evidence.generators.read import read_generations, repeated
+from aigdetect.evidence.handling import handling_notes
 from aigdetect.evidence.iptc import IptcFacts, read_iptc
+from aigdetect.evidence.jpeg_structure import JpegStructure, read_structure
 from aigdetect.evidence.rules import read_marks
 from aigdetect.evidence.stealth import read_stealth
+from aigdetect.evidence.watermarks import Watermark, can_be_marked
 from aigdetect.evidence.xmp import Xmp, XmpFacts, read_xmp
 from aigdetect.text import one_line
 
@@ -30,6 +36,9 @@ MAX_SUMMARY = 400
 
 SECONDS = 10.0
 """Time that the metadata of one file may take: then no further reader is begun; each is bounded itself."""
+
+MAX_PHOTOGRAPH = 1 << 24
+"""Pictures of more pixels are not compared with their thumbnails: that would cost more than all else."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,6 +63,9 @@ class Provenance:
         findings: what all of these claim.
         contradictions: where these claims cannot all be true, in words.
         in_part: whether time was over before all of it was read.
+        jpeg: how the file is built, if it is a JPEG.
+        handling: what happened to the file on its way, where it says so; a few words each.
+        watermarks: messages of public pipelines in the pixels; empty where these were not looked at.
     """
 
     exif: ExifFacts | None = None
@@ -64,13 +76,16 @@ class Provenance:
     findings: tuple[Finding, ...] = ()
     contradictions: tuple[str, ...] = ()
     in_part: bool = False
+    jpeg: JpegStructure | None = None
+    handling: tuple[str, ...] = ()
+    watermarks: tuple[Watermark, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What limits what is told here, a few words each."""
+        """What limits what is told here, or explains it, a few words each."""
         unread = [f"{each.where} {each.claim}" for each in self.findings if each.kind is Kind.METADATA]
         in_part = ["metadata read in part: it takes too long"] if self.in_part else []
-        return (*in_part, *unread[:MAX_ITEMS])
+        return (*self.handling, *in_part, *unread[:MAX_ITEMS])
 
     @property
     def ai_claims(self) -> list[Finding]:
@@ -88,11 +103,27 @@ class Provenance:
             "iptc": self.iptc and self.iptc.as_dict(),
             "c2pa": self.c2pa and self.c2pa.as_dict(),
             "generation": [each.as_dict() for each in self.generation],
+            "watermarks": [asdict(each) for each in self.watermarks],
             "findings": [each.as_dict() for each in self.findings],
             "contradictions": list(self.contradictions),
+            "jpeg": self.jpeg and self.jpeg.as_dict(),
             "in_part": self.in_part,
         }
         return {name: value for name, value in found.items() if value}
+
+    def wants_pixels(self, width: int, height: int) -> bool:
+        """Whether the pixels of an image of this size can add anything, and are few enough to be read."""
+        has_thumbnail = self.jpeg is not None and bool(self.jpeg.thumbnail)
+        return can_be_marked(width, height) or (has_thumbnail and width * height <= MAX_PHOTOGRAPH)
+
+    def seen(self, watermarks: tuple[Watermark, ...], contradictions: tuple[str, ...] = ()) -> Provenance:
+        """The same with what was found in the pixels: watermarks, and where metadata contradict them."""
+        return replace(
+            self,
+            watermarks=watermarks,
+            findings=(*self.findings, *(each.finding() for each in watermarks)),
+            contradictions=(*self.contradictions, *contradictions),
+        )
 
     def summary(self) -> str:
         """One short line of text, empty if nothing was found: claims of AI first, the strongest ahead."""
@@ -131,6 +162,8 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
     labels = within.attempt("labels", read_labels, fields) or ()
     generation = within.attempt("generation parameters", read_generations, fields) or ()
     marks = within.attempt("marks", _read_marks, fields) or ()
+    structure = within.attempt("JPEG", read_structure, data)
+    handling = within.attempt("handling", partial(_read_handling, xmp.facts, blocks), fields) or ()
     unread = [*within.failed, *blocks.unread, *exif.unread, *xmp.unread, *repeated(fields)]
     asked = blocks.credentials and not within.over and not within.failed
     if asked and credentials is None and b"c2pa" in data:  # JUMBF boxes may hold other things
@@ -154,6 +187,7 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
     own = tuple(
         said for each in (credentials.manifests if credentials else ()) for said in each.contradictions
     )
+    said = (*own, *contradictions(findings), *_inconsistencies(exif.facts, structure, bool(blocks.xmp)))
     return Provenance(
         exif=exif.facts,
         xmp=xmp.facts,
@@ -161,14 +195,29 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
         c2pa=credentials,
         generation=generation,
         findings=findings,
-        contradictions=(*own, *contradictions(findings))[:MAX_ITEMS],
+        contradictions=said[:MAX_ITEMS],
+        jpeg=structure,
+        handling=handling,
         in_part=within.over,
     )
+
+
+def _inconsistencies(facts: ExifFacts | None, structure: JpegStructure | None, xmp: bool) -> Iterator[str]:
+    """Where EXIF cannot be true of this file."""
+    if facts:
+        yield from date_contradictions(facts, datetime.now())
+        if structure:
+            yield from table_contradictions(facts, structure, xmp)
 
 
 def _read_iptc(blocks: Blocks) -> tuple[IptcFacts, ...]:
     """What each of the blocks of IPTC says that says something."""
     return tuple(facts for block in blocks.iptc if (facts := read_iptc(block.head(len(block.data)))))
+
+
+def _read_handling(facts: XmpFacts | None, blocks: Blocks, fields: Iterable[Field]) -> tuple[str, ...]:
+    records = (bytes(block.data) for block in blocks.iptc)
+    return tuple(handling_notes(fields, facts.source_type if facts else "", records))
 
 
 def _read_marks(fields: Iterable[Field]) -> tuple[Finding, ...]:

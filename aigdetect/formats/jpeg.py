@@ -14,7 +14,9 @@ _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing, restart or fi
 _SCAN, _END = 0xDA, 0xD9
 _NAMES = {
     0xC4: "DHT",
+    0xCC: "DAC",
     0xDB: "DQT",
+    0xDC: "DNL",
     0xDD: "DRI",
     _SCAN: "SOS",
     _END: "EOI",

@@ -7,19 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-# Luma quantisation table of quality 50, row by row (ITU-T T.81, table K.1).
-_LUMA = np.array(
-    [
-        [16, 11, 10, 16, 24, 40, 51, 61],
-        [12, 12, 14, 19, 26, 58, 60, 55],
-        [14, 13, 16, 24, 40, 57, 69, 56],
-        [14, 17, 22, 29, 51, 87, 80, 62],
-        [18, 22, 37, 56, 68, 109, 103, 77],
-        [24, 35, 55, 64, 81, 104, 113, 92],
-        [49, 64, 78, 87, 103, 121, 120, 101],
-        [72, 92, 95, 98, 112, 100, 103, 99],
-    ]
-).reshape(1, 64)
+from aigdetect.evidence.jpeg_structure import LUMA
+
+_LUMA = np.array(LUMA).reshape(1, 64)
 
 
 def jpeg_quality(table: Sequence[int]) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aigdetect.errors import CameraRawError, ImageError
 from aigdetect.evidence.provenance import Provenance, read_provenance
+from aigdetect.evidence.raw_fields import RawField, read_raw_fields
 from aigdetect.images.opening import MAX_PIXELS, failures_named, open_image
 from aigdetect.images.read import read_bytes, why_failed
 from aigdetect.images.upright import displayed_size
@@ -24,6 +25,7 @@ class Inspection:
         height: in pixels, as displayed.
         notes: what limits what is told here.
         provenance: what the metadata claims; also there where the header cannot be read.
+        fields: every field with its place in the file; None if that was not asked for.
         error: why the file or its header could not be read; None if they could.
     """
 
@@ -34,34 +36,46 @@ class Inspection:
     height: int | None = None
     notes: tuple[str, ...] = ()
     provenance: Provenance | None = None
+    fields: tuple[RawField, ...] | None = None
     error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """An object for JSON; ``provenance`` is that of a scan's row."""
-        shallow = asdict(replace(self, provenance=None))
+        """An object for JSON; ``provenance`` is that of a scan's row, ``fields`` are there if asked for."""
+        shallow = asdict(replace(self, provenance=None, fields=None))
+        shallow.pop("fields")
+        fields = {} if self.fields is None else {"fields": [asdict(each) for each in self.fields]}
         return {
             **shallow,
             "notes": list(self.notes),
             "provenance": self.provenance and self.provenance.as_dict(),
+            **fields,
         }
 
 
-def inspect_file(path: str, *, max_pixels: int = MAX_PIXELS) -> Inspection:
-    """Read metadata and header of a file; never raises for what is in it, and decodes no picture for itself.
+def inspect_file(path: str, *, max_pixels: int = MAX_PIXELS, raw: bool = False) -> Inspection:
+    """Read metadata, header and open watermarks of a file; never raises for what is in it.
 
     Args:
         path: the file.
         max_pixels: images of more pixels are an error, by their header; their metadata is read all the same.
+        raw: also list every field with its place.
     """
     found = Inspection(path)
     try:
         data = read_bytes(path)
         provenance = read_provenance(data)
-        found = replace(found, bytes=len(data), provenance=provenance, notes=provenance.notes)
+        found = replace(
+            found,
+            bytes=len(data),
+            provenance=provenance,
+            notes=provenance.notes,
+            fields=read_raw_fields(data) if raw else None,
+        )
         image = open_image(data, max_pixels)
         with failures_named(image.format or "", image.size):
             width, height = displayed_size(image)
-        return replace(found, format=image.format, width=width, height=height)
+        found = replace(found, format=image.format, width=width, height=height)
+        return replace(found, provenance=_seen(provenance, data, width, height))
     except CameraRawError as error:  # its size is that of no picture in it
         return replace(found, format=error.format, notes=(*found.notes, "camera raw"))
     except ImageError as error:
@@ -74,3 +88,16 @@ def inspect_file(path: str, *, max_pixels: int = MAX_PIXELS) -> Inspection:
         )
     except Exception as error:  # noqa: BLE001 - whatever a decoder throws at hostile bytes
         return replace(found, error=why_failed(error))
+
+
+def _seen(provenance: Provenance, data: bytes, width: int, height: int) -> Provenance:
+    """Provenance with what the pixels add; they are decoded only where that can be something."""
+    if not provenance.wants_pixels(width, height):
+        return provenance
+    from aigdetect.images.decode import decode  # numpy takes a while to import
+    from aigdetect.scanning.pixel_evidence import with_pixels
+
+    try:
+        return with_pixels(provenance, data, decode(data, max_pixels=width * height, partial=True))
+    except (ImageError, MemoryError):  # the header is all that is asked for
+        return provenance

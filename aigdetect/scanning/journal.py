@@ -24,7 +24,7 @@ from aigdetect.scanning.record import Cause, Record
 from aigdetect.scanning.scoring import SAME_CONTENT
 from aigdetect.scanning.stability import Stability
 
-VERSION = 2
+VERSION = 3
 """Written into each journal; another one is refused."""
 
 _SCHEMA = """
@@ -43,7 +43,8 @@ CREATE TABLE rows (
     score TEXT
 );
 CREATE TABLE pages (
-    number INTEGER PRIMARY KEY, row TEXT NOT NULL, thumbnail BLOB, heatmap BLOB, spectrum BLOB, caption TEXT
+    number INTEGER PRIMARY KEY, row TEXT NOT NULL, thumbnail BLOB, heatmap BLOB, spectrum BLOB, caption TEXT,
+    before BLOB
 );
 CREATE UNIQUE INDEX by_path ON rows (path) WHERE superseded_by IS NULL;
 CREATE INDEX superseded ON rows (superseded_by) WHERE superseded_by IS NOT NULL;
@@ -219,8 +220,8 @@ class Journal:
             if pictures is not None:
                 shown = (pictures.thumbnail, pictures.heatmap, pictures.spectrum, pictures.heatmap_caption)
                 self._database.execute(
-                    "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)",
-                    (number, json.dumps(record.as_dict()), *shown),
+                    "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (number, json.dumps(record.as_dict()), *shown, pictures.before),
                 )
 
     @property
@@ -265,11 +266,11 @@ class Journal:
     def page_rows(self) -> Iterator[PageRow]:
         """What was kept for a page, in the order of the rows."""
         with self._named():
-            for row, thumbnail, heatmap, spectrum, caption in self._database.execute(
-                "SELECT row, thumbnail, heatmap, spectrum, caption FROM pages "
+            for row, *pictures in self._database.execute(
+                "SELECT row, thumbnail, heatmap, spectrum, caption, before FROM pages "
                 "WHERE number IN (SELECT number FROM rows WHERE superseded_by IS NULL) ORDER BY number"
             ):
-                yield PageRow(json.loads(row), thumbnail, heatmap, spectrum, caption)
+                yield PageRow(json.loads(row), *pictures)
 
     def forget_after(self, number: int) -> int:
         """Drop the rows after one; how many they were."""

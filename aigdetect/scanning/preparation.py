@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aigdetect.errors import ImageError
+from aigdetect.evidence.ingredients import read_ingredient_thumbnails
 from aigdetect.evidence.provenance import Provenance, read_provenance
 from aigdetect.images.decode import DecodedImage, decode, require_scorable
 from aigdetect.images.find import Found
@@ -17,6 +18,7 @@ from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES, read_bytes, why_failed
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.pictures import Pictures, draw
+from aigdetect.scanning.pixel_evidence import with_pixels
 from aigdetect.scanning.record import Cause, Record
 from aigdetect.scanning.stability import MILD
 
@@ -89,13 +91,15 @@ class Preparation:
                 notes=(*image.notes, *record.notes),
                 doubtful=image.doubtful,
             )
+            if record.provenance is not None:
+                record = replace(record, provenance=with_pixels(record.provenance, data, image))
             require_scorable(image)
             variants, remarks = self._variants(image)
             return Prepared(
                 record.noted(*remarks),
                 self._view(image.image),
                 variants,
-                draw(image.pixels) if self.pictures else None,
+                draw(image.pixels, _ingredients(record, data)) if self.pictures else None,
             )
         except ImageError as error:
             return Prepared(_with_facts(record, error).failed(why_failed(error), _cause(error)))
@@ -147,6 +151,13 @@ class Preparation:
             return tuple(self._view(change.apply(image.pixels)) for change in MILD), ()
         except MemoryError:  # an image that only just fits is scored all the same
             return (), ("stability not measured: out of memory",)
+
+
+def _ingredients(record: Record, data: bytes) -> tuple[bytes, ...]:
+    """Pictures of what the image was made from, where its credentials name such."""
+    if record.provenance is None or record.provenance.c2pa is None:
+        return ()
+    return read_ingredient_thumbnails(data)
 
 
 def metadata_unread(reason: str) -> str:

@@ -80,6 +80,25 @@ def test_what_people_see_cannot_drive_the_terminal(place: Path) -> None:
     assert any("EOS 5D" in line for line in lines)
 
 
+def test_raw_names_every_field_with_its_place(place: Path) -> None:
+    done = inspect(place, "camera.jpg", "--raw", "--json")
+    row = json.loads(done.stdout)
+    data = (place / "camera.jpg").read_bytes()
+    [model] = [field for field in row["fields"] if field["name"] == "Model"]
+    assert data[model["offset"] : model["offset"] + model["length"]] == b"EOS 5D\0"
+    assert "fields" not in json.loads(inspect(place, "camera.jpg", "--json").stdout)
+    lines = inspect(place, "camera.jpg", HOSTILE, "--raw").stdout.splitlines()
+    assert any(line.split() == [str(model["offset"]), "7", "IFD0", "Model", "EOS", "5D"] for line in lines)
+    assert any("PNG parameters" in line for line in lines)
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_how_a_jpeg_is_built(place: Path) -> None:
+    lines = inspect(place, "camera.jpg").stdout.splitlines()
+    assert "  JPEG, tables: standard" in lines
+    assert "  JPEG, quality: 75" in lines
+
+
 def test_where_there_is_no_image(place: Path) -> None:
     done = inspect(place, "gone.jpg")
     assert (done.returncode, done.stdout) == (2, "")

@@ -33,8 +33,10 @@ from aigdetect.evidence.exif import ExifFacts
 from aigdetect.evidence.findings import Finding, Kind, Says, Strength
 from aigdetect.evidence.generators.generation import Generation
 from aigdetect.evidence.iptc import IptcFacts
+from aigdetect.evidence.jpeg_structure import JpegStructure
 from aigdetect.evidence.manifests import Action, Manifest, Role
 from aigdetect.evidence.provenance import Provenance
+from aigdetect.evidence.watermarks import Watermark
 from aigdetect.evidence.xmp import XmpFacts
 from aigdetect.images.find import Found
 from aigdetect.images.views import Picture, Pixels
@@ -217,6 +219,9 @@ def full() -> Provenance:
         (Finding(Kind.LABEL, "XMP", hard, Says.EDITED),),
         (hard,),
         True,
+        JpegStructure(process=hard, width=3, segments=("SOI", hard)),
+        (hard,),
+        (Watermark("SDXL", 48, 48, 4.5e-10),),
     )
 
 
@@ -249,7 +254,9 @@ def test_all_that_is_known_of_a_file_arrives(views: int) -> None:
         doubtful=True,
     )
     arrays = tuple(np.full((2, 50, 50, 3), each, np.uint8) for each in range(views))
-    sent = Prepared(record, arrays[0] if views else None, arrays[1:], Pictures(b"t", None), "trace")
+    sent = Prepared(
+        record, arrays[0] if views else None, arrays[1:], Pictures(b"t", None, before=b"b"), "trace"
+    )
     got = said(sent)
     assert got.record == record
     assert (got.pictures, got.trace) == (sent.pictures, "trace")

@@ -378,10 +378,13 @@ def test_pictures_are_kept_with_their_rows(targets: Targets, files: list[str]) -
     ledger = Ledger(targets)
     fresh = ledger.fresh(enumerate(Found(path, "image") for path in files[:2]))
     with ledger.open(SETTINGS, pictures=True):
-        ledger.write(record(next(fresh).path), Pictures(b"small", b"spectrum", b"heat", "what it shows"))
+        ledger.write(
+            record(next(fresh).path), Pictures(b"small", b"spectrum", b"heat", "what it shows", b"before")
+        )
         ledger.write(Record(next(fresh).path).failed("broken"), Pictures())
         first, second = ledger.page_rows()
     assert (first.thumbnail, first.spectrum, first.heatmap) == (b"small", b"spectrum", b"heat")
+    assert first.before == b"before"
     assert first.row == json.loads(json.dumps(record(files[0]).as_dict()))
     assert (second.row["error"], second.thumbnail) == ("broken", None)
     ledger = Ledger(targets, resume=True)

@@ -29,6 +29,9 @@ _LONGEST = 16 << 20
 _MOST = 64 << 20
 """Bytes of the views of one file, and of its pictures, at most."""
 
+_PICTURES = ("thumbnail", "spectrum", "before")
+"""What a worker draws, in the order in which it is sent."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,7 +58,7 @@ class _Statement:
         facts: the row without its score.
         view: shape of what the model sees.
         variants: shapes of the same after mild changes.
-        pictures: sizes of thumbnail and spectrum in bytes; None if none were drawn, 0 for one that was not.
+        pictures: sizes of :data:`_PICTURES` in bytes; None if none were drawn, 0 for one that was not.
         trace: traceback of an unforeseen error.
     """
 
@@ -90,7 +93,7 @@ def answer_prepared(
     prepared = prepare(item, file)
     arrays = [*([] if prepared.view is None else [prepared.view]), *prepared.variants]
     pictures = prepared.pictures
-    drawn = None if pictures is None else (pictures.thumbnail or b"", pictures.spectrum or b"")
+    drawn = None if pictures is None else tuple(getattr(pictures, name) or b"" for name in _PICTURES)
     statement = _Statement(
         _Facts(**{each.name: getattr(prepared.record, each.name) for each in fields(_Facts)}),
         None if prepared.view is None else prepared.view.shape,
@@ -198,12 +201,13 @@ def _receive_array(connection: Connection, shape: tuple[int, ...]) -> Pixels:
 
 
 def _receive_pictures(connection: Connection, sizes: tuple[int, ...]) -> Pictures:
-    if len(sizes) != 2 or min(sizes) < 0 or sum(sizes) > _MOST:
+    if len(sizes) != len(_PICTURES) or min(sizes) < 0 or sum(sizes) > _MOST:
         raise FormError("no pictures")
-    thumbnail, spectrum = (bytearray(size) for size in sizes)
-    for picture in (thumbnail, spectrum):
+    drawn = [bytearray(size) for size in sizes]
+    for picture in drawn:
         _receive_into(connection, memoryview(picture))
-    return Pictures(bytes(thumbnail) or None, bytes(spectrum) or None)
+    thumbnail, spectrum, before = (bytes(picture) or None for picture in drawn)
+    return Pictures(thumbnail, spectrum, before=before)
 
 
 def _receive_into(connection: Connection, room: memoryview) -> None:

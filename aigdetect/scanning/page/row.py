@@ -20,6 +20,7 @@ class PageRow:
         heatmap: where in the image the evidence lies (likewise).
         spectrum: spectrum of its residual (likewise).
         heatmap_caption: what the heat map shows.
+        before: what the image was made from (likewise).
     """
 
     row: Mapping[str, Any]
@@ -27,6 +28,7 @@ class PageRow:
     heatmap: bytes | None = None
     spectrum: bytes | None = None
     heatmap_caption: str = ""
+    before: bytes | None = None
 
     @classmethod
     def of_record(
@@ -37,6 +39,7 @@ class PageRow:
         heatmap: bytes | None = None,
         spectrum: bytes | None = None,
         heatmap_caption: str = "",
+        before: bytes | None = None,
     ) -> PageRow:
         """The row of a record just made; one read back from JSON Lines is a ``row`` as it is."""
-        return cls(record.as_dict(), thumbnail, heatmap, spectrum, heatmap_caption)
+        return cls(record.as_dict(), thumbnail, heatmap, spectrum, heatmap_caption, before)

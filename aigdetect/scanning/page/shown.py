@@ -71,6 +71,8 @@ class Shown:
         heatmap: likewise.
         spectrum: likewise.
         heatmap_caption: what the heat map shows.
+        before: what the image was made from; picture, or None.
+        structure: how a JPEG is built.
     """
 
     number: int
@@ -91,6 +93,8 @@ class Shown:
     heatmap: Picture | None
     spectrum: Picture | None
     heatmap_caption: str
+    before: Picture | None
+    structure: tuple[Claim, ...]
 
 
 def show(page_row: PageRow, number: int) -> Shown:
@@ -121,11 +125,13 @@ def show(page_row: PageRow, number: int) -> Shown:
         claimed=one_line(summary_of(provenance), _CLAIMED),
         remarks=_remarks(row),
         facts=tuple(_facts(row)),
-        claims=claims_of(provenance),
+        claims=claims_of({name: value for name, value in provenance.items() if name != "jpeg"}),
         thumbnail=_picture(page_row.thumbnail),
         heatmap=_picture(page_row.heatmap),
         spectrum=_picture(page_row.spectrum),
         heatmap_caption=page_row.heatmap_caption,
+        before=_picture(page_row.before),
+        structure=lines_of(provenance.get("jpeg"), ""),
     )
 
 

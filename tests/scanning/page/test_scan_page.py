@@ -307,3 +307,22 @@ def test_the_header_of_a_model() -> None:
     assert (made.fpr, made.fnr, made.fpr_supported) == (0.01, 0.05, False)
     assert (made.ai_above, made.real_below) == (1.0, 0.0)  # no verdict that three images cannot show
     assert (made.real_count, made.generated_count) == (3, 3)
+
+
+def test_what_an_image_was_made_from_stands_beside_it(tmp_path: Path) -> None:
+    plain = page(tmp_path, [PageRow(row("x"), thumbnail=picture())])
+    made = page(tmp_path, [PageRow(row("x"), thumbnail=picture(), before=picture())])
+    assert made.count("<figure") == plain.count("<figure") + 2
+    assert "Before: what the image was made from" in made
+    assert "Before:" not in plain
+    alone = page(tmp_path, [PageRow(row("x"), before=picture())])
+    assert alone.count("<figure") == plain.count("<figure") + 1
+
+
+def test_how_a_jpeg_is_built_is_no_claim(tmp_path: Path) -> None:
+    built = {"tables": "standard", "quality": 75, "segments": ["SOI", HOSTILE[0]]}
+    made = page(tmp_path, [PageRow(row("x", provenance={"jpeg": built}))])
+    assert "How the JPEG is built" in made
+    assert "Nothing was found." in made
+    assert HOSTILE[0] not in made
+    assert "How the JPEG is built" not in page(tmp_path, [PageRow(row("x", provenance={}))])
