@@ -123,9 +123,9 @@ class Ledger:
                 yield item
 
     def _tries_again(self, held: Held) -> bool:
-        """Whether a file is read again that has a row from an earlier scan."""
-        wanted = self._retry_errors or held.cause != "file"
-        return held.outcome == "error" and wanted and held.number <= self._before
+        """Whether a file is read again that has a row from before: all of it may be had this time."""
+        wanted = held.cause != "file" or (self._retry_errors and held.outcome == "error")
+        return wanted and held.number <= self._before
 
     @contextmanager
     def open(self, settings: Settings, *, pictures: bool = False) -> Generator[None, None, None]:

@@ -180,6 +180,19 @@ def test_errors_that_may_pass_are_tried_again(targets: Targets, files: list[str]
     assert sorted(Ledger(targets, resume=True).held.items()) == [("ai", 2), ("error", 3)]
 
 
+def test_metadata_that_time_kept_from_a_scored_row_are_tried_again(
+    targets: Targets, files: list[str]
+) -> None:
+    write(Ledger(targets), files[:2])
+    ledger = Ledger(targets, resume=True)
+    late = ledger.fresh([(2, Found(files[2], "image"))])
+    with ledger.open(SETTINGS):
+        ledger.write(record(next(late).path, cause="time"))
+    assert write(Ledger(targets, resume=True), files[:3]) == [files[2]]
+    assert write(Ledger(targets, resume=True), files[:3]) == []
+    check(targets, files[:3])
+
+
 @pytest.mark.parametrize("ahead", ["jsonl", "csv", "both"])
 def test_what_is_ahead_of_the_journal_is_cut_off(targets: Targets, files: list[str], ahead: str) -> None:
     write(Ledger(targets), files, 3)

@@ -94,7 +94,7 @@ class _Job:
             self.failure, self.cause = failure, cause
             self.prepare = self.prepare.without_pixels()
         elif whole:
-            self.unread, self.failure = failure, ""
+            self.unread, self.failure, self.cause = failure, "", cause
             self.prepare = replace(self.prepare.without_metadata(), decode=True)
         elif self.prepare.decode:
             self.failure, self.cause = failure, cause
@@ -115,6 +115,7 @@ class _Job:
         if self.unread:
             record = record.noted(metadata_unread(self.unread.removesuffix(_TO_DECODE)))
         if self.failure:
+            record = replace(record, cause=self.cause)  # they may be had another time
             return Prepared(record.failed(self.failure, self.cause))
         return replace(prepared, record=record)
 
