@@ -50,7 +50,7 @@ class _Item:
 def read_boxes(data: bytes) -> Boxes:
     """Read the metadata of a file made of boxes; of several blocks of a kind the first counts."""
     exif, xmp = b"", b""
-    for kind, begin, end in _boxes(data, 0, len(data)):
+    for kind, begin, end in walk_boxes(data, 0, len(data)):
         body = data[begin : min(end, begin + MAX_BYTES)] if kind in (b"Exif", b"xml ", b"uuid") else b""
         if kind == b"meta" and not (exif and xmp):
             of_items = _read_items(data, begin + 4, end)
@@ -62,8 +62,8 @@ def read_boxes(data: bytes) -> Boxes:
     return Boxes(exif, (xmp,) if xmp else ())
 
 
-def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, begin and end of the content of the boxes between two places, cut off where these end."""
+def walk_boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of the content of the boxes between two places; the last may be cut off."""
     return islice(_all_boxes(data, at, stop), _MAX_BOXES)
 
 
@@ -94,7 +94,7 @@ def _tiff(block: bytes) -> bytes:
 def _read_items(data: bytes, begin: int, end: int) -> Boxes:
     """EXIF and XMP among the items of a meta box: those that describe the picture that is shown."""
     items: dict[int, _Item] = {}
-    inner = {kind: (start, stop) for kind, start, stop in reversed([*_boxes(data, begin, end)])}
+    inner = {kind: (start, stop) for kind, start, stop in reversed([*walk_boxes(data, begin, end)])}
     readers = {b"iinf": _kinds, b"iloc": _places, b"iref": _references}
     for kind, read in readers.items():
         if kind in inner:
@@ -124,7 +124,7 @@ def _described(items: dict[int, _Item], kind: bytes, shown: int) -> list[_Item]:
 
 def _kinds(data: bytes, at: int, end: int, items: dict[int, _Item]) -> None:
     """iinf: what each item is."""
-    for kind, start, stop in _boxes(data, at + (8 if data[at] else 6), end):
+    for kind, start, stop in walk_boxes(data, at + (8 if data[at] else 6), end):
         version = data[start] if kind == b"infe" and stop > start else 0
         if version < 2:
             continue
@@ -168,7 +168,7 @@ def _references(data: bytes, at: int, end: int, items: dict[int, _Item]) -> None
     """iref: which item describes which."""
     wide = data[at] != 0
     number, size = ("I", 4) if wide else ("H", 2)
-    for kind, start, stop in _boxes(data, at + 4, end):
+    for kind, start, stop in walk_boxes(data, at + 4, end):
         if kind == b"cdsc":
             source, count = struct.unpack_from(f">{number}H", data, start)
             count = min(count, (stop - start - size - 2) // size, _MAX_ITEMS)

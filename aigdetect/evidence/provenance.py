@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from aigdetect.evidence import claims
 from aigdetect.evidence.c2pa import Credentials, read_credentials
@@ -112,14 +112,28 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
         data: the whole file; its pixels need not be decodable.
         seconds: after which no further kind of metadata is begun.
     """
-    within = _Within(seconds)
-    blocks = within.attempt(find_blocks, data) or Blocks()
+    within = Within(seconds)
+    return understood(within.attempt(find_blocks, data) or Blocks(), data, within)
+
+
+def understood(
+    blocks: Blocks, file: bytes | BinaryIO, within: Within, findings: tuple[Finding, ...] = ()
+) -> Provenance:
+    """What the metadata of a file say, block by block; never raises.
+
+    Args:
+        blocks: those that were found.
+        file: all of it, in memory or open; only in memory its pixels are searched, too.
+        within: the time that it may take.
+        findings: what was found elsewhere.
+    """
     exif = within.attempt(read_exif_block, blocks.exif) or Exif()
     xmp = within.attempt(read_xmp, blocks.xmp) or Xmp()
     iptc = within.attempt(read_iptc, blocks.iptc)
-    credentials = within.attempt(read_credentials, data) if blocks.credentials else None
+    credentials = within.attempt(read_credentials, file) if blocks.credentials else None
     # those that decode pixels or search long texts come last
-    texts = (*blocks.texts, *exif.texts, *xmp.texts, *(within.attempt(read_stealth, data) or ()))
+    hidden = within.attempt(read_stealth, file) if isinstance(file, bytes) else None
+    texts = (*blocks.texts, *exif.texts, *xmp.texts, *(hidden or ()))
     labels = within.attempt(read_labels, texts) or ()
     generation = within.attempt(read_generations, texts) or ()
     found = Provenance(
@@ -130,11 +144,11 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
         generation=generation,
         in_part=within.over,
     )
-    findings = (*_claims(found), *claims.text_claims(texts), *labels)
+    findings = (*_claims(found), *findings, *claims.text_claims(texts), *labels)
     return replace(found, findings=findings, contradictions=contradictions(findings))
 
 
-class _Within:
+class Within:
     """Readers, one after the other, within a time.
 
     Attributes:

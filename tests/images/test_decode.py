@@ -531,7 +531,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     assert done.stderr == ""
 
 
-VIDEO = "not an image: a video; save the frames in question as images"
+VIDEO = "not an image: a video; scan --video looks at its key frames"
 
 
 # -- what cannot be decoded ------------------------------------------------------------------------------
