@@ -23,7 +23,6 @@ from pathlib import Path
 from stub import make_images
 
 _STUB = Path(__file__).with_name("stub.py")
-_GONE = 3.0  # seconds after which no process of a killed scan may be left
 
 
 def members(group: int) -> int:
@@ -46,6 +45,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", default="2")
     parser.add_argument("--mixed", action="store_true")
+    parser.add_argument(
+        "--gone", type=float, default=3.0, help="seconds after which no process of a killed scan may be left"
+    )
     args = parser.parse_args()
     rng = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as name:
@@ -85,7 +87,7 @@ def main() -> int:
                 process.kill()
                 process.wait()
                 kills += 1
-                end = time.monotonic() + _GONE
+                end = time.monotonic() + args.gone
                 while members(process.pid) and time.monotonic() < end:
                     time.sleep(0.02)
                 orphans += members(process.pid)

@@ -22,7 +22,7 @@ from PIL import Image
 
 from aigdetect.images.find import find_files
 from aigdetect.images.views import Picture, Pixels, take_views
-from aigdetect.model.calibration import Verdict
+from aigdetect.model.calibration import NEVER, Verdict
 from aigdetect.scanning.decoding.workers import TIMEOUT, Processes
 from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.ledger import Ledger, Targets, journal_beside
@@ -60,6 +60,7 @@ class Stub:
     card = StubCard()
     precision = "float32"
     batch_size = 8
+    half_rates = NEVER
 
     def view(self, picture: Picture, /) -> Pixels:
         """A small view."""

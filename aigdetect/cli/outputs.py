@@ -270,7 +270,8 @@ def hand_out(record: Record, sinks: list[Sink], *, files: bool) -> None:
         name_error(record.path, record.error)
     for sink in tuple(sinks):
         try:
-            sink.write(record)
+            for row in record.rows:
+                sink.write(row)
         except BrokenPipeError:
             sinks.remove(sink)
             if not sinks and not files:

@@ -42,7 +42,7 @@ class Lines:
     def write(self, record: Record) -> None:
         """Print one record."""
         cells = (
-            record.path,
+            record.shown_path,
             _verdict(record),
             score_text(record.score),
             log10_lr_text(record.log10_lr),
@@ -110,7 +110,7 @@ class Highlights:
         for record in (weighed.record for weighed in kept):
             verdict = _verdict(record)
             table.add_row(
-                Text(shorten(printable(record.path), room)),
+                Text(shorten(printable(record.shown_path), room)),
                 Text(verdict, style=_STYLES[verdict]),
                 score_text(record.score),
                 log10_lr_text(record.log10_lr),

@@ -113,6 +113,33 @@ def scan(
             "--stability", help="Score again after mild changes; a verdict that flips becomes uncertain."
         ),
     ] = False,
+    video: Annotated[
+        bool,
+        typer.Option(
+            "--video",
+            help="Score key frames of videos, too: a row for each, and one for the whole (extra 'video').",
+        ),
+    ] = False,
+    frames_per_minute: Annotated[
+        int | None,
+        typer.Option(
+            "--frames-per-minute",
+            metavar="N",
+            min=1,
+            max=600,
+            help="With --video: at most so many key frames a minute (default: 12).",
+        ),
+    ] = None,
+    max_frames: Annotated[
+        int | None,
+        typer.Option(
+            "--max-frames",
+            metavar="N",
+            min=1,
+            max=100,
+            help="With --video: at most so many key frames of each file (default: 30).",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -197,6 +224,7 @@ def scan(
     from aigdetect.cli.scanners import in_this_program, on_a_cluster
     from aigdetect.images.find import find_files
     from aigdetect.images.opening import MAX_PIXELS
+    from aigdetect.images.video import MOST, MOST_PER_MINUTE, Sampling, has_decoder
     from aigdetect.images.views import take_views
     from aigdetect.model.card import DEFAULT_MODEL, find_model_folder, read_card
     from aigdetect.scanning.case import CaseFolder
@@ -222,6 +250,10 @@ def scan(
     )
     if retry_errors and not resume:
         raise UsageError("--retry-errors: tries the errors of an earlier scan again; only with --resume")
+    if (frames_per_minute or max_frames) and not video:
+        raise UsageError("--frames-per-minute, --max-frames: of videos; only with --video")
+    if video and not has_decoder():
+        raise UsageError("--video: PyAV is not installed; pip install 'aigdetect[video]'")
     if sign and not case:
         raise UsageError("--sign: signs the manifest of a case; only with --case")
     outputs.check([path for path in paths if path != STDIO])
@@ -240,11 +272,14 @@ def scan(
     elif ray_address:
         raise UsageError("--ray-address: only with --engine ray")
     seen = read_card(find_model_folder(model or DEFAULT_MODEL)).preprocess
+    # half the time: what was seen by then counts, and is not lost with its worker
+    sampling = Sampling(frames_per_minute or MOST_PER_MINUTE, max_frames or MOST, seconds=timeout / 2)
     prepare = Preparation(
         partial(take_views, names=seen.views, size=seen.size),
         max_pixels or MAX_PIXELS,
         stability=stability,
         pictures=outputs.page is not None,
+        video=sampling,
     )
     wanted = Wanted(model or DEFAULT_MODEL, device.value, precision.value, batch_size, fpr, weights, offline)
     drawn = _drawn(outputs)
@@ -258,14 +293,19 @@ def scan(
         terminal.warn(f"{ledger.lost} rows are in the journal, but not in all files: they are made again")
     tally = Tally.of_outcomes(ledger.held)
     found = outputs.without_own(
-        find_files(_listed(paths, null=null, outputs=outputs), follow_symlinks=follow_symlinks)
+        find_files(_listed(paths, null=null, outputs=outputs), follow_symlinks=follow_symlinks, videos=video)
     )
     fresh = ledger.fresh(part.take(enumerate(tally.without_others(found))))
     items = _from_first_image(fresh, tally)
 
     with outputs.run_log(), scanners as scanner:
         settings = Settings.of_model(
-            scanner.model, fpr=fpr, max_pixels=prepare.max_pixels, stability=stability, shard=shard or ""
+            scanner.model,
+            fpr=fpr,
+            max_pixels=prepare.max_pixels,
+            stability=stability,
+            shard=shard or "",
+            video=str(sampling) if video else "",
         )
         with outputs.copied_after(ledger.open(settings, pictures=prepare.pictures)):
             report = Report(
@@ -328,7 +368,7 @@ def _from_first_image(items: Iterator[Found], tally: Tally) -> Iterator[Found]:
     held: list[Found] = []
     for item in items:
         held.append(item)
-        if item.kind == "image" or len(held) >= _MAX_ERRORS_FIRST:
+        if item.kind in ("image", "video") or len(held) >= _MAX_ERRORS_FIRST:
             return chain(held, items)
     if tally.scored or tally.errors:
         return iter(held)
@@ -378,7 +418,7 @@ def _deliver(
         ):
             for result in results:
                 pictures = heat_maps.draw(result) if heat_maps else result.prepared.pictures
-                superseded = ledger.write(result.record, pictures)
+                superseded = ledger.write(result.record, pictures, result.pictures_of_frames)
                 tally.count(result.record, instead_of=superseded)
                 done += 1
                 hand_out(result.record, sinks, files=files)
@@ -391,7 +431,7 @@ def _passed_over(tally: Tally) -> str:
     """What has no row, kind by kind; empty if there is nothing."""
     kinds = [
         (tally.others, "other file", ""),
-        (tally.videos, "video", ""),
+        (tally.videos, "video", " (--video scores key frames of them)"),
         (tally.companions, "companion file", " of macOS (._)"),
         (tally.links, "symbolic link", " (--follow-symlinks follows them)"),
     ]

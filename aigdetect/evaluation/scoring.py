@@ -16,6 +16,7 @@ from aigdetect.evaluation.robustness import CLEAN, Operation
 from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import Picture, Pixels
+from aigdetect.model.calibration import Thresholds
 from aigdetect.scanning.engines import Threads, default_workers
 from aigdetect.scanning.pipeline import scan_found
 from aigdetect.scanning.preparation import Preparation
@@ -50,6 +51,10 @@ class _Prepared:
     @property
     def batch_size(self) -> int:
         return self.scorer.batch_size
+
+    @property
+    def half_rates(self) -> Thresholds:
+        return self.scorer.half_rates
 
     def view(self, picture: Picture, /) -> Pixels:
         return self.scorer.view(self.protocol.apply(self.operation.apply(np.asarray(picture))))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from aigdetect.evidence.findings import MAX_ITEMS, Strength, clip
 from aigdetect.evidence.manifests import Manifest, Role, read_manifests
@@ -58,18 +58,18 @@ class Credentials:
         }
 
 
-def read_credentials(data: bytes) -> Credentials | None:
+def read_credentials(file: bytes | BinaryIO) -> Credentials | None:
     """Read and check the content credentials embedded in a file; never raises, never uses the network.
 
     Args:
-        data: the whole file.
+        file: the whole file, in memory or open.
 
     Returns:
         what they say; None if there are none in the file itself.
     """
     anchors, problems = _anchors()
     try:
-        store = _read_store(data, anchors)
+        store = _read_store(BytesIO(file) if isinstance(file, bytes) else file, anchors)
         return None if store is None else _credentials(store, problems)
     except (ImportError, OSError, MemoryError) as error:  # says nothing against the file
         return Credentials("not checked", Strength.TEXT, (_said(error),))
@@ -114,12 +114,12 @@ def _anchors() -> tuple[str, tuple[str, ...]]:
         return "", (clip(f"the list of trusted signers cannot be read ({ANCHORS}={path})"),)
 
 
-def _read_store(data: bytes, anchors: str) -> Mapping[str, Any] | None:
+def _read_store(file: BinaryIO, anchors: str) -> Mapping[str, Any] | None:
     """What the library says of the manifests in a file, as it says it."""
     import c2pa
 
     with c2pa.Context.from_dict(offline_settings(anchors)) as context:
-        reader = c2pa.Reader.try_create(None, BytesIO(data), context=context)
+        reader = c2pa.Reader.try_create(None, file, context=context)
         if reader is None:
             return None
         with reader:

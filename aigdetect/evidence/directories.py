@@ -1,6 +1,6 @@
 """Every entry of the directories of a TIFF structure, EXIF's among them, with the place of its value.
 
-What exifread gives has no places, and what :mod:`aigdetect.evidence.tiff` gives is a choice of tags.
+What exifread gives has no places, and what :mod:`aigdetect.formats.tiff` gives is a choice of tags.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from aigdetect.evidence import claims
 from aigdetect.evidence.aigc import read_labels
@@ -149,14 +149,28 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
         data: the whole file; its pixels need not be decodable.
         seconds: after which no further kind of metadata is begun.
     """
-    within = _Within(seconds)
-    blocks = within.attempt("file", find_blocks, data) or Blocks()
+    within = Within(seconds)
+    return understood(within.attempt("file", find_blocks, data) or Blocks(), data, within)
+
+
+def understood(
+    blocks: Blocks, file: bytes | BinaryIO, within: Within, claimed: tuple[Finding, ...] = ()
+) -> Provenance:
+    """What the metadata of a file say, block by block; never raises.
+
+    Args:
+        blocks: those that were found.
+        file: all of it, in memory or open; only in memory it is searched itself, its pixels, too.
+        within: the time that it may take.
+        claimed: what was found elsewhere.
+    """
+    data = file if isinstance(file, bytes) else b""
     exif = within.attempt("EXIF", read_exif_blocks, blocks.exif) or Exif()
     xmp = within.attempt("XMP", read_xmp, blocks.xmp) or Xmp()
     iptc = within.attempt("IPTC", _read_iptc, blocks) or ()
-    credentials = within.attempt("C2PA", read_credentials, data) if blocks.credentials else None
+    credentials = within.attempt("C2PA", read_credentials, file) if blocks.credentials else None
     # those that decode pixels or search long texts come last
-    hidden = within.attempt("pixels", read_stealth, data) or ()
+    hidden = (within.attempt("pixels", read_stealth, data) if data else None) or ()
     credited = (field for facts in iptc for field in facts.fields)
     fields = (*blocks.texts, *exif.fields, *xmp.fields, *credited, *hidden)
     labels = within.attempt("labels", read_labels, fields) or ()
@@ -178,6 +192,7 @@ def read_provenance(data: bytes, seconds: float = SECONDS) -> Provenance:
             for facts in exif.blocks or filter(None, (exif.facts,))
             for each in claims.exif_claims(facts, exif.scanned)
         ),
+        *claimed,
         *claims.text_claims(fields),
         *labels,
         *marks,
@@ -224,7 +239,7 @@ def _read_marks(fields: Iterable[Field]) -> tuple[Finding, ...]:
     return tuple(islice(read_marks(fields), _MAX_FINDINGS))
 
 
-class _Within:
+class Within:
     """Readers, one after the other, within a time.
 
     Attributes:

@@ -100,17 +100,20 @@ _BRANDS = {
     b"crx ": "CR3",
 }
 
-_VIDEO = re.compile(
-    rb"""....ftyp(?:isom|iso[2-9]|mp4[12]|avc1|M4V[ H]|qt\x20\x20|3g[p2].|dash|MSNV|f4v\x20|XAVC)
-    |....moov|....mdat                 # QuickTime without a brand
-    |\x1a\x45\xdf\xa3                  # Matroska, WebM
-    |RIFF....AVI\x20
-    |\0\0\x01[\xba\xb3]                  # MPEG, program and elementary stream
-    |G.{187}G.{187}G                   # MPEG transport stream
-    |FLV\x01
-    |\x30\x26\xb2\x75\x8e\x66\xcf\x11  # Windows Media
-    """,
-    re.DOTALL | re.VERBOSE,
+_VIDEOS = tuple(
+    (re.compile(pattern, re.DOTALL), name)
+    for pattern, name in (
+        (rb"....ftypqt  |....(?:moov|mdat)", "MOV"),  # the last two: without a brand
+        (rb"....ftyp(?:isom|iso[2-9]|mp4[12]|avc1|M4V[ H]|3g[p2].|dash|MSNV|f4v |XAVC)", "MP4"),
+        (rb"\x1a\x45\xdf\xa3.{0,40}?\x42\x82.webm", "WEBM"),
+        (rb"\x1a\x45\xdf\xa3", "MKV"),
+        (rb"RIFF....AVI ", "AVI"),
+        (rb"\0\0\x01\xba", "MPEG"),
+        (rb"\0\0\x01\xb3", "MPEG-V"),  # a stream of pictures, without a container
+        (rb"G.{187}G.{187}G", "MPEG-TS"),
+        (rb"FLV\x01", "FLV"),
+        (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "ASF"),  # Windows Media
+    )
 )
 
 # text formats need more than a magic word to be told from any other text
@@ -142,17 +145,20 @@ class Found:
 
     Attributes:
         path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
-        kind: ``"image"`` deserves a row; ``"other"`` is only counted; ``"error"`` could not be looked at.
+        kind: ``"image"`` deserves a row; so does ``"video"``, where these are asked for; ``"other"`` is only
+            counted; ``"error"`` could not be looked at.
         reason: why it is an error or was passed over; one line without the path, empty for images. A file of
             another kind may be :data:`LINK`, :data:`COMPANION` or :data:`VIDEO`.
     """
 
     path: str
-    kind: Literal["image", "other", "error"]
+    kind: Literal["image", "video", "other", "error"]
     reason: str = ""
 
 
-def find_files(paths: Iterable[str | os.PathLike[str]], *, follow_symlinks: bool = False) -> Iterator[Found]:
+def find_files(
+    paths: Iterable[str | os.PathLike[str]], *, follow_symlinks: bool = False, videos: bool = False
+) -> Iterator[Found]:
     """Walk files and folders, lazily, each folder in the order of its names' bytes.
 
     A file named in ``paths`` is always an image, unless it is a :data:`COMPANION`: the user asked for it. A
@@ -163,11 +169,12 @@ def find_files(paths: Iterable[str | os.PathLike[str]], *, follow_symlinks: bool
     Args:
         paths: files and folders; a symbolic link named here is followed.
         follow_symlinks: also follow symbolic links met inside folders.
+        videos: take videos, known by their content whatever they are called, for what deserves a row.
 
     Yields:
         what is met; never raises for what is on the disk.
     """
-    seen = _Seen()
+    seen = _Seen(videos)
     for path in map(os.fsdecode, paths):
         try:
             mode = os.stat(path).st_mode
@@ -179,7 +186,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]], *, follow_symlinks: bool
         elif not stat.S_ISREG(mode):
             yield Found(path, "error", "not a regular file")
         elif seen.is_new_file(path, follow_symlinks):
-            yield _companion(path) or Found(path, "image")
+            yield _companion(path) or Found(path, "video" if videos and _is_video(path) else "image")
 
 
 def read_list(stream: BinaryIO, *, null: bool = False) -> Iterator[str]:
@@ -223,9 +230,16 @@ def looks_like_image(head: bytes) -> bool:
     return bool(sniff(head))
 
 
-def looks_like_video(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` holds moving pictures in one of the common containers."""
-    return bool(_VIDEO.match(head))
+def sniff_video(head: bytes) -> str:
+    """Name the container of a file of moving pictures by its first bytes.
+
+    Args:
+        head: as for :func:`sniff`.
+
+    Returns:
+        a name such as ``"MP4"``, ``"WEBM"`` or ``"AVI"``; empty if it is none of the common ones.
+    """
+    return next((name for pattern, name in _VIDEOS if pattern.match(head)), "")
 
 
 def sniff(head: bytes) -> str:
@@ -280,6 +294,7 @@ def _is_svg(head: bytes) -> bool:
 class _Seen:
     """What was given before; folders stand for all that is in them."""
 
+    videos: bool = False  # whether these are given
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
 
@@ -292,7 +307,7 @@ class _Seen:
         if not self._inside_folder(key) or (os.path.islink(path) and not follow_symlinks):
             return True
         # inside a folder it was given only if it is an image of itself: now the user insists
-        found = _classify(path)
+        found = _classify(path, self.videos)
         return found.kind == "other" and found.reason != COMPANION
 
     def is_new_folder(self, key: str) -> bool:
@@ -335,7 +350,7 @@ def _walk(root: str, seen: _Seen, follow: bool) -> Iterator[Found]:
         elif not _is(entry.is_file, follow):
             yield Found(entry.path, "other", _why_passed_over(entry))
         elif not seen.files or os.path.join(folder, entry.name) not in seen.files:
-            yield _classify(entry.path)
+            yield _classify(entry.path, seen.videos)
 
 
 def _entries(folder: str, visited: set[tuple[int, int]], follow: bool) -> Iterator[os.DirEntry[str] | Found]:
@@ -385,18 +400,29 @@ def _companion(path: str) -> Found | None:
         return None
 
 
-def _classify(path: str) -> Found:
+def _is_video(path: str) -> bool:
+    """Whether a file is a video by its content; False for one that cannot be read."""
+    try:
+        head = _head(path)
+    except OSError:
+        return False
+    return not looks_like_image(head) and bool(sniff_video(head))
+
+
+def _classify(path: str, videos: bool = False) -> Found:
     if companion := _companion(path):
         return companion
     if claims_image(path):
-        return Found(path, "image")
+        return Found(path, "video" if videos and _is_video(path) else "image")
     try:
         head = _head(path)
     except OSError as error:
         return Found(path, "error", _reason(error))
     if looks_like_image(head):
         return Found(path, "image")
-    return Found(path, "other", VIDEO if looks_like_video(head) else "")
+    if sniff_video(head):
+        return Found(path, "video") if videos else Found(path, "other", VIDEO)
+    return Found(path, "other")
 
 
 def _head(path: str) -> bytes:

@@ -21,7 +21,7 @@ from PIL import Image, ImageFile
 from aigdetect.errors import CameraRawError, ImageError, TooLargeError
 from aigdetect.formats.jpeg import count_scans
 from aigdetect.images import headers
-from aigdetect.images.find import HEAD_BYTES, looks_like_video, sniff
+from aigdetect.images.find import HEAD_BYTES, sniff, sniff_video
 from aigdetect.text import one_line
 
 MAX_PIXELS = 200_000_000
@@ -127,8 +127,8 @@ def _unreadable(data: bytes, failure: ImageError | None) -> ImageError:
     if name:
         state = f"broken {name}: no usable header" if name in _FORMATS else f"format not supported: {name}"
         return ImageError(state, format=name)
-    if looks_like_video(head):
-        return ImageError("not an image: a video; save the frames in question as images")
+    if sniff_video(head):
+        return ImageError("not an image: a video; scan --video looks at its key frames")
     for pattern, message in _NOT_IMAGES:
         if pattern.match(head):
             return ImageError(message)

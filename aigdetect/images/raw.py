@@ -6,7 +6,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_STARTS = {b"II*\0": "<", b"MM\0*": ">", b"IIU\0": "<"}  # the last is Panasonic's
+_STARTS = {
+    **{b"II*\0": "<", b"MM\0*": ">"},
+    b"IIU\0": "<",  # Panasonic's
+    **{b"IIRO": "<", b"IIRS": "<", b"MMOR": ">"},  # Olympus's
+}
 _FUJIFILM = b"FUJIFILMCCD-RAW"
 _MAX_DIRECTORIES = 32
 _MAX_ENTRIES = 1000
@@ -15,6 +19,12 @@ _MAX_VALUES = 64
 _COMPRESSION, _OFFSETS, _ORIENTATION, _LENGTHS, _DEEPER = 0x0103, 0x0111, 0x0112, 0x0117, 0x014A
 _JPEG, _JPEG_LENGTH, _PANASONIC_JPEG = 0x0201, 0x0202, 0x002E
 _JPEG_COMPRESSIONS = (6, 7)
+
+# Olympus keeps the picture in its notes, whose places count from their own beginning: the settings of the
+# camera name it; https://exiftool.org/TagNames/Olympus.html
+_EXIF, _MAKER_NOTE = 0x8769, 0x927C
+_OLYMPUS = {b"OLYMPUS\0": 8, b"OM SYSTEM\0\0\0": 12}  # where the order of bytes stands
+_SETTINGS, _SETTINGS_JPEG, _SETTINGS_JPEG_LENGTH = 0x2020, 0x0101, 0x0102
 
 # Canon's CR3: boxes as in a film, with a track for each picture; https://github.com/lclevy/canon_cr3
 _CR3 = b"ftypcrx "
@@ -50,7 +60,7 @@ def find_preview(data: bytes) -> Preview | None:
     """The largest picture that a raw photograph holds as a JPEG of the usual kind; None if there is none.
 
     Args:
-        data: the whole file: one made of TIFF directories (DNG, CR2, NEF, ARW, PEF ...), RW2, RAF or CR3.
+        data: the whole file: one made of TIFF directories (DNG, CR2, NEF, ARW ...), RW2, ORF, RAF or CR3.
     """
     found = _Found()
     if data.startswith(_FUJIFILM) and len(data) >= 92:
@@ -73,7 +83,7 @@ def _walk(data: bytes, order: str, found: _Found) -> None:
             continue
         seen.add(at)
         values = dict(_entries(data, at, order))
-        waiting += values.get(_DEEPER, ())
+        waiting += (*values.get(_DEEPER, ()), *values.get(_EXIF, ()))
         end = at + 2 + 12 * int(struct.unpack_from(f"{order}H", data, at)[0])
         if end + 4 <= len(data):
             waiting.append(int(struct.unpack_from(f"{order}I", data, end)[0]))
@@ -82,10 +92,29 @@ def _walk(data: bytes, order: str, found: _Found) -> None:
         found.places += zip(values.get(_JPEG, ()), values.get(_JPEG_LENGTH, ()), strict=False)
         if len(values.get(_OFFSETS, ())) == 1 and values.get(_COMPRESSION, (0,))[0] in _JPEG_COMPRESSIONS:
             found.places += zip(values[_OFFSETS], values.get(_LENGTHS, ()), strict=False)
+        for note in values.get(_MAKER_NOTE, ()):
+            _look_into_note(data, note, found)
 
 
-def _entries(data: bytes, at: int, order: str) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Tags and whole numbers of a directory; of Panasonic's picture where it lies, which is in the entry."""
+def _look_into_note(data: bytes, at: int, found: _Found) -> None:
+    """Take in the picture that the notes of an Olympus name."""
+    begin = next((length for name, length in _OLYMPUS.items() if data.startswith(name, at)), None)
+    if begin is None:
+        return
+    order = ">" if data.startswith(b"MM", at + begin) else "<"
+    for settings in dict(_entries(data, at + begin + 4, order, at)).get(_SETTINGS, ()):
+        values = dict(_entries(data, at + settings, order, at))
+        places = (at + place for place in values.get(_SETTINGS_JPEG, ()))
+        found.places += zip(places, values.get(_SETTINGS_JPEG_LENGTH, ()), strict=False)
+
+
+def _entries(data: bytes, at: int, order: str, base: int = 0) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Tags and whole numbers of a directory, whose places count from a base.
+
+    Of notes and of Panasonic's picture it is the place where they lie, which is in the entry.
+    """
+    if at + 2 > len(data):
+        return
     (count,) = struct.unpack_from(f"{order}H", data, at)
     for start in range(at + 2, min(at + 2 + 12 * min(count, _MAX_ENTRIES), len(data) - 11), 12):
         tag, kind, length = struct.unpack_from(f"{order}HHI", data, start)
@@ -93,10 +122,12 @@ def _entries(data: bytes, at: int, order: str) -> Iterator[tuple[int, tuple[int,
         if not code:
             continue
         size = length * struct.calcsize(code)
-        place = start + 8 if size <= 4 else struct.unpack_from(f"{order}I", data, start + 8)[0]
+        place = start + 8 if size <= 4 else base + struct.unpack_from(f"{order}I", data, start + 8)[0]
         if tag == _PANASONIC_JPEG:
             yield _JPEG, (place,)
             yield _JPEG_LENGTH, (size,)
+        elif tag == _MAKER_NOTE:
+            yield tag, (place,)
         elif length <= _MAX_VALUES and place + size <= len(data):
             yield tag, struct.unpack_from(f"{order}{length}{code}", data, place)
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 from aigdetect.errors import ImageError, TooLargeError
 
 MAX_BYTES = 1 << 30
 """Files of more bytes than this are not read."""
+
+_CHANGED = "changed while it was read"
 
 
 def read_bytes(path: str | int, max_bytes: int = MAX_BYTES) -> bytes:
@@ -22,20 +27,46 @@ def read_bytes(path: str | int, max_bytes: int = MAX_BYTES) -> bytes:
         ImageError: if it is too large, not a regular file, or was written to meanwhile.
         OSError: if it cannot be read.
     """
-    with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
-        info = os.fstat(file.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            raise ImageError("not a regular file", passing=True)
+    with open_regular(path) as (file, info):
         if info.st_size > max_bytes:
             raise ImageError(f"file too large: {info.st_size} bytes, the limit is {max_bytes}")
         parts, left = [], info.st_size
         while left and (part := file.read(left)):  # one call may give less than all
             parts.append(part)
             left -= len(part)
-        after = os.fstat(file.fileno())
-        if left or (after.st_size, after.st_mtime_ns) != (info.st_size, info.st_mtime_ns):
-            raise ImageError("changed while it was read", passing=True)
+        if left:
+            raise ImageError(_CHANGED, passing=True)
+        require_unchanged(file, info)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@contextmanager
+def open_regular(path: str | int) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """A regular file, open for reading, and its state.
+
+    Args:
+        path: the file, or a descriptor of it, which is closed.
+
+    Raises:
+        ImageError: if it is not a regular file.
+        OSError: if it cannot be opened.
+    """
+    with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            raise ImageError("not a regular file", passing=True)
+        yield cast(BinaryIO, file), info
+
+
+def require_unchanged(file: BinaryIO, before: os.stat_result) -> None:
+    """Refuse a file that was written to meanwhile.
+
+    Raises:
+        ImageError: if its size or time of change is another than before.
+    """
+    after = os.fstat(file.fileno())
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise ImageError(_CHANGED, passing=True)
 
 
 def open_without_waiting(path: str, flags: int) -> int:

@@ -43,6 +43,10 @@ class Thresholds:
         return "real" if logit < self.real else "uncertain"
 
 
+NEVER = Thresholds(ai=math.inf, real=-math.inf)
+"""Thresholds that no logit reaches."""
+
+
 @dataclass(frozen=True)
 class KindCalibration:
     """Held-out real images of one kind of picture.
@@ -193,7 +197,7 @@ class Calibration:
         Source: V. Vovk et al., Algorithmic Learning in a Random World, 2005, section 2.2.
         """
         if not self.informative:
-            return Thresholds(ai=math.inf, real=-math.inf)
+            return NEVER
         fpr, fnr = self.fpr if fpr is None else fpr, self.fnr if fnr is None else fnr
         highest_real = _furthest(
             self.real_logits[::-1], self.real_above[::-1], self.real_count, self.real_effective, fpr
@@ -205,6 +209,14 @@ class Calibration:
             ai=max(highest_real, self.even) if self.supports(fpr) else math.inf,
             real=min(lowest_generated, self.even) if supports(fnr, self.generated_size) else -math.inf,
         )
+
+    def half_rates(self, *, fpr: float | None = None) -> Thresholds:
+        """Thresholds at half of both rates: see :func:`aigdetect.scanning.summary.summed_up`.
+
+        Args:
+            fpr: the whole rate, as for :meth:`thresholds`.
+        """
+        return self.thresholds(fpr=(self.fpr if fpr is None else fpr) / 2, fnr=self.fnr / 2)
 
     def kind_thresholds(self, *, fpr: float | None = None) -> dict[str, float]:
         """For each kind of picture, the logit above which the verdict may be ``ai``; infinite if none may.

@@ -22,7 +22,7 @@ from aigdetect.images.decode import decode, from_image, require_scorable
 from aigdetect.images.views import Picture, Pixels, scales_of, shares_of, take_views
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
-from aigdetect.model.calibration import Thresholds, Verdict
+from aigdetect.model.calibration import NEVER, Thresholds, Verdict
 from aigdetect.model.card import (
     DEFAULT_MODEL,
     AdapterCard,
@@ -94,6 +94,7 @@ class Detector:
         device: where it runs.
         precision: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
         thresholds: logits between which the verdict is uncertain.
+        half_rates: the same at half the rates, for what is said of many pictures together.
         kind_thresholds: by kind of picture, the logit that must be passed as well for the verdict ``ai``.
         weights_digest: digest of the backbone's weights in use; None if that is not known.
     """
@@ -107,6 +108,7 @@ class Detector:
         precision: str,
         batch_size: int,
         thresholds: Thresholds,
+        half_rates: Thresholds = NEVER,
         kind_thresholds: Mapping[str, float] = MappingProxyType({}),
         weights_digest: str | None = None,
     ) -> None:
@@ -116,6 +118,7 @@ class Detector:
         self.device = device
         self.precision = precision
         self.thresholds = thresholds
+        self.half_rates = half_rates
         self.kind_thresholds = kind_thresholds
         self.weights_digest = weights_digest
         self._passes: Passes = (
@@ -279,6 +282,7 @@ def load_detector(
         precision=chosen_precision,
         batch_size=batch_size or BATCH_SIZES.get(chosen_device.type, BATCH_SIZES["cpu"]),
         thresholds=thresholds,
+        half_rates=card.calibration.half_rates(fpr=fpr),
         kind_thresholds=card.calibration.kind_thresholds(fpr=fpr),
         weights_digest=found.digest,
     )

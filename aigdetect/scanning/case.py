@@ -226,7 +226,8 @@ def _inputs(case: CaseFolder) -> Iterator[dict[str, Any]]:
     with case.jsonl.open("rb") as lines:
         for line in lines:
             row = json.loads(line)
-            yield {"path": row["path"], "sha256": row["sha256"]}
+            if row["time"] is None:  # frames are no files
+                yield {"path": row["path"], "sha256": row["sha256"]}
 
 
 def _outputs(case: CaseFolder) -> Iterator[dict[str, Any]]:

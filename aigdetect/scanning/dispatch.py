@@ -145,7 +145,7 @@ class ClusterScanner:
             self._wait(_PATIENCE)
         window.popleft()
         for item, result in zip(block.items, block.all_results(), strict=True):
-            record = replace(result.record, path=item.path)
+            record = result.record.at(item.path)
             log_trace(replace(result.prepared, record=record))
             yield replace(result, record=like_earlier(record, known))
 

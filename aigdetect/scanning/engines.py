@@ -21,7 +21,8 @@ class Engine(Protocol):
 
         Args:
             items: files, asked for one at a time.
-            ahead: how many of them may be in the works before the first of them is asked for.
+            ahead: how many of them may be in the works before the first of them is asked for; a video counts
+                as all the frames that it may give.
         """
 
     def pixels(self, path: str, sha256: str) -> Pixels | None:
@@ -51,14 +52,18 @@ class Threads:
     def prepared(self, items: Iterable[Found], *, ahead: int) -> Generator[Prepared, None, None]:
         """See :class:`Engine`; to close the generator does not wait for files that are being decoded."""
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
-        pending: deque[Future[Prepared]] = deque()
+        pending: deque[tuple[int, Future[Prepared]]] = deque()
+        views = 0
         try:
             for item in items:
-                pending.append(pool.submit(self._prepare, item))
-                if len(pending) >= ahead + self._workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+                pending.append((self._prepare.most_views(item), pool.submit(self._prepare, item)))
+                views += pending[-1][0]
+                while views >= ahead + self._workers and len(pending) > self._workers:
+                    most, first = pending.popleft()
+                    views -= most
+                    yield first.result()
+            for _, each in pending:
+                yield each.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

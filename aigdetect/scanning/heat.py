@@ -62,13 +62,18 @@ def draw_heat_map(detector: Detector, engine: Engine, record: Record) -> HeatMap
 
 
 def deserves_heat_map(record: Record, verdicts: Collection[Verdict]) -> bool:
-    """Whether the image of a record is one of those to draw: each content once.
+    """Whether the image of a record is one of those to draw: each content once, and no video.
 
     Args:
         record: its row.
         verdicts: of the images to draw.
     """
-    return record.verdict in verdicts and record.sha256 is not None and SAME_CONTENT not in record.notes
+    return (
+        record.verdict in verdicts
+        and record.sha256 is not None
+        and record.frames is None
+        and SAME_CONTENT not in record.notes
+    )
 
 
 class HeatMaps:

@@ -43,8 +43,9 @@ CREATE TABLE rows (
     score TEXT
 );
 CREATE TABLE pages (
-    number INTEGER PRIMARY KEY, row TEXT NOT NULL, thumbnail BLOB, heatmap BLOB, spectrum BLOB, caption TEXT,
-    before BLOB
+    number INTEGER NOT NULL, part INTEGER NOT NULL, row TEXT NOT NULL,
+    thumbnail BLOB, heatmap BLOB, spectrum BLOB, caption TEXT, before BLOB,
+    PRIMARY KEY (number, part)
 );
 CREATE UNIQUE INDEX by_path ON rows (path) WHERE superseded_by IS NULL;
 CREATE INDEX superseded ON rows (superseded_by) WHERE superseded_by IS NOT NULL;
@@ -181,9 +182,9 @@ class Journal:
         fingerprint: str,
         place: int,
         ends: Sequence[int],
-        pictures: Pictures | None = None,
+        pictures: Sequence[Pictures] = (),
     ) -> None:
-        """Write down that the row of a record is on disk; it supersedes an earlier one of the same path.
+        """Write down that the rows of a record are on disk; it supersedes an earlier one of the same path.
 
         Args:
             record: the row.
@@ -191,9 +192,9 @@ class Journal:
             fingerprint: of its file (:func:`aigdetect.files.fingerprint`).
             place: of its file among all files met.
             ends: see :class:`Line`.
-            pictures: to be shown beside the row on a page; None keeps nothing for a page.
+            pictures: to be shown beside each row on a page; empty keeps nothing for a page.
         """
-        first = record.verdict is not None and SAME_CONTENT not in record.notes
+        first = record.verdict is not None and record.frames is None and SAME_CONTENT not in record.notes
         values = (
             path,
             bytes.fromhex(fingerprint),
@@ -217,11 +218,14 @@ class Journal:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, *values),
             )
-            if pictures is not None:
-                shown = (pictures.thumbnail, pictures.heatmap, pictures.spectrum, pictures.heatmap_caption)
+            rows = record.rows if pictures else ()
+            for part, (row, shown) in enumerate(zip(rows, pictures, strict=True)):
                 self._database.execute(
-                    "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (number, json.dumps(record.as_dict()), *shown, pictures.before),
+                    "INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        *(number, part, json.dumps(row.as_dict()), shown.thumbnail, shown.heatmap),
+                        *(shown.spectrum, shown.heatmap_caption, shown.before),
+                    ),
                 )
 
     @property
@@ -268,7 +272,7 @@ class Journal:
         with self._named():
             for row, *pictures in self._database.execute(
                 "SELECT row, thumbnail, heatmap, spectrum, caption, before FROM pages "
-                "WHERE number IN (SELECT number FROM rows WHERE superseded_by IS NULL) ORDER BY number"
+                "WHERE number IN (SELECT number FROM rows WHERE superseded_by IS NULL) ORDER BY number, part"
             ):
                 yield PageRow(json.loads(row), *pictures)
 

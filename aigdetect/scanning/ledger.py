@@ -123,9 +123,9 @@ class Ledger:
                 yield item
 
     def _tries_again(self, held: Held) -> bool:
-        """Whether a file is read again that has a row from an earlier scan."""
-        wanted = self._retry_errors or held.cause != "file"
-        return held.outcome == "error" and wanted and held.number <= self._before
+        """Whether a file is read again that has a row from before: all of it may be had this time."""
+        wanted = held.cause != "file" or (self._retry_errors and held.outcome == "error")
+        return wanted and held.number <= self._before
 
     @contextmanager
     def open(self, settings: Settings, *, pictures: bool = False) -> Generator[None, None, None]:
@@ -155,14 +155,17 @@ class Ledger:
             finally:
                 self._drop_superseded(self._journal)
 
-    def write(self, record: Record, pictures: Pictures | None = None) -> str | None:
-        """Append the row of the next file that :meth:`fresh` gave.
+    def write(
+        self, record: Record, pictures: Pictures | None = None, of_frames: Sequence[Pictures | None] = ()
+    ) -> str | None:
+        """Append the row of the next file that :meth:`fresh` gave, and those of its frames, as one.
 
         An error that is what it was when it was tried before keeps its row.
 
         Args:
             record: the row.
             pictures: kept with the row for a page, if there is to be one.
+            of_frames: the same for each part of the record.
 
         Returns:
             the outcome (a verdict, or ``error``) of the row that this one supersedes; None if there was none.
@@ -180,9 +183,10 @@ class Ledger:
         before = [writer.end for writer in self._writers]
         try:
             for writer in self._writers:
-                writer.write(record)
+                for row in record.rows:
+                    writer.write(row)
             ends = [writer.end for writer in self._writers]
-            shown = (pictures or Pictures()) if self._pictures else None
+            shown = [each or Pictures() for each in (pictures, *of_frames)] if self._pictures else []
             journal.add(
                 record,
                 path=waiting.digest,

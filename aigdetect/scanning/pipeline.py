@@ -16,6 +16,7 @@ from aigdetect.images.find import COMPANION, LINK, VIDEO, Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES
 from aigdetect.scanning.engines import Engine, Threads, default_workers
+from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.preparation import Preparation, Prepared
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.scoring import Known, Scorer, score_batch
@@ -40,7 +41,7 @@ class Tally:
         others: files that deserve no row, without those of the next three.
         links: symbolic links inside folders that were not followed.
         companions: files that macOS keeps beside others.
-        videos: files that hold moving pictures, none of which is looked at.
+        videos: files that hold moving pictures, where none of these is looked at.
         met: files that deserve one, also those that have one from before or belong to another part.
         replaced: rows that took the place of earlier ones, which are not counted any more.
     """
@@ -104,7 +105,7 @@ class Result:
     """What came out for one file.
 
     Attributes:
-        record: its row.
+        record: its row, with those of its frames if it is a video.
         prepared: what the row was made of.
         heat_map: where in the image the evidence lies, if that was drawn together with the row.
     """
@@ -112,6 +113,11 @@ class Result:
     record: Record
     prepared: Prepared
     heat_map: HeatMap | None = None
+
+    @property
+    def pictures_of_frames(self) -> tuple[Pictures | None, ...]:
+        """For a page of results, one for each part of the record."""
+        return tuple(frame.pictures for frame in self.prepared.frames)
 
 
 def scan_found(
@@ -175,7 +181,7 @@ def _batches(prepared: Iterable[Prepared], scorer: Scorer) -> Iterator[list[Prep
     for item in prepared:
         log_trace(item)
         batch.append(item)
-        views += item.view is not None
+        views += len(item.frames) or item.view is not None
         size = scorer.batch_size
         if not views or views >= size or len(batch) >= _ROWS_PER_BATCH * size:
             yield batch

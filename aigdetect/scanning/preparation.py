@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
 
 import numpy as np
 
 from aigdetect.errors import ImageError
 from aigdetect.evidence.ingredients import read_ingredient_thumbnails
 from aigdetect.evidence.provenance import Provenance, read_provenance
+from aigdetect.files import sha256_of
 from aigdetect.images.decode import DecodedImage, decode, require_scorable
-from aigdetect.images.find import Found
+from aigdetect.images.find import HEAD_BYTES, Found, sniff_video
 from aigdetect.images.opening import MAX_PIXELS
-from aigdetect.images.read import MAX_BYTES, read_bytes, why_failed
+from aigdetect.images.read import MAX_BYTES, open_regular, read_bytes, require_unchanged, why_failed
+from aigdetect.images.video import Sample, Sampling, open_video
 from aigdetect.images.views import Picture, Pixels
+from aigdetect.scanning.footage import read_video_provenance
 from aigdetect.scanning.pictures import Pictures, draw
 from aigdetect.scanning.pixel_evidence import with_pixels
 from aigdetect.scanning.record import Cause, Record
@@ -33,6 +38,7 @@ class Prepared:
         variants: the same after each of :data:`aigdetect.scanning.stability.MILD`, if asked for.
         pictures: for a page of results, if asked for.
         trace: traceback of an unforeseen error, for those who look for its cause.
+        frames: of a video, which has no view of its own: the same for each frame that is looked at.
     """
 
     record: Record
@@ -40,6 +46,7 @@ class Prepared:
     variants: tuple[Pixels, ...] = ()
     pictures: Pictures | None = None
     trace: str = ""
+    frames: tuple[Prepared, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,12 @@ class Preparation:
     Attributes:
         take_view: an image to what the model sees of it; may be called in several threads at once.
         max_pixels: images of more pixels are not decoded.
-        max_bytes: files of more bytes are not read.
+        max_bytes: files of more bytes are not read, unless they are videos.
         stability: also prepare the image after mild changes.
         pictures: also draw pictures for a page of results.
         decode: False reads digest and metadata only.
-        metadata: reads the metadata; None leaves them out.
+        metadata: reads the metadata of an image; None leaves them out, also of a video.
+        video: which frames of a video are looked at.
     """
 
     take_view: Callable[[Picture], Pixels]
@@ -65,6 +73,7 @@ class Preparation:
     pictures: bool = False
     decode: bool = True
     metadata: Callable[[bytes], Provenance] | None = read_provenance
+    video: Sampling = field(default_factory=Sampling)
 
     def __call__(self, item: Found, file: int | None = None) -> Prepared:
         """Read and decode one file: digest, metadata, pixels; none of these takes away what came before.
@@ -73,38 +82,96 @@ class Preparation:
             item: the file.
             file: descriptor of it, which is closed; None opens it.
         """
-        record = Record(item.path)
+        prepared = Prepared(Record(item.path))
         if item.kind == "error":
-            return Prepared(record.failed(item.reason, "access"))
+            return Prepared(prepared.record.failed(item.reason, "access"))
         try:
-            data = read_bytes(item.path if file is None else file, self.max_bytes)
-            record = replace(record, sha256=hashlib.sha256(data).hexdigest())
-            record = self._with_metadata(record, data)
-            if not self.decode:
-                return Prepared(record)
+            stages = self._of_video if item.kind == "video" else self._of_image
+            for prepared in stages(item.path, item.path if file is None else file):  # noqa: B007
+                pass
+            return prepared
+        except ImageError as error:
+            return Prepared(_with_facts(prepared.record, error).failed(why_failed(error), _cause(error)))
+        except BaseException as error:  # noqa: BLE001 - a panic in a decoder written in Rust is no Exception
+            record = prepared.record.failed(why_failed(error), _cause(error))
+            return Prepared(record, trace=traceback.format_exc())
+
+    def _of_image(self, path: str, file: str | int) -> Iterator[Prepared]:
+        """What is known after each stage."""
+        data = read_bytes(file, self.max_bytes)
+        record = Record(path, sha256=hashlib.sha256(data).hexdigest())
+        yield Prepared(record)
+        record = self._with_metadata(record, lambda read: read(data))
+        yield Prepared(record)
+        if self.decode:
             image = decode(data, max_pixels=self.max_pixels, partial=True)
-            record = replace(
-                record,
-                format=image.format,
-                width=image.width,
-                height=image.height,
-                notes=(*image.notes, *record.notes),
-                doubtful=image.doubtful,
-            )
+            record = _with_image(record, image)
             if record.provenance is not None:
                 record = replace(record, provenance=with_pixels(record.provenance, data, image))
+            yield Prepared(record)
             require_scorable(image)
-            variants, remarks = self._variants(image)
-            return Prepared(
-                record.noted(*remarks),
-                self._view(image.image),
-                variants,
-                draw(image.pixels, _ingredients(record, data)) if self.pictures else None,
-            )
-        except ImageError as error:
-            return Prepared(_with_facts(record, error).failed(why_failed(error), _cause(error)))
-        except BaseException as error:  # noqa: BLE001 - a panic in a decoder written in Rust is no Exception
-            return Prepared(record.failed(why_failed(error), _cause(error)), trace=traceback.format_exc())
+            yield self._seen(record, image, _ingredients(record, data) if self.pictures else ())
+
+    def _of_video(self, path: str, file: str | int) -> Iterator[Prepared]:
+        """The same of a video, which may be larger than memory."""
+        with open_regular(file) as (stream, before):
+            sha256 = sha256_of(stream)
+            require_unchanged(stream, before)
+            stream.seek(0)
+            name = sniff_video(stream.read(HEAD_BYTES))
+            record = Record(path, sha256=sha256, format=name or None)
+            yield Prepared(record)
+            record = self._with_metadata(record, lambda _: read_video_provenance(stream, name))
+            yield Prepared(record)
+            if self.decode:
+                seen = self._with_frames(record, stream, name)
+                require_unchanged(stream, before)
+                yield seen
+
+    def _with_frames(self, record: Record, file: BinaryIO, name: str) -> Prepared:
+        """A video with the frames that are looked at.
+
+        Raises:
+            ImageError: if there is none.
+        """
+        sample = Sample[Prepared](self.video)
+        failure = ImageError("no key frame", format=name)
+        notes: list[str] = []
+        undecoded = 0
+        end = time.monotonic() + self.video.seconds
+        with open_video(file, name, self.max_pixels) as video:
+            try:
+                for frame in video.frames():
+                    if time.monotonic() > end:
+                        notes.append(
+                            f"what comes after {frame.time:.1f} s was not looked at: it takes too long"
+                        )
+                        break
+                    if not (frame.key and sample.wants(frame.time)):
+                        continue
+                    try:
+                        image = video.decode(frame)
+                    except ImageError as error:
+                        failure, undecoded = error, undecoded + 1
+                        continue
+                    require_scorable(image)
+                    one = Record(record.path, sha256=record.sha256, time=round(frame.time, 3))
+                    sample.add(frame.time, self._seen(_with_image(one, image), image))
+            except ImageError as error:
+                failure = error
+                notes.append(why_failed(error))
+        frames = tuple(frame for _, frame in sample.taken)
+        if not frames:
+            raise failure
+        if undecoded:
+            notes.append(f"{undecoded} key frames could not be decoded")
+        first = frames[0].record
+        record = replace(record, width=first.width, height=first.height, frames=len(frames))
+        return Prepared(record.noted(*notes), frames=frames)
+
+    def most_views(self, item: Found) -> int:
+        """How many pictures there may be to score in a file."""
+        return self.video.most if item.kind == "video" else 1
 
     def without_pixels(self) -> Preparation:
         """The same for digest and metadata only."""
@@ -130,14 +197,26 @@ class Preparation:
         except (ImageError, OSError, MemoryError):
             return None
 
-    def _with_metadata(self, record: Record, data: bytes) -> Record:
+    def _with_metadata(
+        self, record: Record, read: Callable[[Callable[[bytes], Provenance]], Provenance]
+    ) -> Record:
         if self.metadata is None:
             return record
         try:
-            provenance = self.metadata(data)
+            provenance = read(self.metadata)
         except Exception as error:  # noqa: BLE001 - the pixels have nothing to do with it
             return record.noted(metadata_unread(why_failed(error)))
         return replace(record, provenance=provenance).noted(*provenance.notes)
+
+    def _seen(self, record: Record, image: DecodedImage, ingredients: tuple[bytes, ...] = ()) -> Prepared:
+        """What a model and a page are to see of an image."""
+        variants, remarks = self._variants(image)
+        return Prepared(
+            record.noted(*remarks),
+            self._view(image.image),
+            variants,
+            draw(image.pixels, ingredients) if self.pictures else None,
+        )
 
     def _view(self, picture: Picture) -> Pixels:
         # a copy: a slice would keep all the pixels of its image in memory
@@ -163,6 +242,18 @@ def _ingredients(record: Record, data: bytes) -> tuple[bytes, ...]:
 def metadata_unread(reason: str) -> str:
     """The note of a record whose metadata could not be read at all."""
     return f"metadata not read: {reason}"
+
+
+def _with_image(record: Record, image: DecodedImage) -> Record:
+    """A row with what is known of its picture."""
+    return replace(
+        record,
+        format=image.format,
+        width=image.width,
+        height=image.height,
+        notes=(*image.notes, *record.notes),
+        doubtful=image.doubtful,
+    )
 
 
 def _with_facts(record: Record, error: ImageError) -> Record:

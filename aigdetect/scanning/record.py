@@ -45,9 +45,9 @@ class Scored(Protocol):
 
 @dataclass(frozen=True)
 class Record:
-    """What is known about one image; None for what is not known.
+    """What is known about one image, a frame of a video, or a whole video; None for what is not known.
 
-    The attributes are the columns, in order, but for the last two; columns are only ever added at the end.
+    The attributes are the columns, in order, but for the last three; columns are only ever added at the end.
 
     Attributes:
         path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
@@ -67,8 +67,11 @@ class Record:
         precision: precision in which it was scored.
         stability: what the model says of the image after mild changes, if that was asked for.
         kind: what kind of picture the model takes it for, such as photograph or document.
-        cause: what kind of error it is; no column.
+        time: of a frame of a video: seconds from its first picture; None for a file.
+        frames: of a video: how many of its frames were looked at; None for an image, and for a frame.
+        cause: what kind of error it is, or what kept its metadata from being read; no column.
         doubtful: whether so little of the image is left that the verdict can only be uncertain; no column.
+        parts: of a video: the records of its frames; no column.
     """
 
     path: str
@@ -88,8 +91,25 @@ class Record:
     precision: str | None = None
     stability: Stability | None = None
     kind: str | None = None
+    time: float | None = None
+    frames: int | None = None
     cause: Cause = field(default="file", metadata={"column": False})
     doubtful: bool = field(default=False, metadata={"column": False})
+    parts: tuple[Record, ...] = field(default=(), metadata={"column": False})
+
+    @property
+    def rows(self) -> tuple[Record, ...]:
+        """All rows of a file: its own, and those of its frames."""
+        return (self, *self.parts)
+
+    @property
+    def shown_path(self) -> str:
+        """What a row is called where people read it: of a frame with its time, as in a fragment of a URI."""
+        return self.path if self.time is None else f"{self.path}#t={self.time:.3f}"
+
+    def at(self, path: str) -> Record:
+        """The record, and those of its parts, of a file that goes by another path."""
+        return replace(self, path=path, parts=tuple(part.at(path) for part in self.parts))
 
     def scored(self, score: Scored, *, model: str, precision: str) -> Record:
         """The record with the score that a model gave it."""

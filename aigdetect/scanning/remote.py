@@ -15,7 +15,7 @@ from aigdetect.scanning.engines import Threads
 from aigdetect.scanning.heat import deserves_heat_map
 from aigdetect.scanning.in_use import ModelInUse
 from aigdetect.scanning.pipeline import Result
-from aigdetect.scanning.preparation import Preparation
+from aigdetect.scanning.preparation import Preparation, Prepared
 from aigdetect.scanning.scanner import LocalScanner, Wanted
 from aigdetect.scanning.settings import Settings
 
@@ -101,6 +101,11 @@ class Worker:
         drawn = deserves_heat_map(result.record, self._job.heat_maps)
         return Result(
             result.record,
-            replace(result.prepared, view=None, variants=()),
+            _without_views(result.prepared),
             self._scanner.heat_map(result) if drawn else None,
         )
+
+
+def _without_views(prepared: Prepared) -> Prepared:
+    """What is known of a file without what the model saw of it."""
+    return replace(prepared, view=None, variants=(), frames=tuple(map(_without_views, prepared.frames)))

@@ -6,14 +6,17 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Protocol
 
 from aigdetect.errors import ImageError
 from aigdetect.images.read import why_failed
 from aigdetect.images.views import Picture, Pixels
+from aigdetect.model.calibration import Thresholds
 from aigdetect.scanning.preparation import Prepared
 from aigdetect.scanning.record import Record, Scored
 from aigdetect.scanning.stability import Stability
+from aigdetect.scanning.summary import summed_up
 
 SAME_CONTENT = "same content as an earlier file"
 """The note of a record whose score is that of another file with the same bytes."""
@@ -41,6 +44,10 @@ class Scorer(Protocol):
     def batch_size(self) -> int:
         """Images per pass; may shrink."""
 
+    @property
+    def half_rates(self) -> Thresholds:
+        """Logits beyond which lie at most half as many images as the thresholds of its verdicts allow."""
+
     def view(self, picture: Picture, /) -> Pixels:
         """What the model sees of an image; called from several threads at once."""
 
@@ -64,14 +71,17 @@ def score_batch(batch: Sequence[Prepared], scorer: Scorer, known: Known | None) 
         known: records before this batch; files with the same content are not scored again. None scores all.
     """
     twins = _twins(batch, known) if known else {}
-    records = iter(
-        _score([item for at, item in enumerate(batch) if item.view is not None and at not in twins], scorer)
-    )
+    alone = [item for at, item in enumerate(batch) if at not in twins]
+    views = [each for item in alone for each in (item, *item.frames) if each.view is not None]
+    records = iter(_score(views, scorer))
     done: list[Record] = []
     for at, item in enumerate(batch):
         if at in twins:
             twin = twins[at]
             done.append(_like(item.record, done[twin] if isinstance(twin, int) else twin))
+        elif item.frames:
+            frames = list(islice(records, len(item.frames)))
+            done.append(summed_up(item.record, frames, scorer.half_rates))
         else:
             done.append(item.record if item.view is None else next(records))
     yield from done

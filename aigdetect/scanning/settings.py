@@ -29,6 +29,7 @@ class Settings:
         max_pixels: images of more pixels are not decoded.
         stability: whether images are scored again after mild changes.
         shard: the part of the files that is scanned, as ``"1/4"``; empty for all.
+        video: which frames of videos are looked at, in words; empty if none are.
     """
 
     program: str
@@ -43,10 +44,18 @@ class Settings:
     max_pixels: int
     stability: bool
     shard: str = ""
+    video: str = ""
 
     @classmethod
     def of_model(
-        cls, model: ModelInUse, *, fpr: float | None, max_pixels: int, stability: bool, shard: str = ""
+        cls,
+        model: ModelInUse,
+        *,
+        fpr: float | None,
+        max_pixels: int,
+        stability: bool,
+        shard: str = "",
+        video: str = "",
     ) -> Settings:
         """The settings of a scan with a model; the rest as for the attributes, None for the default."""
         return cls(
@@ -62,6 +71,7 @@ class Settings:
             max_pixels=max_pixels,
             stability=stability,
             shard=shard,
+            video=video,
         )
 
     def as_dict(self) -> dict[str, Any]:

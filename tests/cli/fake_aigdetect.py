@@ -50,6 +50,7 @@ class Detector:
     batch_size = 2
     weights_digest = "b" * 64
     thresholds = Thresholds(ai=5.0, real=-5.0)
+    half_rates = Thresholds(ai=6.0, real=-6.0)
 
     def score_views(self, views: Sequence[np.ndarray]) -> list[Score]:
         time.sleep(float(os.environ.get("FAKE_DELAY", "0")))

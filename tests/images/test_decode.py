@@ -531,7 +531,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     assert done.stderr == ""
 
 
-VIDEO = "not an image: a video; save the frames in question as images"
+VIDEO = "not an image: a video; scan --video looks at its key frames"
 
 
 # -- what cannot be decoded ------------------------------------------------------------------------------
@@ -640,6 +640,57 @@ def test_the_previews_of_fujifilm_and_panasonic() -> None:
             decode(data[:28], partial=True)
 
 
+def olympus(
+    preview: bytes, *, mark: bytes = b"IIRO", note: bytes = b"OLYMPUS\0II\3\0", orientation: int = 6
+) -> bytes:
+    """As their cameras write it: the picture is named in the notes, whose places count for themselves."""
+    order, inner = ">" if mark.startswith(b"MM") else "<", ">" if b"MM" in note else "<"
+
+    def directory(order: str, *entries: tuple[int, int, int, int]) -> bytes:
+        packed = (
+            struct.pack(f"{order}HHI", tag, kind, count)
+            + struct.pack(order + ("Hxx" if kind == 3 else "I"), value)
+            for tag, kind, count, value in entries
+        )
+        return struct.pack(f"{order}H", len(entries)) + b"".join(packed) + bytes(4)
+
+    first = 8
+    exif = first + len(directory(order, *[(0, 4, 1, 0)] * 2))
+    notes = exif + len(directory(order, (0, 4, 1, 0)))
+    settings = len(note) + len(directory(inner, (0, 4, 1, 0)))
+    picture = settings + len(directory(inner, *[(0, 4, 1, 0)] * 2))
+    return b"".join(
+        (
+            mark + struct.pack(f"{order}I", first),
+            directory(order, (0x0112, 3, 1, orientation), (0x8769, 4, 1, exif)),
+            directory(order, (0x927C, 7, picture + len(preview), notes)),
+            note,
+            directory(inner, (0x2020, 13, 1, settings)),
+            directory(inner, (0x0101, 4, 1, picture), (0x0102, 4, 1, len(preview))),
+            preview,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("mark", "note"),
+    [
+        (b"IIRO", b"OLYMPUS\0II\3\0"),
+        (b"IIRS", b"OM SYSTEM\0\0\0II\4\0"),
+        (b"MMOR", b"OLYMPUS\0MM\0\3"),
+    ],
+)
+def test_the_preview_of_olympus(mark: bytes, note: bytes) -> None:
+    preview = encoded(gradient(256, 240), "JPEG")
+    raw = olympus(preview, mark=mark, note=note)
+    found, plain = decode(raw, partial=True), decode(preview)
+    assert (found.format, found.width, found.height) == ("ORF", 240, 256)
+    assert found.notes == ("camera raw: what was scored is its preview of 240x256 pixels",)
+    assert np.array_equal(found.pixels, np.rot90(plain.pixels, -1))
+    with pytest.raises(ImageError, match="camera raw"):
+        decode(raw.replace(note, bytes(len(note))), partial=True)
+
+
 def box(kind: bytes, *parts: bytes) -> bytes:
     body = b"".join(parts)
     return struct.pack(">I4s", 8 + len(body), kind) + body
@@ -682,8 +733,9 @@ def test_the_preview_of_canon() -> None:
     [
         camera_raw(encoded(gradient(40, 40), "JPEG"), encoded(gradient(16, 16), "JPEG")),
         canon_cr3(encoded(gradient(40, 40), "JPEG"), orientation=1),
+        olympus(encoded(gradient(40, 40), "JPEG")),
     ],
-    ids=["TIFF", "CR3"],
+    ids=["TIFF", "CR3", "ORF"],
 )
 def test_damaged_raw_photographs_are_harmless(whole: bytes) -> None:
     rng = np.random.default_rng(0)

@@ -236,6 +236,17 @@ def test_shares_of_another_length_than_their_logits_are_refused() -> None:
         Calibration(1.0, 0.0, 2, 1, (0.0, 1.0), (2.0,), real_above=(0.5,))
 
 
+def test_half_the_rates_lie_further_out_and_take_twice_the_images() -> None:
+    made = fit_calibration(*gaussian(1000, 1000))
+    for fpr in (None, 0.1):
+        whole, half = made.thresholds(fpr=fpr), made.half_rates(fpr=fpr)
+        assert half.real < whole.real < whole.ai < half.ai < math.inf
+        beyond = sum(logit > half.ai for logit in made.real_logits) / len(made.real_logits)
+        assert beyond <= (fpr or made.fpr) / 2
+    small = fit_calibration(*gaussian(150, 150))  # enough for 0.01, and not for 0.005
+    assert small.thresholds(fpr=0.01).ai < small.half_rates(fpr=0.01).ai == math.inf
+
+
 def test_a_kind_of_few_sources_is_never_called_ai_and_one_that_scores_high_later() -> None:
     rng = np.random.default_rng(0)
     plans = [

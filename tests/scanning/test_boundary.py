@@ -290,8 +290,16 @@ FACTS = {
     "error": "e",
     "cause": "file",
     "doubtful": False,
+    "time": None,
 }
-STATEMENT: dict[str, Any] = {"facts": FACTS, "view": None, "variants": [], "pictures": None, "trace": ""}
+STATEMENT: dict[str, Any] = {
+    "facts": FACTS,
+    "view": None,
+    "variants": [],
+    "pictures": None,
+    "trace": "",
+    "frames": 0,
+}
 
 
 @pytest.mark.parametrize(
@@ -307,6 +315,8 @@ STATEMENT: dict[str, Any] = {"facts": FACTS, "view": None, "variants": [], "pict
         [json.dumps({**STATEMENT, "facts": {**FACTS, "width": 1 << 60}}).encode()],
         [json.dumps({**STATEMENT, "facts": {**FACTS, "cause": "whim"}}).encode()],
         [json.dumps({**STATEMENT, "facts": {**FACTS, "score": 0.0}}).encode()],
+        [json.dumps({**STATEMENT, "facts": {**FACTS, "time": 1.0}}).encode()],
+        [json.dumps({**STATEMENT, "frames": 1}).encode()],
         [json.dumps({**STATEMENT, "view": [1 << 40]}).encode()],
         [json.dumps({**STATEMENT, "view": [-1, -4]}).encode()],
         [json.dumps({**STATEMENT, "view": [2, 2]}).encode(), b"123"],

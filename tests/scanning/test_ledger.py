@@ -180,6 +180,55 @@ def test_errors_that_may_pass_are_tried_again(targets: Targets, files: list[str]
     assert sorted(Ledger(targets, resume=True).held.items()) == [("ai", 2), ("error", 3)]
 
 
+def test_metadata_that_time_kept_from_a_scored_row_are_tried_again(
+    targets: Targets, files: list[str]
+) -> None:
+    write(Ledger(targets), files[:2])
+    ledger = Ledger(targets, resume=True)
+    late = ledger.fresh([(2, Found(files[2], "image"))])
+    with ledger.open(SETTINGS):
+        ledger.write(record(next(late).path, cause="time"))
+    assert write(Ledger(targets, resume=True), files[:3]) == [files[2]]
+    assert write(Ledger(targets, resume=True), files[:3]) == []
+    check(targets, files[:3])
+
+
+def test_the_rows_of_a_video_come_and_go_together(targets: Targets, files: list[str]) -> None:
+    def video(path: str, *times: float) -> Record:
+        parts = tuple(record(path, time=time) for time in times)
+        return replace(record(path), frames=len(times), parts=parts)
+
+    def run(rows: list[Record], **options: bool) -> int:
+        ledger = Ledger(targets, **options)
+        fresh = list(ledger.fresh(enumerate(Found(row.path, "video") for row in rows)))
+        by_path = {row.path: row for row in rows}
+        with ledger.open(SETTINGS, pictures=True):
+            for item in fresh:
+                row = by_path[item.path]
+                ledger.write(row, None, [Pictures(b"t")] * len(row.parts))
+            shown = [(page.row["path"], page.row["time"]) for page in ledger.page_rows()]
+        assert targets.jsonl is not None
+        on_disk = [json.loads(line) for line in targets.jsonl.read_bytes().splitlines()]
+        assert shown == [(row["path"], row["time"]) for row in on_disk]
+        return len(fresh)
+
+    rows = [video(files[0], 0.0, 5.0), record(files[1]), video(files[2], 0.0, 7.0)]
+    assert run(rows) == 3
+    assert targets.jsonl is not None
+    whole = targets.jsonl.read_bytes()
+    with targets.jsonl.open("r+b") as file:
+        file.truncate(len(whole) - 5)  # within the last frame
+    assert run(rows, resume=True) == 1
+    assert targets.jsonl.read_bytes() == whole
+    os.utime(files[0])
+    assert run([video(files[0], 0.0), *rows[1:]], resume=True) == 1
+    lines = [json.loads(line) for line in targets.jsonl.read_bytes().splitlines()]
+    assert [(row["path"], row["time"]) for row in lines] == [
+        *[(files[1], None), (files[2], None), (files[2], 0.0), (files[2], 7.0)],
+        *[(files[0], None), (files[0], 0.0)],
+    ]
+
+
 @pytest.mark.parametrize("ahead", ["jsonl", "csv", "both"])
 def test_what_is_ahead_of_the_journal_is_cut_off(targets: Targets, files: list[str], ahead: str) -> None:
     write(Ledger(targets), files, 3)

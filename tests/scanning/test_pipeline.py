@@ -116,6 +116,8 @@ def test_a_scored_record_knows_everything(tmp_path: Path) -> None:
         "precision": "float32",
         "stability": None,
         "kind": None,
+        "time": None,
+        "frames": None,
     }
     assert any("low resolution" in note for note in record.notes)
 

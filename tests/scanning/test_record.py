@@ -26,7 +26,7 @@ class FakeScore:
 def test_columns_are_those_promised() -> None:
     assert ",".join(COLUMNS) == (
         "path,sha256,status,verdict,score,logit,log10_lr,format,width,height,notes,provenance,error"
-        ",model,precision,stability,kind"
+        ",model,precision,stability,kind,time,frames"
     )
 
 

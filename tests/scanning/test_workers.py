@@ -160,6 +160,7 @@ def test_metadata_cost_neither_digest_nor_score(tmp_path: Path, end: str, note: 
     records = scan_all(find_files([tmp_path]), Processes(prepare, 2, timeout=2 if end == "loop" else 60))
     assert [record.logit for record in records] == [0, 1, None, 3]
     assert [record.notes[-1:] == (note,) for record in records] == [False, True, True, False]
+    assert records[1].cause == ("time" if end == "loop" else "file")
     assert records[2].error in ("the decoder crashed (SIGSEGV)", "took longer than 2 s to decode")
     for place, record in enumerate(records):
         assert record.sha256 == hashlib.sha256((tmp_path / f"{place}.png").read_bytes()).hexdigest()

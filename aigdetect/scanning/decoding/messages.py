@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -32,12 +32,15 @@ _MOST = 64 << 20
 _PICTURES = ("thumbnail", "spectrum", "before")
 """What a worker draws, in the order in which it is sent."""
 
+_LONGEST_OF_FRAME, _MOST_OF_FRAME = 1 << 16, 4 << 20
+"""The same of one frame of a video."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a worker may say of a file; the attributes are those of :class:`Record`."""
+    """What a worker may say of a file, or of a frame; the attributes are those of :class:`Record`."""
 
     sha256: str | None
     format: str | None
@@ -48,11 +51,12 @@ class _Facts:
     error: str | None
     cause: Cause
     doubtful: bool
+    time: float | None
 
 
 @dataclass(frozen=True)
 class _Statement:
-    """What a worker says of a file, and what bytes follow.
+    """What a worker says of a file, or of a frame, and what follows.
 
     Attributes:
         facts: the row without its score.
@@ -60,6 +64,7 @@ class _Statement:
         variants: shapes of the same after mild changes.
         pictures: sizes of :data:`_PICTURES` in bytes; None if none were drawn, 0 for one that was not.
         trace: traceback of an unforeseen error.
+        frames: how many statements of frames follow behind the bytes.
     """
 
     facts: _Facts
@@ -67,6 +72,7 @@ class _Statement:
     variants: tuple[tuple[int, ...], ...]
     pictures: tuple[int, ...] | None
     trace: str
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,11 @@ def answer_prepared(
         file: descriptor of the file if it is open, which is closed.
     """
     prepared = prepare(item, file)
+    for part in (prepared, *prepared.frames):
+        _send_prepared(connection, part)
+
+
+def _send_prepared(connection: Connection, prepared: Prepared) -> None:
     arrays = [*([] if prepared.view is None else [prepared.view]), *prepared.variants]
     pictures = prepared.pictures
     drawn = None if pictures is None else tuple(getattr(pictures, name) or b"" for name in _PICTURES)
@@ -100,6 +111,7 @@ def answer_prepared(
         tuple(variant.shape for variant in prepared.variants),
         None if drawn is None else tuple(map(len, drawn)),
         prepared.trace,
+        len(prepared.frames),
     )
     _send_text(connection, statement)
     for array in arrays:
@@ -137,33 +149,57 @@ def _bytes_of(array: Pixels) -> memoryview:
 # -- in the program ----------------------------------------------------------------------------------------
 
 
-def receive_prepared(connection: Connection, path: str) -> Prepared:
+def receive_prepared(connection: Connection, path: str, frames: int | None = None) -> Prepared:
     """What a worker says of a file.
 
     Args:
         connection: from the worker.
         path: the file.
+        frames: of a video: how many frames there may be; None for an image.
 
     Raises:
         FormError: if it is not what :func:`answer_prepared` sends.
         EOFError: if the worker has ended.
         OSError: likewise, or if it says more than there can be to say.
     """
-    statement = _receive_text(connection, _Statement)
+    prepared, count = _receive_prepared(connection, path, _LONGEST, _MOST)
+    if frames is None:
+        if count or prepared.record.time is not None:
+            raise FormError("frames of an image")
+        return prepared
+    if not 0 <= count <= frames or prepared.view is not None:
+        raise FormError("too many frames")
+    parts = tuple(_receive_frame(connection, prepared.record) for _ in range(count))
+    return replace(prepared, record=replace(prepared.record, time=None, frames=count or None), frames=parts)
+
+
+def _receive_frame(connection: Connection, video: Record) -> Prepared:
+    """What a worker says of a frame; it belongs to the video, whatever the worker says."""
+    prepared, count = _receive_prepared(connection, video.path, _LONGEST_OF_FRAME, _MOST_OF_FRAME)
+    time = prepared.record.time
+    if count or prepared.view is None or time is None or not 0 <= time < math.inf:
+        raise FormError("no frame")
+    return replace(prepared, record=replace(prepared.record, sha256=video.sha256))
+
+
+def _receive_prepared(connection: Connection, path: str, longest: int, most: int) -> tuple[Prepared, int]:
+    """A statement with its bytes, and how many of frames follow."""
+    statement = _receive_text(connection, _Statement, longest)
     facts = statement.facts
     if facts.sha256 is not None and not _DIGEST.fullmatch(facts.sha256):
         raise FormError("no SHA-256")
     shapes = [*([] if statement.view is None else [statement.view]), *statement.variants]
-    if sum(map(_size, shapes)) > _MOST:
+    if sum(map(_size, shapes)) > most:
         raise FormError("too much to see")
     arrays = [_receive_array(connection, shape) for shape in shapes]
-    return Prepared(
+    prepared = Prepared(
         Record(path, **{each.name: getattr(facts, each.name) for each in fields(facts)}),
         None if statement.view is None else arrays[0],
         tuple(arrays[len(arrays) - len(statement.variants) :]),
-        statement.pictures and _receive_pictures(connection, statement.pictures),
+        statement.pictures and _receive_pictures(connection, statement.pictures, most),
         statement.trace,
     )
+    return prepared, statement.frames
 
 
 def receive_pixels(connection: Connection, most: int) -> Pixels | None:
@@ -186,8 +222,8 @@ def receive_pixels(connection: Connection, most: int) -> Pixels | None:
     return _receive_array(connection, shape)
 
 
-def _receive_text(connection: Connection, form: type[Any]) -> Any:
-    text = connection.recv_bytes(_LONGEST)
+def _receive_text(connection: Connection, form: type[Any], longest: int = _LONGEST) -> Any:
+    text = connection.recv_bytes(longest)
     try:
         return read_form(form, json.loads(text))
     except (ValueError, RecursionError) as error:
@@ -200,8 +236,8 @@ def _receive_array(connection: Connection, shape: tuple[int, ...]) -> Pixels:
     return array
 
 
-def _receive_pictures(connection: Connection, sizes: tuple[int, ...]) -> Pictures:
-    if len(sizes) != len(_PICTURES) or min(sizes) < 0 or sum(sizes) > _MOST:
+def _receive_pictures(connection: Connection, sizes: tuple[int, ...], most: int) -> Pictures:
+    if len(sizes) != len(_PICTURES) or min(sizes) < 0 or sum(sizes) > most:
         raise FormError("no pictures")
     drawn = [bytearray(size) for size in sizes]
     for picture in drawn:

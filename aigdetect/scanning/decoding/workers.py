@@ -52,6 +52,7 @@ MEMORY = 3 << 30
 Photographs of that size fit, also progressive ones with pictures drawn; 16-bit grey of it takes 3.2 GiB.
 """
 
+_SLOWEST_DISK = 20e6  # bytes a second
 _STACK = 16 << 20  # address space of one of a decoder's threads
 _PRELOAD = "aigdetect.scanning.preparation"
 _PRELOAD_PICTURES = "aigdetect.spectrum.thumbnail"
@@ -94,7 +95,7 @@ class _Job:
             self.failure, self.cause = failure, cause
             self.prepare = self.prepare.without_pixels()
         elif whole:
-            self.unread, self.failure = failure, ""
+            self.unread, self.failure, self.cause = failure, "", cause
             self.prepare = replace(self.prepare.without_metadata(), decode=True)
         elif self.prepare.decode:
             self.failure, self.cause = failure, cause
@@ -114,6 +115,7 @@ class _Job:
         record = prepared.record
         if self.unread:
             record = record.noted(metadata_unread(self.unread.removesuffix(_TO_DECODE)))
+            record = replace(record, cause=self.cause)  # they may be had another time
         if self.failure:
             return Prepared(record.failed(self.failure, self.cause))
         return replace(prepared, record=record)
@@ -143,10 +145,13 @@ class Processes:
     def prepared(self, items: Iterable[Found], *, ahead: int) -> Generator[Prepared, None, None]:
         """See :class:`aigdetect.scanning.engines.Engine`; to close the generator closes the engine."""
         pending: deque[_Job] = deque()
+        views = 0
         try:
             for item in items:
                 pending.append(self._submit(item))
-                if len(pending) >= ahead + self._workers:
+                views += self._prepare.most_views(item)
+                while views >= ahead + self._workers and len(pending) > self._workers:
+                    views -= self._prepare.most_views(pending[0].item)
                     yield self._result(pending)
             while pending:
                 yield self._result(pending)
@@ -173,8 +178,11 @@ class Processes:
         return _Job(item, self._prepare, self._schedule(self._prepare, item, self._timeout))
 
     def _schedule(self, prepare: Preparation, item: Found, seconds: float) -> Future[Prepared]:
-        receive = partial(receive_prepared, path=item.path)
-        path = item.path if item.kind == "image" else None
+        video = item.kind == "video"
+        receive = partial(receive_prepared, path=item.path, frames=prepare.video.most if video else None)
+        path = None if item.kind == "error" else item.path
+        if video:
+            seconds += _reading(item.path)
         return self._running().submit(Call(answer_prepared, (prepare, item), receive, seconds, path))
 
     def _result(self, pending: deque[_Job]) -> Prepared:
@@ -221,6 +229,16 @@ class Processes:
             memory = self._memory + _STACK * (os.cpu_count() or 1)
             self._pool = Pool(self._workers, memory, known=self._prepare)
         return self._pool
+
+
+def _reading(path: str) -> float:
+    """Seconds that it may take to read a file of any size twice, without its holes, which are not on disk."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - paths stay as given
+    except (OSError, ValueError):
+        return 0.0
+    size = status.st_size
+    return 2 * min(size, 512 * getattr(status, "st_blocks", size)) / _SLOWEST_DISK
 
 
 def _signal_name(code: int) -> str:

@@ -28,6 +28,7 @@ _ELSEWHERE = {
     "error",
     "width",
     "height",
+    "time",
 }
 _LABELS = {
     "sha256": "SHA-256",
@@ -36,6 +37,7 @@ _LABELS = {
     "model": "model",
     "precision": "precision",
     "kind": "kind of picture",
+    "frames": "key frames looked at",
 }
 _MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
@@ -55,7 +57,8 @@ class Shown:
     Attributes:
         number: place in the scan, from 1.
         folder: of the path, with its last separator.
-        name: of the file.
+        name: of the file, of a frame with its time.
+        is_frame: whether it is a frame of a video, which is no file of its own.
         verdict: one of :data:`VERDICTS`.
         rank: place of the verdict in them.
         score: text, empty if there is none.
@@ -78,6 +81,7 @@ class Shown:
     number: int
     folder: str
     name: str
+    is_frame: bool
     verdict: str
     rank: int
     score: str
@@ -111,10 +115,12 @@ def show(page_row: PageRow, number: int) -> Shown:
     score, log10_lr = _number(row.get("score")), _number(row.get("log10_lr"))
     provenance = row.get("provenance")
     provenance = provenance if isinstance(provenance, Mapping) else {}
+    time = _number(row.get("time"))
     return Shown(
         number=number,
         folder=path[:cut],
-        name=path[cut:],
+        name=path[cut:] if time is None else f"{path[cut:]}#t={time:.3f}",
+        is_frame=time is not None,
         verdict=str(verdict),
         rank=VERDICTS.index(str(verdict)),
         score=score_text(score),

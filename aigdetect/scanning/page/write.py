@@ -69,7 +69,7 @@ def _pieces(rows: Iterator[Shown], header: PageHeader, slot: str) -> Iterator[st
 def _counted(rows: Iterable[PageRow], counts: Counter[str]) -> Iterator[Shown]:
     for number, row in enumerate(rows, start=1):
         shown = show(row, number)
-        counts[shown.verdict] += 1
+        counts[shown.verdict] += not shown.is_frame
         yield shown
 
 
