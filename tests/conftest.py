@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import command_forks
 import hypothesis
 import numpy as np
 import pytest
@@ -36,21 +37,29 @@ os.environ["OMP_NUM_THREADS"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# files that train, export or start interpreters again and again, and the type checker
+SLOW = {
+    *("test_ablations.py", "test_distributed.py", "test_export.py", "test_other_systems.py", "test_style.py"),
+    *("test_train_resume.py", "test_trainer.py", "test_variants.py"),
+}
 # marked by what they ask for
 MARKS = {
     "real_weights": ["weights", "slow"],
     "real_onnx": ["weights", "slow"],
     "browser": ["browser", "slow"],
+    "chromium": ["browser", "slow"],
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # nothing takes as long as the type checker: it must not be what all wait for in the end
+    items.sort(key=lambda item: item.path.name != "test_style.py")
     for item in items:
         for name in set(getattr(item, "fixturenames", ())) & MARKS.keys():
             for mark in MARKS[name]:
                 item.add_marker(mark)
-        if item.get_closest_marker("ray"):
+        if item.path.name in SLOW or item.get_closest_marker("ray"):
             item.add_marker("slow")
 
 
@@ -352,8 +361,6 @@ def cached_tower(tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
+def forks() -> Forks:
     """Runs the program as processes that need not load torch each."""
-    running = Forks()
-    yield running
-    running.close()
+    return command_forks.forks(*command_forks.HEAVY)
