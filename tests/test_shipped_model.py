@@ -54,6 +54,12 @@ def views() -> list[np.ndarray]:
     return [take_views(photo[:, shift:], names, 224) for photo in photos for shift in (0, 100)]
 
 
+@pytest.fixture(scope="module")
+def exact(real_weights: Weights, views: list[np.ndarray]) -> list[float]:
+    """Their logits in full precision."""
+    return load(real_weights, "float32", 4).logits(views)
+
+
 def load(weights: Weights, precision: str, batch_size: int = 4) -> Detector:
     return load_detector(weights=weights.path, device="cpu", precision=precision, batch_size=batch_size)
 
@@ -100,18 +106,16 @@ def plain_logits(weights: Weights, views: list[np.ndarray]) -> list[float]:
 
 
 def test_float32_agrees_with_plain_open_clip_and_between_batch_sizes(
-    real_weights: Weights, views: list[np.ndarray]
+    real_weights: Weights, views: list[np.ndarray], exact: list[float]
 ) -> None:
-    ours = load(real_weights, "float32", 4).logits(views)
-    np.testing.assert_allclose(load(real_weights, "float32", 1).logits(views[:3]), ours[:3], atol=1e-3)
-    np.testing.assert_allclose(load(real_weights, "float32", 7).logits(views), ours, atol=1e-3)
-    np.testing.assert_allclose(ours[:3], plain_logits(real_weights, views[:3]), atol=1e-3)
+    np.testing.assert_allclose(load(real_weights, "float32", 1).logits(views[:3]), exact[:3], atol=1e-3)
+    np.testing.assert_allclose(load(real_weights, "float32", 7).logits(views), exact, atol=1e-3)
+    np.testing.assert_allclose(exact[:3], plain_logits(real_weights, views[:3]), atol=1e-3)
 
 
 def test_bfloat16_is_near_float32_and_the_same_whatever_the_neighbours(
-    real_weights: Weights, views: list[np.ndarray]
+    real_weights: Weights, views: list[np.ndarray], exact: list[float]
 ) -> None:
-    exact = load(real_weights, "float32").logits(views)
     detector = load(real_weights, "bfloat16")
     near = detector.logits(views)
     assert np.mean(np.abs(np.array(near) - exact)) < 0.05
@@ -120,11 +124,10 @@ def test_bfloat16_is_near_float32_and_the_same_whatever_the_neighbours(
 
 
 def test_int8_is_near_float32_and_the_same_whatever_the_neighbours(
-    real_weights: Weights, views: list[np.ndarray]
+    real_weights: Weights, views: list[np.ndarray], exact: list[float]
 ) -> None:
     if "int8" not in precisions_of(torch.device("cpu")):
         pytest.skip("INT8 NOT TESTED: not on this processor, or this torch")
-    exact = load(real_weights, "float32").logits(views)
     detector = load(real_weights, "int8")
     near = detector.logits(views)
     assert 0 < np.mean(np.abs(np.array(near) - exact)) < 0.2

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import numpy as np
 import pytest
 from PIL import Image
@@ -116,15 +116,8 @@ def plant(root: Path, generators: tuple[str, ...]) -> None:
 def ablate(work: Path, tiny_model: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     fixed = ["--data", "train", "--test", "test", "--state", "state", "--epochs", "1", "--device", "cpu"]
     tower = ["--backbone", tiny_model.backbone, "--weights", str(tiny_model.weights)]
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / "benchmarks" / "ablations.py"), *fixed, *tower, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=work,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        timeout=900,
-        check=False,
-    )
+    script = REPOSITORY / "benchmarks" / "ablations.py"
+    return command_forks.run(*fixed, *tower, *arguments, cwd=work, script=script)
 
 
 def test_runs_once_and_tells_all(tmp_path: Path, tiny_model: Any) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+import command_forks
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,6 +31,7 @@ from aigdetect.training.draw import draw_samples
 from aigdetect.training.recipe import make_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SCRIPT = REPOSITORY / "benchmarks" / "corpus.py"
 COLUMNS = (
     *("group", "label", "kind", "repository", "commit", "path", "blob", "sha256"),
     *("bytes", "width", "height", "format", "sure", "cut", "note"),
@@ -110,16 +112,18 @@ class World:
 
     def run(self, *arguments: str, command: str = "build") -> subprocess.CompletedProcess[str]:
         """Write the list, and run the command."""
-        with self.started(*arguments, command=command) as process:
-            said, errors = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
+        return command_forks.run(
+            *self.words(*arguments, command=command), cwd=self.root, script=SCRIPT, env={"NO_PROXY": "*"}
+        )
 
-    def started(self, *arguments: str, command: str = "build") -> subprocess.Popen[str]:
+    def words(self, *arguments: str, command: str) -> list[str]:
         lines = ["\t".join(COLUMNS), *("\t".join(row[name] for name in COLUMNS) for row in self.rows)]
         (self.root / "corpus.tsv").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        given = ["corpus.tsv", "--out", "out"] if command == "build" else []
+        return [command, *(["corpus.tsv", "--out", "out"] if command == "build" else []), *arguments]
+
+    def started(self, *arguments: str, command: str = "build") -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "benchmarks" / "corpus.py"), command, *given, *arguments],
+            [sys.executable, str(SCRIPT), *self.words(*arguments, command=command)],
             cwd=self.root,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,15 +18,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def benchmark(work: Path, tiny_model: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     tower = ["--backbone", tiny_model.backbone, "--weights", str(tiny_model.weights)]
     fixed = ["--images", "8", "--batch-size", "4", "--rounds", "1", "--threads", "1"]
-    return subprocess.run(
-        [sys.executable, str(REPOSITORY / "benchmarks" / "training.py"), "data", *fixed, *tower, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=work,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        timeout=900,
-        check=False,
-    )
+    script = REPOSITORY / "benchmarks" / "training.py"
+    return command_forks.run("data", *fixed, *tower, *arguments, cwd=work, script=script)
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,14 +36,9 @@ def data(tmp_path: Path) -> Path:
 def test_figures_are_those_of_the_scores(tiny_model: Any, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_model.folder, folder)
-    command = [sys.executable, str(REPOSITORY / "benchmarks" / "transfer.py"), str(data), f"mine={folder}"]
-    ran = subprocess.run(
-        [*command, "--operations", "jpeg:75", "--precision", "float32", "--write", "mine"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        timeout=300,
-        check=False,
+    ran = command_forks.run(
+        *(data, f"mine={folder}", "--operations", "jpeg:75", "--precision", "float32", "--write", "mine"),
+        script=REPOSITORY / "benchmarks" / "transfer.py",
     )
     assert ran.returncode == 0, ran.stderr
     assert "jpeg:75" in ran.stdout

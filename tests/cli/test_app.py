@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import command_forks
 import pytest
 
 import aigdetect
@@ -105,7 +106,7 @@ def test_version() -> None:
     ],
 )
 def test_bad_usage_is_status_2_and_says_so(arguments: list[str]) -> None:
-    done = python("-m", "aigdetect", *arguments)
+    done = command_forks.run(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Usage" in done.stderr
@@ -130,7 +131,7 @@ def test_the_readme_names_every_command_and_option_it_shows() -> None:
         assert f"aigdetect {command}" in readme
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
     known = "".join(
-        python("-m", "aigdetect", *command, "--help", COLUMNS="300").stdout for command in COMMANDS
+        command_forks.run(*command, "--help", env={"COLUMNS": "300"}).stdout for command in COMMANDS
     )
     known += "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "benchmarks").glob("*.py"))
     assert not {option for option in shown if option not in known} - {"--extra-index-url"}

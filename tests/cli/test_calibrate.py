@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,19 +21,9 @@ from aigdetect.evaluation.store import ScoreStore
 from aigdetect.locks import alone_in
 from aigdetect.model.card import read_card
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
 
 def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aigdetect", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"},
-        timeout=300,
-        check=False,
-    )
+    return command_forks.run(*arguments, cwd=cwd, env={"COLUMNS": "200"})
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,15 +32,7 @@ def environment() -> dict[str, str]:
 
 
 def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment(),
-        timeout=300,
-        check=False,
-    )
+    return command_forks.run("eval", *arguments, cwd=cwd, env={"COLUMNS": "200"})
 
 
 def plant(root: Path, folders: dict[str, int], *, ending: str = "png", seed: int = 0) -> Path:
@@ -115,8 +108,7 @@ def test_links_inside_folders_are_followed_only_if_asked_for(tmp_path: Path, nam
     (tmp_path / "data" / "1_fake" / "linked.png").symlink_to("a.png")
     told = {}
     for more in ((), ("--max-pixels", "5000", "--follow-symlinks")):
-        words = [sys.executable, "-m", "aigdetect", name, "--data", "data", "--list", *more]
-        done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+        done = command_forks.run(name, "--data", "data", "--list", *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         told[more] = done.stdout + done.stderr
     assert "left out: 1 symbolic links (--follow-symlinks follows them)" in told[()]

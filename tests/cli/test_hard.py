@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import pytest
 
 from aigdetect.images.find import find_files
@@ -22,13 +21,7 @@ def test_one_row_for_each_image_and_never_a_traceback(tiny_model: Any) -> None:
     if not folder.is_dir():
         pytest.skip(f"HOSTILE FILES NOT SCANNED: no folder {folder} (AIGDETECT_DATA names another place)")
     options = ["--model", tiny_model.folder, "--weights", tiny_model.weights, "--device", "cpu", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "aigdetect", "scan", str(folder), *map(str, options)],
-        capture_output=True,
-        cwd=REPOSITORY,
-        timeout=300,
-        check=False,
-    )
+    done = command_forks.run("scan", folder, *options, text=False)
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr

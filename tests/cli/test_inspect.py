@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import command_forks
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -21,15 +22,7 @@ PARAMETERS = "a cat\x1b[2J\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, 
 
 
 def inspect(cwd: Path, *args: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aigdetect", "inspect", *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=ENVIRONMENT,
-        cwd=cwd,
-    )
+    return command_forks.run("inspect", *args, cwd=cwd)
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,14 +34,7 @@ def images(tmp_path: Path) -> Path:
 
 def scan(model: Any, *args: object) -> subprocess.CompletedProcess[str]:
     options = ["--model", model.folder, "--weights", model.weights, "--offline", "--device", "cpu"]
-    return subprocess.run(
-        [sys.executable, "-m", "aigdetect", "scan", *map(str, [*args, *options])],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=ENVIRONMENT,
-    )
+    return command_forks.run("scan", *args, *options)
 
 
 def digest(path: Path) -> str:

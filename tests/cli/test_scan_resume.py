@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import pytest
 from PIL import Image
 
@@ -40,15 +41,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def run(*args: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**ENVIRONMENT, **(env or {})},
-        **options,
-    )
+    return command_forks.run(*args, env=env, script=command_forks.FAKE, **options)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -212,7 +205,6 @@ def test_a_full_disk_ends_the_scan_with_one_line(images: Path) -> None:
 
 
 def test_after_a_full_disk_resume_goes_on(images: Path, tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     page = tmp_path / "cut.html"
     run("scan", images, "--jsonl", whole, "--workers", "0")
@@ -228,11 +220,7 @@ def test_after_a_full_disk_resume_goes_on(images: Path, tmp_path: Path) -> None:
         "--workers",
         "0",
     ]
-
-    def limit() -> None:  # the journal grows fastest
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
-
-    full = run(*command, preexec_fn=limit)
+    full = run(*command, largest_file=200_000)  # the journal grows fastest
     assert full.returncode == 2
     assert full.stderr.splitlines()[-1].startswith(f"error: {cut}.journal: cannot be written (")
     assert "Traceback" not in full.stderr

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import numpy as np
 import pytest
 from PIL import Image
@@ -59,9 +60,7 @@ def make(path: Path, *, height: int = 64, width: int = 64, seed: int = 0, stripe
 
 
 def spectrum(*args: str | bytes | Path, **options: Any) -> Result:
-    return subprocess.run(
-        [*PROGRAM, *args], capture_output=True, check=False, timeout=120, env=ENVIRONMENT, **options
-    )
+    return command_forks.run("spectrum", *args, env={"COLUMNS": "100"}, text=False, **options)
 
 
 def rows(output: bytes) -> list[dict[str, Any]]:

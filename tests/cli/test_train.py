@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_forks import run
 from PIL import Image
 
 from aigdetect.model.card import read_card
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aigdetect", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"},
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

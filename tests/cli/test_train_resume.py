@@ -71,7 +71,7 @@ def train(forks: Forks, weights: Path, cwd: Path, *more: object, **options: Any)
     cwd.mkdir(exist_ok=True)
     common = ["--data", "../data", "--config", "../recipe.yaml", "--out", "m", "--checkpoint-every", 2]
     where = ["--weights", weights, "--device", "cpu"]
-    return forks.run("train", *common, *where, *more, cwd=cwd, **options)
+    return forks.run("train", *common, *where, *more, cwd=cwd, drawn=False, **options)
 
 
 def files(cwd: Path) -> dict[str, bytes]:
@@ -86,14 +86,20 @@ def uninterrupted(forks: Forks, work: Path, tiny_weights: Path) -> dict[str, byt
     return files(work / "whole")
 
 
-@pytest.fixture
-def stopped(forks: Forks, work: Path, tiny_weights: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def killed(forks: Forks, work: Path, tiny_weights: Path) -> Path:
     """A run that was killed in its second epoch."""
-    cwd = work / tmp_path.name
+    cwd = work / "killed"
     kill = ("aigdetect.training.loop", "compute_gradients", 7)
     assert train(forks, tiny_weights, cwd, kill=kill).status == -signal.SIGKILL
     assert (cwd / "m" / "checkpoint.safetensors").exists()
     return cwd
+
+
+@pytest.fixture
+def stopped(killed: Path, work: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(killed, work / tmp_path.name))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

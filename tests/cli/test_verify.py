@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import command_forks
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
@@ -42,7 +43,7 @@ def run(command: list[object], cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def verify(cwd: Path, *args: object) -> subprocess.CompletedProcess[str]:
-    return run([sys.executable, "-m", "aigdetect", "verify", *args], cwd)
+    return command_forks.run("verify", *args, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,11 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "images").mkdir()
     for index, name in enumerate(INPUTS[:3]):
         Image.new("RGB", (40, 40), (20 * index, 0, 0)).save(place / name, "PNG")
-    done = run([*SCANNER, "images", "gone.png", "--case", "case", "--workers", "0"], place)
+    done = command_forks.run(
+        *("scan", "images", "gone.png", "--case", "case", "--workers", "0"),
+        cwd=place,
+        script=command_forks.FAKE,
+    )
     assert done.returncode == 1, done.stderr
     return place
 

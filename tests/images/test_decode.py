@@ -381,9 +381,9 @@ def test_first_frame_is_taken_and_said_so(format: str) -> None:
 def test_endless_frames_are_counted_to_a_bound() -> None:
     header = b"GIF89a" + struct.pack("<HHBBB", 40, 40, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x4c\x01\x00"
-    start = time.perf_counter()
+    start = time.process_time()
     image = decode(header + frame * 500_000 + b";")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert "first frame of more than 1000" in image.notes
 
 
@@ -492,9 +492,9 @@ def test_png_metadata_bombs_do_not_stop_decoding(kind: bytes) -> None:
     squeezed = zlib.compress(bytes(100_000_000), 9)
     prefix = {b"zTXt": b"Comment\0\0", b"iTXt": b"Comment\0\1\0\0\0", b"iCCP": b"profile\0\0"}[kind]
     data = encoded(gradient())
-    start = time.perf_counter()
+    start = time.process_time()
     image = decode(data[:33] + chunk(kind, prefix + squeezed) + data[33:])
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     np.testing.assert_array_equal(image.pixels, np.asarray(gradient()))
     assert image.notes == (("colour profile ignored: unreadable",) if kind == b"iCCP" else ())
 
@@ -957,7 +957,7 @@ def test_hard_corpus() -> None:
     with (HARD / "MANIFEST.tsv").open(encoding="utf-8", newline="") as manifest:
         rows = list(csv.DictReader(manifest, delimiter="\t"))
     for row in rows:
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             image = decode((HARD / row["path"]).read_bytes())
         except ImageError as error:
@@ -967,7 +967,7 @@ def test_hard_corpus() -> None:
         else:
             check_image(image)
             check_against(row["path"], row["should"], image)
-        assert time.perf_counter() - start < 2, row["path"]
+        assert time.process_time() - start < 2, row["path"]
 
 
 def may_be_refused(should: str) -> bool:

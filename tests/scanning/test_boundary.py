@@ -162,6 +162,8 @@ class Runs:
 
 
 PICKLES, LIES_ABOUT_SIZE, DRIPS = 210, 211, 212
+# of its own for each of the processes that share the tests
+TRAP = Path(f"/tmp/made-by-unpickling-{os.environ.get('PYTEST_XDIST_WORKER', '')}")
 
 
 def speaks(picture: Picture) -> Pixels:
@@ -172,7 +174,7 @@ def speaks(picture: Picture) -> Pixels:
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 if red == PICKLES:
-                    message = pickle.dumps(Runs("/tmp/made-by-unpickling"))
+                    message = pickle.dumps(Runs(str(TRAP)))
                     os.write(descriptor, struct.pack("!i", len(message)) + message)
                 if red == LIES_ABOUT_SIZE:
                     os.write(descriptor, struct.pack("!iQ", -1, 1 << 40))
@@ -192,14 +194,13 @@ def speaks(picture: Picture) -> Pixels:
     ],
 )
 def test_what_a_worker_writes_is_never_unpickled_nor_believed(tmp_path: Path, red: int, error: str) -> None:
-    trap = Path("/tmp/made-by-unpickling")
-    trap.unlink(missing_ok=True)
+    TRAP.unlink(missing_ok=True)
     for place in range(4):
         make(tmp_path / f"{place}.png", red if place == 1 else place)
     records = scan(tmp_path, take_view=speaks, timeout=3 if red == DRIPS else 60)
     assert [record.error for record in records] == [None, error, None, None]
     assert records[1].sha256
-    assert not trap.exists()
+    assert not TRAP.exists()
 
 
 def full() -> Provenance:

@@ -68,12 +68,12 @@ def address() -> Iterator[str]:
 
 
 def actors() -> list[int]:
-    """The processes of workers."""
+    """The processes of this process's workers: others may run a cluster, too."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for pid in descendants(os.getpid()):
         with contextlib.suppress(OSError):
-            if (folder / "cmdline").read_bytes().startswith(b"ray::Worker"):
-                found.append(int(folder.name))
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Worker"):
+                found.append(pid)
     return sorted(found)
 
 
@@ -251,6 +251,7 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.ray
 @needs_ray
 def test_a_worker_is_killed_and_all_is_as_in_one_program(
     images: Path, tmp_path: Path, program: Program, address: str
@@ -283,6 +284,7 @@ def test_a_worker_is_killed_and_all_is_as_in_one_program(
     assert f"{count - 1} of these rows from before; 1 made anew" in again, again
 
 
+@pytest.mark.ray
 @needs_ray
 def test_an_interrupt_leaves_rows_and_no_process(images: Path, tmp_path: Path, program: Program) -> None:
     """On a cluster of its own."""
@@ -307,6 +309,7 @@ def test_an_interrupt_leaves_rows_and_no_process(images: Path, tmp_path: Path, p
 # --- workers -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.ray
 @needs_ray
 def test_endless_files_some_of_which_bring_decoders_down(tmp_path: Path, address: str) -> None:
     paths = [make(tmp_path / f"{red}.png", red) for red in (1, 2, CRASH, 3)]
@@ -320,6 +323,7 @@ def test_endless_files_some_of_which_bring_decoders_down(tmp_path: Path, address
     assert next(asked) <= 40 + 2 * 4 * 8
 
 
+@pytest.mark.ray
 @needs_ray
 def test_a_file_that_kills_every_worker(tmp_path: Path, address: str) -> None:
     for place in range(20):
@@ -332,6 +336,7 @@ def test_a_file_that_kills_every_worker(tmp_path: Path, address: str) -> None:
     assert [record.logit for record in records if not record.error] == [*range(9), *range(10, 20)]
 
 
+@pytest.mark.ray
 @needs_ray
 @pytest.mark.parametrize(
     ("wanted", "count", "message"),
@@ -383,6 +388,7 @@ def test_a_cluster_that_cannot_be_reached(kind: str) -> None:
         pass
 
 
+@pytest.mark.ray
 @needs_ray
 @pytest.mark.parametrize(
     ("args", "error"),

@@ -68,6 +68,7 @@ def together(forks: Forks, work: Path, arguments: list[str], size: int, **option
                 arguments,
                 str(work),
                 environment={**common, "RANK": str(rank)},
+                drawn=False,
                 **options.get(f"of_{rank}", {}),
             )
             for rank in range(size)
