@@ -75,7 +75,10 @@ class Preparation:
         if item.kind == "error":
             return Prepared(record.failed(item.reason, "access"))
         try:
-            data = read_bytes(item.path if file is None else file, self.max_bytes)
+            if item.inside is not None:
+                data = item.inside.read(self.max_bytes)
+            else:
+                data = read_bytes(item.path if file is None else file, self.max_bytes)
             record = replace(record, sha256=hashlib.sha256(data).hexdigest())
             record = self._with_metadata(record, data)
             if not self.decode:
