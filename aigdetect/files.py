@@ -175,10 +175,15 @@ def path_digest(path: str) -> bytes:
     return blake2b(_absolute(path), digest_size=FINGERPRINT_DIGITS // 2).digest()
 
 
-def fingerprint(path: str) -> str:
-    """Fingerprint of a file by absolute path, size and time of change; of the path alone if it is gone."""
+def fingerprint(path: str, archive: str | None = None) -> str:
+    """Fingerprint of a file by absolute path, size and time of change; of the path alone if it is gone.
+
+    Args:
+        path: the file.
+        archive: the file that it lies in, whose size and time count; None: it lies by itself.
+    """
     try:
-        status = os.stat(path)  # noqa: PTH116 - many small files: pathlib costs more than the call itself
+        status = os.stat(path if archive is None else archive)  # noqa: PTH116 - many small files: pathlib costs more than the call itself
         state = f"{status.st_size} {status.st_mtime_ns}"
     except (OSError, ValueError):
         state = "gone"

@@ -34,6 +34,7 @@ def train(
     data: AnyPath | Sequence[AnyPath],
     out: AnyPath,
     *,
+    validation_data: AnyPath | Sequence[AnyPath] = (),
     beginning: str | None = None,
     resume: bool = False,
     device: str = "auto",
@@ -47,8 +48,11 @@ def train(
     Args:
         recipe: settings by the names of :class:`aigdetect.training.recipe.Recipe`; those not given are its
             defaults, which are the paper's.
-        data: folders of images in any of the field's layouts, or CSVs of ``path,label[,generator]``.
+        data: folders or archives of images in any of the field's layouts, or lists of
+            ``path,label[,generator]``.
         out: model folder; one that holds anything is used with ``resume`` alone.
+        validation_data: likewise, of images to validate on; if there are none, a part of ``data`` is held
+            out.
         beginning: a trained model to go on from, by name or folder; None begins anew.
         resume: go on where a run into ``out`` was stopped.
         device: ``"auto"``, or any name that torch knows.
@@ -77,7 +81,12 @@ def train(
         begun.require_fit(chosen)
     threads = workers or default_workers()
     return train_model(
-        split_data([find_samples(root) for root in _several(data)], chosen, workers=threads),
+        split_data(
+            [find_samples(root) for root in _several(data)],
+            chosen,
+            workers=threads,
+            validation_data=[find_samples(root) for root in _several(validation_data)],
+        ),
         chosen,
         folder,
         device=device,
@@ -107,7 +116,8 @@ def evaluate(
     """Measure trained models on labelled images.
 
     Args:
-        data: folders of images in any of the field's layouts, or CSVs of ``path,label[,generator]``.
+        data: folders or archives of images in any of the field's layouts, or lists of
+            ``path,label[,generator]``.
         models: shipped models by name, or model folders.
         protocol: ``"ours"``, ``"univfd"``, ``"genimage"`` or ``"dif"``.
         split: ``"train"``, ``"val"`` or ``"test"``; None for the protocol's.

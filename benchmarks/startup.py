@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +33,13 @@ class Took:
     processors: float
 
 
-def scan_once(checkout: Path, image: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Scan one image with the program of a checkout.
+def run(checkout: Path, arguments: Sequence[str], *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run the program of a checkout, with flags for Python.
 
     Raises:
-        SystemExit: if the scan fails.
+        SystemExit: if it fails.
     """
-    command = [sys.executable, *flags, "-m", "aigdetect", "scan", str(image), "--json", "--offline"]
+    command = [sys.executable, *flags, "-m", "aigdetect", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     ran = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode:
@@ -46,10 +47,15 @@ def scan_once(checkout: Path, image: Path, *flags: str) -> subprocess.CompletedP
     return ran
 
 
-def timed(checkout: Path, image: Path) -> Took:
-    """Time one scan."""
+def scan(image: Path) -> list[str]:
+    """What the program is told to scan an image."""
+    return ["scan", str(image), "--json", "--offline"]
+
+
+def timed(checkout: Path, arguments: Sequence[str]) -> Took:
+    """Time one run."""
     clock, before = time.perf_counter(), os.times()
-    scan_once(checkout, image)
+    run(checkout, arguments)
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return Took(time.perf_counter() - clock, used)
@@ -57,7 +63,7 @@ def timed(checkout: Path, image: Path) -> Took:
 
 def slowest_imports(checkout: Path, image: Path, count: int) -> list[tuple[str, float]]:
     """Packages that a scan imports and the seconds each takes with all it imports first, slowest first."""
-    ran = scan_once(checkout, image, "-X", "importtime")
+    ran = run(checkout, scan(image), "-X", "importtime")
     found = [match.groups() for match in map(_IMPORT.match, ran.stderr.splitlines()) if match]
     packages = {name: int(total) / 1e6 for _, total, _, name in found if "." not in name}
     return sorted(packages.items(), key=lambda item: -item[1])[:count]
@@ -76,10 +82,10 @@ def main() -> None:
         checkouts["before"] = options.before.resolve()
     times: dict[str, list[Took]] = {name: [] for name in checkouts}
     for checkout in checkouts.values():
-        scan_once(checkout, image)  # the disk is warm from here on
+        run(checkout, scan(image))  # the disk is warm from here on
     for _ in range(options.rounds):
         for name, checkout in checkouts.items():
-            times[name].append(timed(checkout, image))
+            times[name].append(timed(checkout, scan(image)))
     table = Table(title=f"scan of one image, seconds, {options.rounds} rounds")
     for title in ("what", "clock, median", "least", "processors, median", "least"):
         table.add_column(title, justify="left" if title == "what" else "right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,10 @@ def test_a_model_is_trained_and_measured(tiny_model: Any, tmp_path: Path) -> Non
     found = aigdetect.evaluate(tmp_path / "data", str(tmp_path / "mine"), resamples=0, **where)
     (measured,) = found.detectors
     assert len(measured.scores) == len(aigdetect.find_samples(tmp_path / "data").samples) == 24
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        archive.add(tmp_path / "data", "")
+    packed = aigdetect.evaluate(tmp_path / "data.tar", str(tmp_path / "mine"), resamples=0, **where)
+    assert packed.detectors[0].scores == measured.scores
     detector = aigdetect.load_detector(tmp_path / "mine", **where)
     for image, score in zip(found.images, measured.scores, strict=True):
         assert score.score == pytest.approx(detector.score(image.path)[0].logit, abs=1e-3)

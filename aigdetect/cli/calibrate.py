@@ -46,15 +46,17 @@ def calibrate(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of real and generated images in any of the field's layouts, or a CSV of "
-            "path,label[,generator]; may be given several times.",
+            help="Real and generated images in any of the field's layouts: a folder, a list (CSV, JSON "
+            "Lines) or an archive (tar, Parquet); may be given several times.",
             rich_help_panel=_DATA,
         ),
     ] = None,
     real: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="PATH", help="Folder of real images; may be given several times.", rich_help_panel=_DATA
+            metavar="PATH",
+            help="Folder or archive of real images; may be given several times.",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     split: Annotated[

@@ -59,8 +59,8 @@ def evaluate(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of images in any of the field's layouts, or a CSV of path,label[,generator]; "
-            "may be given several times.",
+            help="Images in any of the field's layouts: a folder, a list (CSV, JSON Lines) or an archive "
+            "(tar, Parquet); may be given several times.",
         ),
     ] = None,
     real: RealFolder = None,

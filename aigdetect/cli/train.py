@@ -38,11 +38,19 @@ def train(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of images in any of the field's layouts, or a CSV of path,label[,generator]."
+            help="Images in any of the field's layouts: a folder, a list (CSV, JSON Lines) or an archive "
+            "(tar, Parquet)."
         ),
     ] = None,
     real: RealFolder = None,
     fake: FakeFolder = None,
+    validation_data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Validate on this data, of any layout, in the place of a share of --data; may be given "
+            "several times."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Model folder to write.")] = None,
     beginning: Annotated[
         str | None,
@@ -336,7 +344,7 @@ def train(
     if print_config:
         training.print_config(beginning, config, given)
         return Exit.DONE
-    roots = training.Roots(data or (), real or (), fake or ())
+    roots = training.Roots(data or (), real or (), fake or (), validation_data or ())
     if not (data or real or fake):
         raise typer.BadParameter("name the images to train on", ctx=context, param_hint="--data")
     if dry_run:

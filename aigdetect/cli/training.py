@@ -61,6 +61,7 @@ class Roots:
     data: Sequence[Path]
     real: Sequence[Path]
     fake: Sequence[Path]
+    validation_data: Sequence[Path] = ()
 
 
 def list_data(
@@ -74,6 +75,7 @@ def list_data(
     """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
     _recipe(beginning, config, given)
     _look_at(roots, follow=follow_symlinks)
+    _look_at_validation(roots, follow=follow_symlinks)
 
 
 def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
@@ -109,8 +111,11 @@ def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: O
     recipe, beginning = _recipe(order.beginning, config, given)
     adapter_config(adapter_of(recipe))  # said before a long look at the data
     data = _look_at(roots, follow=order.follow_symlinks)
+    own = _look_at_validation(roots, follow=order.follow_symlinks)
     workers = order.workers or _decoding_threads(order.device)
-    split = split_data(data, recipe, workers=workers)
+    split = split_data(data, recipe, workers=workers, validation_data=own)
+    if own and (passed := sum(sample.split == "val" for found in data for sample in found.samples)):
+        terminal.say(f"left out: {passed} images of a split val, as there is other data to validate on")
     _tell_copies(split)
     unread: list[str] = []
     whose = "held-out" if recipe.folds is None else "out-of-fold"
@@ -190,8 +195,23 @@ def _look_at(roots: Roots, *, follow: bool) -> list[DataSet]:
     return data
 
 
+def _look_at_validation(roots: Roots, *, follow: bool) -> list[DataSet]:
+    from aigdetect.data.layouts import find_samples
+
+    data = [find_samples(root, follow_symlinks=follow) for root in roots.validation_data]
+    if not terminal.quiet:
+        for found in data:
+            _describe(found)
+    return data
+
+
 def _tell_copies(split: Split) -> None:
     """Name what is left out because it is there already, or in both classes."""
+    if shared := split.shared_copies():
+        terminal.warn(
+            f"left out of training: {len(shared)} images that are among those to validate on, too, such as "
+            f"{shared[0].sample.path}"
+        )
     for copy in split.copies:
         _log.info("%s: left out, it has the content of %s", copy.sample.path, copy.original.path)
     if split.copies:
@@ -253,15 +273,18 @@ _CAUTION = {
     "validation": "generators that were trained on: unseen ones will be lower",
     "out of fold": "each image scored by a model that did not learn from it",
 }
+_UNSEEN = "none of a generator or source that was trained on"
 
 
 def _summarise(card: ModelCard, out: Path) -> None:
     (which, metrics), *_ = card.metrics.items()
+    own = card.data.get("validation data")
+    caution = _UNSEEN if own and not own["trained on, too"] else _CAUTION[which]
     terminal.say(
         f"{'held-out' if which == 'validation' else 'out-of-fold'} images: ROC AUC {_told(metrics['auc'])}, "
         f"average precision {_told(metrics['average_precision'])}, "
         f"true-positive rate {_told(metrics['tpr_at_fpr_5'])} at 5 % false positives "
-        f"({_CAUTION[which]})"
+        f"({caution})"
     )
     sys.stdout.write(f"{out}\n")
 
@@ -317,4 +340,5 @@ def _progress(unread: list[str], whose: str) -> Iterator[Watch]:
             epoch=epoch,
             unread=left_out,
             warn=terminal.warn,
+            estimate=lambda estimate: terminal.say(str(estimate)),
         )

@@ -96,7 +96,9 @@ def keep_distinct(groups: Sequence[Sequence[Sample]], contents: Mapping[str, byt
 
 
 def _key(sample: Sample, contents: Mapping[str, bytes]) -> bytes:
-    return contents[sample.path] or b"path " + os.fsencode(os.path.realpath(sample.path))
+    if content := contents[sample.path]:
+        return content
+    return b"path " + os.fsencode(sample.path if sample.inside else os.path.realpath(sample.path))
 
 
 def _refuse_many(contradictions: Sequence[Sample], total: int) -> None:

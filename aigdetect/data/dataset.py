@@ -133,6 +133,8 @@ def load_bytes(sample: Sample) -> bytes:
         ImageError: if it cannot be read.
     """
     try:
+        if sample.inside is not None:
+            return sample.inside.read()
         return Path(sample.path).read_bytes()
     except OSError as error:
         raise ImageError(error.strerror or "cannot be read") from error
@@ -169,6 +171,7 @@ def copies_of_views(
     seed: int,
     views: Sequence[str] = ("center_crop",),
     max_pixels: int = MAX_PIXELS,
+    content: bytes | None = None,
 ) -> list[Pixels]:
     """Copies of one image, each through all views; they depend on seed, content and number alone.
 
@@ -180,20 +183,24 @@ def copies_of_views(
         seed: from 0 on.
         views: names out of :data:`aigdetect.images.views.VIEWS`.
         max_pixels: images of more pixels are refused.
+        content: SHA-256 that the file must have, 32 bytes; None for any.
 
     Returns:
         for each copy ``(V, size, size, 3)`` uint8.
 
     Raises:
-        ImageError: if it cannot be read, is too large, or too small to score.
+        ImageError: if it cannot be read, has another content, is too large, or too small to score.
     """
     data = load_bytes(sample)
+    found = hashlib.sha256(data).digest()
+    if content not in (None, found):
+        raise ImageError("changed since the run began")
     pixels = _pixels(data, max_pixels)
-    content = int.from_bytes(hashlib.sha256(data).digest()[:16], "little")
+    number = int.from_bytes(found[:16], "little")
     return [
         take_views(pixels, views, size)
         if copy is None
-        else training_views(pixels, size, augmentation, views, [seed, content, copy])
+        else training_views(pixels, size, augmentation, views, [seed, number, copy])
         for copy in copies
     ]
 

@@ -19,12 +19,13 @@ from PIL import Image
 import aigdetect.images.decode  # noqa: F401 - teaches Pillow HEIC and JPEG XL, and silences its warnings
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
+from aigdetect.errors import ImageError
 from aigdetect.images.jpeg import jpeg_quality
 
 # What Pillow and its plugins let out on malformed or enormous headers.
 _MALFORMED = (
     *(OSError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, MemoryError, RuntimeError),
-    *(struct.error, Image.DecompressionBombError),
+    *(struct.error, Image.DecompressionBombError, ImageError),
 )
 
 _MAX_CHUNKS = 1000  # of a WebP, before its picture
@@ -57,6 +58,8 @@ class ImageFacts:
 def read_facts(sample: Sample) -> ImageFacts | None:
     """Read one image's header, without its pixels; None if that fails."""
     try:
+        if sample.inside is not None:
+            return facts_of(sample.inside.read(), sample.label)
         with Path(sample.path).open("rb") as file:
             return _facts(file, os.fstat(file.fileno()).st_size, sample.label)
     except _MALFORMED:

@@ -11,6 +11,7 @@ from scipy import stats
 
 import aigdetect
 from aigdetect.data.layouts import Sample, count_by_generator
+from aigdetect.data.layouts.shards import find_shards, from_shards
 from aigdetect.errors import DataError
 from aigdetect.files import write_atomically, writing
 from aigdetect.images.find import LINK, find_files
@@ -199,12 +200,19 @@ def find_reals(root: Path, *, follow_symlinks: bool = False) -> tuple[list[Sampl
     """Every image below a folder, or one file, as a real one; its source is the folder that holds it.
 
     Args:
-        root: the folder or file.
+        root: the folder or file, or an archive of images or a folder of such.
         follow_symlinks: also follow symbolic links inside folders.
 
     Returns:
         the images, what cannot be read, with the reason by path, and how many links were not followed.
+
+    Raises:
+        DataError: if an archive cannot be read.
+        UsageError: if a library for it is not installed.
     """
+    if shards := find_shards(str(root), 0, follow=follow_symlinks):
+        data = from_shards(str(root), shards)
+        return list(data.samples), {}, data.ignored.links
     found = list(find_files([root], follow_symlinks=follow_symlinks))
     samples = [
         Sample(item.path, 0, Path(item.path).absolute().parent.name or "real", root=str(root))

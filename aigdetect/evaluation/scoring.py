@@ -86,7 +86,7 @@ def score_samples(
         one record per sample, in their order; an image that cannot be scored has an error and no score.
     """
     prepared = _Prepared(detector, protocol, operation)
-    found = (Found(sample.path, "image") for sample in samples)
+    found = (Found(sample.path, "image", inside=sample.inside) for sample in samples)
     with closing(scan_found(found, prepared, workers=workers, max_pixels=max_pixels)) as records:
         yield from records
 
@@ -128,7 +128,7 @@ def score_forms(
     engine = Threads(Preparation(_AllForms(forms).view, max_pixels), workers or default_workers())
     # all forms of an image are in memory at once
     size = max(1, detector.batch_size // len(forms))
-    found = (Found(sample.path, "image") for sample in samples)
+    found = (Found(sample.path, "image", inside=sample.inside) for sample in samples)
     with closing(engine.prepared(found, ahead=size)) as prepared:
         for batch in batched(zip(samples, prepared, strict=True), size):
             together = [(sample, item) for sample, item in batch if item.view is not None]

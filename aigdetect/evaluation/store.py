@@ -20,7 +20,7 @@ from typing import BinaryIO
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.results import ImageScore
-from aigdetect.files import FINGERPRINT_DIGITS, fingerprint, write_atomically, writing
+from aigdetect.files import FINGERPRINT_DIGITS, write_atomically, writing
 from aigdetect.model.calibration import Calibration, Verdict
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.writers import csv_line
@@ -118,11 +118,11 @@ class ScoreStore:
 
     def score(self, sample: Sample, operation: str) -> ImageScore:
         """Score of a sample after an operation; with an error if there is none."""
-        return self._scores.get((self._image(sample.path), operation), ImageScore(error="not scored"))
+        return self._scores.get((self._image(sample), operation), ImageScore(error="not scored"))
 
     def digest(self, sample: Sample) -> str:
         """SHA-256 of a sample's file when it was scored; empty if it was not, or could not be read."""
-        return self._digests.get(self._image(sample.path), "")
+        return self._digests.get(self._image(sample), "")
 
     def count_known(self, samples: Sequence[Sample], digests: Collection[str]) -> int:
         """How many of the samples that were scored have one of these contents.
@@ -178,7 +178,7 @@ class ScoreStore:
             error,
             record.precision or "",
             record.sha256 or "",
-            self._image(sample.path),
+            self._image(sample),
         )
         self._take(row)
         if self._file is not None and self._path is not None:
@@ -205,10 +205,10 @@ class ScoreStore:
             row.logit, calibration.score(row.logit), calibration.log10_lr(row.logit), verdict, row.error
         )
 
-    def _image(self, path: str) -> str:
-        if path not in self._images:
-            self._images[path] = fingerprint(path)
-        return self._images[path]
+    def _image(self, sample: Sample) -> str:
+        if sample.path not in self._images:
+            self._images[sample.path] = sample.fingerprint
+        return self._images[sample.path]
 
     def _refuse_other(self, head: object) -> None:
         held = head if isinstance(head, dict) else {}

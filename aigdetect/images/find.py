@@ -18,9 +18,12 @@ import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from aigdetect.images.read import open_without_waiting
+
+if TYPE_CHECKING:
+    from aigdetect.images.members import Member
 
 HEAD_BYTES = 4096
 """How much of a file's beginning :func:`sniff` looks at."""
@@ -149,11 +152,13 @@ class Found:
             counted; ``"error"`` could not be looked at.
         reason: why it is an error or was passed over; one line without the path, empty for images. A file of
             another kind may be :data:`LINK`, :data:`COMPANION` or :data:`VIDEO`.
+        inside: where it lies in an archive; None: it is a file by itself.
     """
 
     path: str
     kind: Literal["image", "video", "other", "error"]
     reason: str = ""
+    inside: Member | None = None
 
 
 def find_files(

@@ -87,7 +87,7 @@ class Preparation:
             return Prepared(prepared.record.failed(item.reason, "access"))
         try:
             stages = self._of_video if item.kind == "video" else self._of_image
-            for prepared in stages(item.path, item.path if file is None else file):  # noqa: B007
+            for prepared in stages(item, item.path if file is None else file):  # noqa: B007
                 pass
             return prepared
         except ImageError as error:
@@ -96,10 +96,11 @@ class Preparation:
             record = prepared.record.failed(why_failed(error), _cause(error))
             return Prepared(record, trace=traceback.format_exc())
 
-    def _of_image(self, path: str, file: str | int) -> Iterator[Prepared]:
+    def _of_image(self, item: Found, file: str | int) -> Iterator[Prepared]:
         """What is known after each stage."""
-        data = read_bytes(file, self.max_bytes)
-        record = Record(path, sha256=hashlib.sha256(data).hexdigest())
+        inside = item.inside  # of an archive
+        data = read_bytes(file, self.max_bytes) if inside is None else inside.read(self.max_bytes)
+        record = Record(item.path, sha256=hashlib.sha256(data).hexdigest())
         yield Prepared(record)
         record = self._with_metadata(record, lambda read: read(data))
         yield Prepared(record)
@@ -112,14 +113,14 @@ class Preparation:
             require_scorable(image)
             yield self._seen(record, image, _ingredients(record, data) if self.pictures else ())
 
-    def _of_video(self, path: str, file: str | int) -> Iterator[Prepared]:
+    def _of_video(self, item: Found, file: str | int) -> Iterator[Prepared]:
         """The same of a video, which may be larger than memory."""
         with open_regular(file) as (stream, before):
             sha256 = sha256_of(stream)
             require_unchanged(stream, before)
             stream.seek(0)
             name = sniff_video(stream.read(HEAD_BYTES))
-            record = Record(path, sha256=sha256, format=name or None)
+            record = Record(item.path, sha256=sha256, format=name or None)
             yield Prepared(record)
             record = self._with_metadata(record, lambda _: read_video_provenance(stream, name))
             yield Prepared(record)

@@ -8,6 +8,8 @@ parent was: else a detector learns who has been a JPEG.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,11 +22,11 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
-from aigdetect.data.dataset import Reading, load_pixels
+from aigdetect.data.dataset import Reading, load_bytes, load_pixels
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
 from aigdetect.errors import DataError
-from aigdetect.files import fingerprint, write_atomically, writing
+from aigdetect.files import write_atomically, writing
 from aigdetect.images import perturb
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import Pixels, crop
@@ -140,6 +142,16 @@ def make_aligned(
         write_atomically(done, asked)
 
 
+def digest_decoders(ways: Sequence[str]) -> str:
+    """Digest of the pairs of files in the folders among the ways; empty if there is no folder.
+
+    Raises:
+        UsageError: if a folder of pairs cannot be used.
+    """
+    pairs = [f"{way.name}\0{way.pair.digest}" for way in _found(ways) if way.pair is not None]
+    return hashlib.sha256("\n".join(pairs).encode("utf-8", "surrogateescape")).hexdigest() if pairs else ""
+
+
 def list_aligned(
     samples: Sequence[Sample], folder: Path, ways: Sequence[str], *, count: int, seed: int
 ) -> list[Aligned]:
@@ -194,7 +206,7 @@ def _network(
 
 def _save(pixels: Pixels, path: Path, parent: Sample) -> None:
     """Write an image as its parent was encoded: a JPEG with the same tables, or else without loss."""
-    with Image.open(parent.path) as image:
+    with Image.open(io.BytesIO(load_bytes(parent))) as image:
         if isinstance(image, JpegImageFile):
             sampling = get_sampling(image)
             # by number, whatever the numbers are: Pillow takes those from 0 on alone
@@ -217,7 +229,7 @@ def _path(folder: Path, way: _Way, place: int) -> Path:
 
 def _asked(drawn: Sequence[Sample], seed: int) -> bytes:
     """What images are made of, to know whether those that are there are the ones that are wanted."""
-    return "\n".join([str(seed), *(fingerprint(sample.path) for sample in drawn)]).encode("ascii")
+    return "\n".join([str(seed), *(sample.fingerprint for sample in drawn)]).encode("ascii")
 
 
 def _crops(samples: Sequence[Sample], reading: Reading, region_of: Load, *, seed: int) -> list[Pixels]:

@@ -32,6 +32,8 @@ class RunIdentity:
         backbone: digest of the backbone's weights.
         images: digest of the images' names, classes, contents and order; see :func:`digest_images`.
         command: command line that began the run.
+        decoders: digest of the decoders through which images come back; see
+            :func:`aigdetect.training.aligned.digest_decoders`.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS
@@ -39,6 +41,7 @@ class RunIdentity:
     backbone: str
     images: str
     command: str = ""
+    decoders: str = ""
 
     def require_same(self, other: RunIdentity, place: str) -> None:
         """Refuse to go on with what another run left.
@@ -56,6 +59,7 @@ class RunIdentity:
         for what, same in (
             ("backbone's weights", self.backbone == other.backbone),
             ("images", self.images == other.images),
+            ("decoders", self.decoders == other.decoders),
         ):
             if not same:
                 raise UsageError(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -29,7 +30,7 @@ from aigdetect.model.card import ADAPTER_NAME, AdapterCard, ModelCard, Preproces
 from aigdetect.model.detector import adapter_config, choose_device, head_sets
 from aigdetect.model.learnt import write_learnt
 from aigdetect.model.network import MoleNetwork
-from aigdetect.training.aligned import Aligned, list_aligned, make_aligned, parents_of
+from aigdetect.training.aligned import Aligned, digest_decoders, list_aligned, make_aligned, parents_of
 from aigdetect.training.beginning import Beginning
 from aigdetect.training.checkpoint import Checkpoints, RunIdentity, digest_images
 from aigdetect.training.curves import draw_curves
@@ -59,6 +60,7 @@ class Split:
         copies: images left out because their content is there already.
         contradictions: images left out because their content is there as real and as generated.
         contents: SHA-256 of the images by path, empty for what cannot be read.
+        validated_on: what was found where validation has data of its own; else empty.
     """
 
     training: tuple[Sample, ...]
@@ -67,13 +69,21 @@ class Split:
     copies: tuple[Copy, ...] = ()
     contradictions: tuple[Sample, ...] = ()
     contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    validated_on: tuple[DataSet, ...] = field(default=(), repr=False)
+
+    def shared_copies(self) -> list[Copy]:
+        """The copies that are left out because validation has data of its own, and the image is in it."""
+        own = {id(sample) for found in self.validated_on for sample in found.samples}
+        return [copy for copy in self.copies if id(copy.original) in own and id(copy.sample) not in own]
 
     def contents_of(self, samples: Sequence[Sample]) -> list[bytes]:
         """SHA-256 of each sample; empty for what cannot be read."""
         return [self.contents.get(sample.path, b"") for sample in samples]
 
 
-def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> Split:
+def split_data(
+    data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2, validation_data: Sequence[DataSet] = ()
+) -> Split:
     """Divide data sets into training and validation.
 
     A data set that names splits of its own keeps them; of any other, the recipe's share of every generator is
@@ -81,36 +91,53 @@ def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> 
     taken: one that a data set holds out itself stays held out. Where the recipe chooses an epoch, further
     images are held out for that.
 
+    Where validation has data of its own, that is all that is held out, besides the groups that the recipe
+    names: every other image is for training, but those of a split ``val``, which are left out, and those
+    whose content is among the data for validation.
+
     Args:
         data: what was found.
         recipe: the settings.
         workers: threads that read files.
+        validation_data: what was found of data for validation alone: its split ``val`` or else ``test``
+            where it names splits, else all of it.
 
     Raises:
         DataError: if only one class is there, or too many images are in both.
-        UsageError: if more images are asked for than there are, or a group that there is not is held out.
+        UsageError: if more images are asked for than there are, or a group that there is not is held out, or
+            folds leave nothing to validate on.
     """
+    if validation_data and recipe.folds is not None:
+        raise UsageError(
+            "folds: with them the model is calibrated on the images that it learns from; leave them out, or "
+            "the data for validation"
+        )
     chosen = [found.pick("train") for found in data]
     require_both_classes(*chosen)
+    own_data = [_to_validate_on(found) for found in validation_data]
+    _require_both_to_validate_on(own_data)
     held_out = [found.pick("val").samples if "val" in found.splits else () for found in data]
-    groups = [*held_out, *(part.samples for part in chosen)]
+    if own_data:
+        held_out = [() for _ in data]
+    groups = [*(found.samples for found in own_data), *held_out, *(part.samples for part in chosen)]
     contents = read_contents((sample for group in groups for sample in group), workers=workers)
     distinct = keep_distinct(groups, contents)
-    held_out, to_learn = list(distinct.groups[: len(data)]), distinct.groups[len(data) :]
+    own, rest_of_all = distinct.groups[: len(own_data)], distinct.groups[len(own_data) :]
+    held_out, to_learn = list(rest_of_all[: len(data)]), rest_of_all[len(data) :]
     whole = _hold_out([sample for part in to_learn for sample in part], recipe.hold_out)
     selection: list[Sample] = []
     training: list[Sample] = []
-    validation: list[Sample] = []
-    for found, own, part in zip(data, held_out, to_learn, strict=True):
+    validation = [sample for part in own for sample in part]
+    for found, kept, part in zip(data, held_out, to_learn, strict=True):
         rest = [sample for sample in part if sample.generator not in recipe.hold_out]
         if recipe.selects:
             rest, chosen_by = leave_out(rest, share=recipe.validation, seed=recipe.seed)
             selection += chosen_by
         if recipe.folds is not None:
-            training += [*rest, *own]
-        elif "val" in found.splits:
+            training += [*rest, *kept]
+        elif own_data or "val" in found.splits:
             training += rest
-            validation += own
+            validation += kept
         else:
             divided = [sample for sample in rest if sample.label not in whole]
             learnt, kept_back = split_by_generator(divided, fraction=recipe.validation, seed=recipe.seed)
@@ -129,7 +156,26 @@ def split_data(data: Sequence[DataSet], recipe: Recipe, *, workers: int = 2) -> 
         distinct.copies,
         distinct.contradictions,
         contents,
+        tuple(own_data),
     )
+
+
+def _to_validate_on(found: DataSet) -> DataSet:
+    """The part of data for validation that is for that."""
+    return next((found.pick(split) for split in ("val", "test") if split in found.splits), found)
+
+
+def _require_both_to_validate_on(data: Sequence[DataSet]) -> None:
+    """Refuse data for validation of one class.
+
+    Raises:
+        DataError: if there is some, but none of one class.
+    """
+    labels = {sample.label for found in data for sample in found.samples}
+    if data and labels != {0, 1}:
+        roots = ", ".join(repr(found.root) for found in data)
+        there = "generated" if labels == {1} else "real"
+        raise DataError(f"only {there} images found in {roots}: validation needs both classes")
 
 
 def _hold_out(samples: Sequence[Sample], groups: Sequence[str]) -> set[int]:
@@ -235,6 +281,7 @@ def train_model(
         backbone=found.digest,
         images=digest_images(*(split.training, split.validation, split.selection), contents=split.contents),
         command=command,
+        decoders=digest_decoders(recipe.aligned),
     )
     if (card := session.finished(folder, run)) is not None:
         say(f"{folder}: finished already")
@@ -257,6 +304,7 @@ def train_model(
             folds,
             split.validation if split.selection else (),
             beginning.adapter() if beginning else None,
+            split.contents,
         )
         state = save(network.adapter_state())
         groups = [held_out[index].generator for index in last.indices]
@@ -284,7 +332,9 @@ def train_model(
                 "training": _counts(training),
                 "validation": _counts(split.validation),
                 **({"selection": _counts(split.selection)} if split.selection else {}),
+                **({"validation data": _told(split)} if split.validated_on else {}),
                 "digest": run.images,
+                **({"decoders": run.decoders} if run.decoders else {}),
                 **({"from": beginning.lineage()} if beginning else {}),
             },
             metrics={
@@ -305,6 +355,17 @@ def train_model(
             remove_tables(folder)
             shutil.rmtree(folder / ALIGNED_NAME, ignore_errors=True)
         return card
+
+
+def _told(split: Split) -> dict[str, Any]:
+    """What a card says of data for validation alone."""
+    learnt = {(sample.label, sample.generator) for sample in split.training}
+    both = {sample.generator for sample in split.validation if (sample.label, sample.generator) in learnt}
+    return {
+        "folders": [found.root for found in split.validated_on],
+        "left out of training": len(split.shared_copies()),
+        "trained on, too": sorted(both),
+    }
 
 
 def _warn_of_beginning(

@@ -60,6 +60,7 @@ class Session:
         folds: Sequence[Fold] = (),
         calibration: Sequence[Sample] = (),
         initial: Mapping[str, Tensor] | None = None,
+        contents: Mapping[str, bytes] | None = None,
     ) -> tuple[Epoch, RunIdentity]:
         """Train, with a log and checkpoints in the folder; the checkpoints stay there.
 
@@ -73,6 +74,7 @@ class Session:
             folds: as for the trainer.
             calibration: likewise.
             initial: likewise.
+            contents: likewise.
 
         Returns:
             as :meth:`aigdetect.training.trainer.Trainer.run`, and the run as it was begun.
@@ -116,6 +118,7 @@ class Session:
                 folds=folds,
                 calibration=calibration,
                 initial=initial,
+                contents=contents or {},
                 save=save,
                 save_every=self.save_every,
             )
@@ -164,5 +167,6 @@ class Session:
         if not (images := card.data.get("digest")):
             raise UsageError(f"{path}: does not say of which images; choose another --out, or add --force")
         recipe = make_recipe(card.recipe).defining()
-        run.require_same(RunIdentity(recipe, card.backbone_digest, images), str(path))
+        decoders = card.data.get("decoders", "")
+        run.require_same(RunIdentity(recipe, card.backbone_digest, images, decoders=decoders), str(path))
         return card

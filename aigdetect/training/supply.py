@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import Any
 from aigdetect.data.dataset import Reading, batched, copies_of_views, digest
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
+from aigdetect.errors import ImageError
 from aigdetect.images.views import Pixels, first_of_scales, scales_of
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import Group
+from aigdetect.training.estimate import Work, estimate, measure, require_room
 from aigdetect.training.frozen import FrozenPass, images_at_once
 from aigdetect.training.held_out import HeldOut, require_both
 from aigdetect.training.recipe import Recipe
@@ -57,6 +59,8 @@ def open_supply(
     workers: int,
     watch: Watch,
     group: Group,
+    contents: Mapping[str, bytes],
+    passes: tuple[int, int],
 ) -> Iterator[Supply]:
     """Open what the run reads, and compute what is kept of it.
 
@@ -72,6 +76,9 @@ def open_supply(
         workers: threads that decode.
         watch: who is told.
         group: the processes.
+        contents: SHA-256 of images by path, as far as they are known; empty for what could not be read.
+        passes: how many training images are still to be trained on, and how many held-out ones to be scored,
+            over all epochs.
 
     Raises:
         DataError: if too many images cannot be read, or there is none of one class.
@@ -101,23 +108,35 @@ def open_supply(
             "adapted_from": network.first_block if network.bypasses else None,
             "head_blocks": network.head.blocks,
         }
-        maker = _Maker(recipe, frozen, settings, place, workers, watch, group, stack)
-        source = maker.source("training", training, copies, shown, keep=keep)
+        maker = _Maker(recipe, frozen, settings, place, workers, watch, group, contents, stack)
         small = group.alone and row * len(recipe.views) * len(validation) <= KEPT_BYTES
+        parts = (
+            _Part(training, copies, shown, keep),
+            _Part(validation, [None], recipe.views, keep or small),
+            _Part(calibration, [None], recipe.views, keep),
+        )
+        if place is not None:
+            require_room(row * sum(maker.lacks(part)[1] for part in parts if part.keep), place)
+        if watch.estimate is not None:
+            work = maker.work(parts, passes)
+            speed = measure(network, frozen, maker.readable(parts[0]), len(training), scales_of(recipe.views))
+            kept = row * sum(part.rows for part in parts if part.keep)
+            watch.estimate(estimate(work, speed, threads=workers, kept=kept, place=place))
+        source = maker.source("training", parts[0])
         held_out, calibrating = (
             HeldOut(
                 network,
-                samples,
-                maker.source("validation", samples, [None], recipe.views, keep=kept),
+                part.samples,
+                maker.source("validation", part),
                 group,
                 stage=watch.stage,
                 advance=watch.advance,
                 scales=scales_of(recipe.views),
                 adapted=recipe.epochs > 0,
             )
-            if samples
+            if part.samples
             else None
-            for samples, kept in ((validation, keep or small), (calibration, keep))
+            for part in parts[1:]
         )
         require_both([sample.label for sample in validation])
         assert held_out is not None  # of both classes
@@ -136,6 +155,28 @@ _Cell = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class _Part:
+    """Images of the run that are read alike.
+
+    Attributes:
+        samples: the images.
+        copies: their copies.
+        views: through which each copy is seen.
+        keep: whether outputs for them are kept.
+    """
+
+    samples: Sequence[Sample]
+    copies: Sequence[int | None]
+    views: Sequence[str]
+    keep: bool
+
+    @property
+    def rows(self) -> int:
+        """How many outputs there are of them."""
+        return len(self.samples) * len(self.copies) * len(self.views)
+
+
+@dataclass(frozen=True)
 class _Maker:
     """Makes sources; tables of the same rows are one table."""
 
@@ -146,6 +187,7 @@ class _Maker:
     workers: int
     watch: Watch
     group: Group
+    contents: Mapping[str, bytes]
     stack: ExitStack
     tables: dict[tuple[int | None, str], Table] = field(default_factory=dict)
     readings: list[Reading] = field(default_factory=list)
@@ -155,20 +197,53 @@ class _Maker:
         for reading in self.readings:
             reading.share(self.group.texts_of_all)
 
-    def source(
-        self,
-        what: str,
-        samples: Sequence[Sample],
-        copies: Sequence[int | None],
-        views: Sequence[str],
-        *,
-        keep: bool,
-    ) -> Source:
-        """The outputs for copies of samples through views, kept or computed when they are wanted."""
+    def lacks(self, part: _Part) -> tuple[int, int]:
+        """Of how many copies of images outputs are not kept yet, and how many outputs."""
+        copies = rows = 0
+        for copy in part.copies:
+            tables = [self._table(copy, view) for view in part.views]
+            for sample in part.samples:
+                key = self.contents.get(sample.path) or b""
+                lacking = sum(key not in table for table in tables)
+                copies += bool(lacking)
+                rows += lacking
+        return copies, rows
+
+    def work(self, parts: Sequence[_Part], passes: tuple[int, int]) -> Work:
+        """What there is to do: outputs that are kept are computed once, others whenever they are wanted."""
+        (training, *held_out), (trained, scored) = parts, passes
+        shown, scored_views = len(training.views), scored * len(self.recipe.views)
+        decoded = frozen = 0
+        for part in parts:
+            if part.keep:
+                copies, rows = self.lacks(part)
+                decoded, frozen = decoded + copies, frozen + rows
+        if not training.keep:
+            fitted = len(training.samples) * len(training.copies) * (self.recipe.head_penalty is not None)
+            decoded, frozen = decoded + trained + fitted, frozen + (trained + fitted) * shown
+        if not all(part.keep for part in held_out if part.samples):
+            decoded, frozen = decoded + scored, frozen + scored_views
+        images = len({sample.path for part in parts for sample in part.samples})
+        return Work(images, decoded, frozen, trained * shown, scored_views)
+
+    def readable(self, part: _Part) -> Callable[[int], bool]:
+        """Whether an image of a part can be read, by its index; it is read for that."""
+
+        def read(index: int) -> bool:
+            with suppress(ImageError):
+                self._views(part.samples[index], part.copies[:1], part.views)
+                return True
+            return False
+
+        return read
+
+    def source(self, what: str, part: _Part) -> Source:
+        """The outputs for a part of the images, kept or computed when they are wanted."""
+        samples, copies, views = part.samples, part.copies, part.views
         reading = Reading.of(what, samples, self.workers, self.watch.unread)
         self.readings.append(reading)
         begins = [shuffle_key(sample, seed=self.recipe.seed)[0] for sample in samples]
-        if not keep:
+        if not part.keep:
 
             def read(wanted: Iterable[tuple[int, int | None]]) -> Iterator[Pixels | None]:
                 chosen = ((samples[index], copy) for index, copy in wanted)
@@ -203,7 +278,7 @@ class _Maker:
         Returns:
             the key of every sample.
         """
-        keys = list(reading.each(digest, samples))
+        keys = self._keys(samples, reading)
         cells = [(copy, view) for copy in range(len(copies)) for view in range(len(shown))]
         wanted: list[tuple[Sample, list[_Cell]]] = []
         missing: list[bytes] = []
@@ -242,6 +317,14 @@ class _Maker:
         by_copy = dict(zip(needed, of_copies, strict=True))
         return [by_copy[copy][view] for copy, view in cells]
 
+    def _keys(self, samples: Sequence[Sample], reading: Reading) -> list[bytes | None]:
+        """SHA-256 of every sample; what is not known is read, also to say why it cannot be."""
+        known = [self.contents.get(sample.path) or None for sample in samples]
+        read = reading.each(
+            digest, (sample for sample, key in zip(samples, known, strict=True) if key is None)
+        )
+        return [next(read) if key is None else key for key in known]
+
     def _views(self, sample: Sample, copies: Sequence[int | None], shown: Sequence[str]) -> list[Pixels]:
         return copies_of_views(
             sample,
@@ -251,4 +334,5 @@ class _Maker:
             seed=self.recipe.seed,
             views=shown,
             max_pixels=self.recipe.max_pixels,
+            content=self.contents.get(sample.path) or None,
         )

@@ -51,6 +51,7 @@ class Trainer:
         calibration: where the best epoch is chosen by the validation samples, others that are held out: what
             the weights that are kept say of these, nothing was chosen by. Else none.
         initial: weights to begin with, by name; None: those of the network, which has not been trained.
+        contents: SHA-256 of images by path, as far as they are known; empty for what could not be read.
     """
 
     network: MoleNetwork
@@ -68,6 +69,7 @@ class Trainer:
     save_every: int | None = None
     calibration: Sequence[Sample] = ()
     initial: Mapping[str, Tensor] | None = None
+    contents: Mapping[str, bytes] = field(default_factory=dict)
 
     def run(self, state: State | None = None) -> Epoch:
         """Fit the head if the recipe asks for it, then train over all epochs.
@@ -87,7 +89,7 @@ class Trainer:
             state = self._first_state()
             self._save(state)
         watch = self.watch if self.group.first else Watch()
-        with self._supply(watch) as supply:
+        with self._supply(watch, state) as supply:
             features = self._features(supply.source, watch) if not state.epoch else None
             if features is not None and self.network.kinds is not None:
                 fit_kinds(self.network, features, self.training, self.group)
@@ -129,9 +131,10 @@ class Trainer:
             DataError: as :meth:`run`.
             UsageError: likewise.
         """
-        with self._supply(self.watch) as supply:
+        state = self._first_state()
+        with self._supply(self.watch, state) as supply:
             features = self._features(supply.source, self.watch)
-            return self._out_of_fold(supply, features, self._first_state(), self.watch)
+            return self._out_of_fold(supply, features, state, self.watch)
 
     def _first_state(self) -> State:
         torch.manual_seed(self.recipe.seed)
@@ -139,7 +142,7 @@ class Trainer:
         # not into the network: what is kept of the frozen tower must not depend on what a run begins with
         return state if self.initial is None else replace(state, adapter=self.initial)
 
-    def _supply(self, watch: Watch) -> AbstractContextManager[Supply]:
+    def _supply(self, watch: Watch, state: State) -> AbstractContextManager[Supply]:
         return open_supply(
             self.network,
             self.recipe,
@@ -152,7 +155,25 @@ class Trainer:
             workers=self.workers,
             watch=watch,
             group=self.group,
+            contents=self.contents,
+            passes=self._passes(state),
         )
+
+    def _passes(self, state: State) -> tuple[int, int]:
+        """How many images are still to be trained on, and how many to be scored, over all models."""
+        recipe = self.recipe
+
+        def trained(images: int) -> int:
+            whole = images * recipe.epochs
+            return whole if recipe.steps is None else min(whole, recipe.steps * recipe.batch_size)
+
+        left = max(0, trained(len(self.training)) - state.step * recipe.batch_size)
+        if self.folds:
+            if state.out_of_fold is None:
+                left += sum(trained(len(fold.kept)) for fold in self.folds)
+            return left, len(self.validation)
+        epochs = max(1, recipe.epochs + 1 - state.epoch)
+        return left, epochs * len(self.validation) + len(self.calibration)
 
     def _out_of_fold(self, supply: Supply, features: Features | None, state: State, watch: Watch) -> Epoch:
         return score_out_of_fold(

@@ -6,10 +6,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aigdetect.evaluation.metrics import AVERAGE_PRECISION, card_figures
+
+if TYPE_CHECKING:
+    from aigdetect.training.estimate import Estimate
 
 #: a router that gives one expert a larger share of the tokens has collapsed
 COLLAPSED_SHARE = 0.9
@@ -84,6 +88,7 @@ class Watch:
         epoch: an epoch ended.
         unread: an image cannot be read and is left out.
         warn: something else is wrong that does not stop the run.
+        estimate: what the run is about to take; None: nobody wants to know, and nothing is measured.
     """
 
     stage: Callable[[str, int], None] = lambda name, total: None
@@ -92,13 +97,16 @@ class Watch:
     epoch: Callable[[Epoch], None] = lambda epoch: None
     unread: Callable[[str], None] = lambda text: None
     warn: Callable[[str], None] = lambda text: None
+    estimate: Callable[[Estimate], None] | None = None
 
 
 def chain(*watches: Watch) -> Watch:
     """One watch that tells all of them, in order."""
 
-    def tell(name: str) -> Callable[..., None]:
-        listeners = [getattr(watch, name) for watch in watches]
+    def tell(name: str) -> Callable[..., None] | None:
+        listeners = [each for watch in watches if (each := getattr(watch, name)) is not None]
+        if not listeners:
+            return None
 
         def all_of_them(*told: object) -> None:
             for listener in listeners:
@@ -106,7 +114,8 @@ def chain(*watches: Watch) -> Watch:
 
         return all_of_them
 
-    return Watch(**{name.name: tell(name.name) for name in fields(Watch)})
+    told: dict[str, Any] = {each.name: tell(each.name) for each in fields(Watch)}
+    return Watch(**told)
 
 
 class CollapseWatch:

@@ -106,6 +106,23 @@ def test_copies_and_images_in_both_classes_are_named(forks: Forks, work: Path, t
     assert "11 of 30 images are given both as real and as generated, such as data/real/0.png and" in said
 
 
+def test_data_to_validate_on_shares_no_image(forks: Forks, work: Path, tiny_weights: Path) -> None:
+    shutil.copytree(work / "data", work / "own")
+    for kind in ("real", "fake"):
+        for index in range(6):
+            (work / "own" / kind / f"{index}.png").unlink()
+    arguments = ("--data", "data", "--validation-data", "own", "--out", "m", "--weights", tiny_weights)
+    rest = ("--backbone", "timm/test_vit", "--device", "cpu", "--epochs", "1", "--blocks", "1")
+    done = forks.run("train", *arguments, *rest, cwd=work)
+    assert done.status == 0, done.stderr
+    assert "left out of training: 12 images that are among those to validate on, too, such as " in done.stderr
+    assert "training on 12 images, 12 held out" in done.stderr
+    assert "24 images, " in done.stderr  # the estimate
+    assert "kept in memory" in done.stderr
+    refusal = train(forks, work, tiny_weights, "--validation-data", "own", "--folds", "2", "--out", "n")
+    assert "folds: with them the model is calibrated on the images that it learns from" in refused(refusal)
+
+
 @pytest.mark.parametrize(
     ("limit", "more", "named"),
     [

@@ -361,7 +361,7 @@ def test_pick_counts_what_it_leaves_out(tmp_path: Path) -> None:
 
 
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such folder or CSV"):
+    with pytest.raises(DataError, match="no such folder, list or archive"):
         find_samples(tmp_path / "absent")
     with pytest.raises(DataError, match="no images found"):
         find_samples(tmp_path)

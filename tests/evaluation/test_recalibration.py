@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,3 +196,17 @@ def test_reals_are_named_by_their_folder(tmp_path: Path) -> None:
     followed, _, links = find_reals(tmp_path, follow_symlinks=True)
     assert (len(followed), links) == (2, 0)
     assert list(find_reals(tmp_path / "none")[1]) == [str(tmp_path / "none")]
+
+
+def test_real_images_are_found_in_an_archive(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "real.tar", "w") as archive:
+        for name in ("leica/a.png", "nikon/b.png"):
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+    found, errors, links = find_reals(tmp_path / "real.tar")
+    assert [(sample.key, sample.label, sample.generator) for sample in found] == [
+        ("leica/a.png", 0, "leica"),
+        ("nikon/b.png", 0, "nikon"),
+    ]
+    assert (errors, links) == ({}, 0)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tiny_pairs import write_pair
 
+from aigdetect.data import dataset
 from aigdetect.data.dataset import copies_of_views
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.errors import DataError, UsageError
@@ -120,6 +123,43 @@ def test_the_curves_are_a_picture(trained: Path) -> None:
 
 def adapter(folder: Path) -> bytes:
     return (folder / "adapter.safetensors").read_bytes()
+
+
+def packed(data: Path, place: Path, form: str) -> Path:
+    """The images of a folder as an archive or a list."""
+    names = [sample.key for sample in find_samples(data).samples]
+    if form.startswith("tar"):
+        with tarfile.open(place, f"w:{form[4:]}") as archive:
+            for name in names:
+                archive.add(data / name, name)
+    elif form == "jsonl":
+        rows = [
+            {"path": name, "label": name.split("/")[0], "generator": name.split("/")[1]} for name in names
+        ]
+        place = data / "list.jsonl"
+        place.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pa = pytest.importorskip("pyarrow", reason="TABLES OF IMAGES NOT TESTED: pyarrow is not installed")
+        table = pa.table({"image": [(data / name).read_bytes() for name in names], "path": names})
+        if form == "parquet":
+            pytest.importorskip("pyarrow.parquet").write_table(table, place)
+        else:
+            with pa.OSFile(str(place), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+                writer.write_table(table)
+    return place
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "parquet", "arrow", "jsonl"])
+def test_an_archive_gives_the_model_of_its_folder_bit_for_bit(
+    data: Path, tiny_weights: Path, tmp_path: Path, form: str
+) -> None:
+    place = packed(data, data.with_name(f"{tmp_path.name}.{form}"), form)
+    cards = []
+    for name, root in (("folder", data), ("archive", place)):
+        folder = tmp_path / name / "m"
+        cards.append(train(root, folder, tiny_weights, epochs=1, copies=1, folds=2))
+    assert adapter(tmp_path / "folder/m") == adapter(tmp_path / "archive/m")
+    assert cards[0].as_dict() == cards[1].as_dict()
 
 
 def test_the_same_seed_gives_the_same_file(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
@@ -570,3 +610,115 @@ def test_a_recipe_for_another_model_than_the_run_begins_with(
     beginning = begin_with(str(trained))
     with pytest.raises(UsageError, match=named):
         beginning.require_fit(make_recipe(beginning.settings(), settings))
+
+
+def test_validation_has_data_of_its_own(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for kind, source in (("real", "real_one"), ("fake", "fake_two")):
+        shutil.copytree(data / kind / source, own / kind / f"new_{kind}")
+    (own / "real/new_real/0.png").unlink()
+    recipe = make_recipe(SMALL)
+    split = split_data([find_samples(data)], recipe, validation_data=[find_samples(own)])
+    assert {sample.generator for sample in split.validation} == {"new_real", "new_fake"}
+    assert len(split.validation) == 29
+    # all of the rest is learnt, but what is there to validate on
+    assert Counter(sample.generator for sample in split.training) == {
+        "real_one": 1,
+        "real_two": 15,
+        "fake_one": 15,
+    }
+    assert len(split.shared_copies()) == 29
+    card = train_model(split, recipe, tmp_path / "m", device="cpu", weights=tiny_weights)
+    assert card.data["validation data"] == {
+        "folders": [str(own)],
+        "left out of training": 29,
+        "trained on, too": [],
+    }
+    assert card.data["validation"] == {"real": {"new_real": 14}, "generated": {"new_fake": 15}}
+    assert (card.calibration.real_count, card.calibration.generated_count) == (14, 15)
+
+
+def test_data_to_validate_on_beside_folds_groups_and_splits(data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    for split in ("train", "val"):
+        for kind in ("real", "fake"):
+            folder = own / split / kind / "new"
+            folder.mkdir(parents=True)
+            for index in range(4):
+                (folder / f"{index}.png").write_bytes(f"{split} {kind} {index}".encode())
+    found, beside = [find_samples(data)], {"validation_data": [find_samples(own)]}
+    with pytest.raises(UsageError, match="folds: with them the model is calibrated on the images that it"):
+        split_data(found, make_recipe({"folds": 2}), **beside)
+    held = split_data(found, make_recipe({"hold_out": ["fake_one"], "keep": "best"}), **beside)
+    assert Counter(sample.generator for sample in held.validation) == {"new": 8, "fake_one": 15}
+    assert {sample.split for sample in held.validation if sample.generator == "new"} == {"val"}
+    chosen_by = Counter(sample.label for sample in held.selection)
+    assert chosen_by[0] >= 1
+    assert chosen_by[1] >= 1
+    assert len(held.training) + len(held.selection) == 45
+    # a split val of the data to learn from is not learnt, and not validated on
+    named = split_data([find_samples(own)], make_recipe({}), validation_data=found)
+    assert {sample.split for sample in named.training} == {"train"}
+    assert len(named.training) == 8
+    assert {sample.root for sample in named.validation} == {str(data)}
+    shutil.rmtree(own / "val" / "fake")
+    with pytest.raises(DataError, match=r"only real images found in .*own'?: validation needs both classes"):
+        split_data(found, make_recipe({}), validation_data=[find_samples(own)])
+
+
+def test_the_data_to_learn_from_is_no_data_to_validate_on(data: Path) -> None:
+    found = [find_samples(data)]
+    with pytest.raises(DataError, match="no image of one class is left to train on"):
+        split_data(found, make_recipe({}), validation_data=found)
+
+
+def test_every_image_is_hashed_once(
+    data: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[str] = Counter()
+
+    def counted(sample: Sample) -> bytes:
+        read[sample.path] += 1
+        return Path(sample.path).read_bytes()
+
+    monkeypatch.setattr(dataset, "load_bytes", counted)
+    train(data, tmp_path / "m", tiny_weights)
+    assert len(read) == 60
+    assert set(read.values()) == {2}  # to tell copies apart, and to decode
+
+
+def test_an_image_that_changes_meanwhile_is_left_out(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    recipe = make_recipe(SMALL)
+    split = split_data([find_samples(copy)], recipe)
+    changed = split.training[0].path
+    shutil.copy(split.training[1].path, changed)
+    warned: list[str] = []
+    session = Session(watch=Watch(unread=warned.append))
+    train_model(split, recipe, tmp_path / "m", device="cpu", weights=tiny_weights, session=session)
+    assert warned == [f"training image left out: {changed}: changed since the run began"]
+
+
+def test_a_run_does_not_go_on_with_other_decoders(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(step: Step) -> None:
+        raise StopError
+
+    pairs = tmp_path / "pairs"
+    write_pair(pairs, "tae", seed=0)
+    recipe = make_recipe(SMALL, {"aligned": [str(pairs)], "aligned_images": 2})
+    split = split_data([find_samples(data)], recipe)
+    options: dict[str, Any] = {"device": "cpu", "weights": tiny_weights}
+    with pytest.raises(StopError):
+        train_model(split, recipe, tmp_path / "m", session=Session(watch=Watch(step=stop)), **options)
+    resumed = Session(resume=True)
+    for finished in (False, True):
+        write_pair(pairs, "tae", seed=1)
+        with pytest.raises(UsageError, match="was begun on other decoders than those given now"):
+            train_model(split, recipe, tmp_path / "m", session=resumed, **options)
+        write_pair(pairs, "tae", seed=0)
+        card = train_model(split, recipe, tmp_path / "m", session=resumed, **options)
+        assert len(card.data["decoders"]) == 64, finished

@@ -8,6 +8,7 @@ from pathlib import Path
 from aigdetect.data.layouts.folders import from_folder, from_labelled
 from aigdetect.data.layouts.lists import from_list
 from aigdetect.data.layouts.sample import DataSet
+from aigdetect.data.layouts.shards import find_shards, from_shards
 from aigdetect.errors import DataError
 
 
@@ -22,11 +23,12 @@ def find_samples(
 
     Args:
         root: a folder (``0_real/1_fake`` at any depth; GenImage's ``ai/nature``; ``real/fake`` and synonyms
-            above or below the generators), or a CSV or JSON Lines with path, label[, generator][, split]
-            [, group].
+            above or below the generators), a CSV or JSON Lines with path, label[, generator][, split]
+            [, group], or an archive of images or a folder of such: tar, WebDataset's shards, Parquet, Arrow
+            (see `aigdetect.data.layouts.shards`).
         split: keep only ``"train"``, ``"val"`` or ``"test"`` where the data set has such a level; nothing
             happens where it has none.
-        label: 0 takes every image of a folder for real, 1 for generated; None goes by names.
+        label: 0 takes every image of a folder or archive for real, 1 for generated; None goes by names.
         follow_symlinks: also follow symbolic links inside folders; a root, and what a CSV names, may be one.
 
     Returns:
@@ -34,11 +36,14 @@ def find_samples(
         `require_both_classes`.
 
     Raises:
-        DataError: nothing there, no image found, contradictory folders, a bad row in the CSV.
-        UsageError: ``split`` is none of the three.
+        DataError: nothing there, no image found, contradictory folders, a bad row in the CSV, an archive that
+            cannot be read.
+        UsageError: ``split`` is none of the three; an archive needs a library that is not installed.
     """
     place = os.fsdecode(root)
-    if Path(place).is_dir():
+    if shards := find_shards(place, label, follow=follow_symlinks):
+        found = from_shards(place, shards)
+    elif Path(place).is_dir():
         found = (
             from_folder(place, follow=follow_symlinks)
             if label is None
@@ -47,5 +52,5 @@ def find_samples(
     elif Path(place).is_file() and label is None:
         found = from_list(place)
     else:
-        raise DataError(f"no such folder or CSV: {place!r}; check the path")
+        raise DataError(f"no such folder, list or archive: {place!r}; check the path")
     return found if split is None else found.pick(split)

@@ -7,7 +7,7 @@ import json
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,15 @@ from aigdetect.data.layouts.words import LABELS, SPLIT_NAMES, fold_name
 from aigdetect.errors import DataError
 from aigdetect.parsing import DELIMITERS, open_table
 
-_PATHS = ("path", "filename", "file", "filepath", "file_path", "image", "image_path", "img", "img_path")
-_CLASSES = ("label", "class", "target", "is_ai", "is_fake", "is_generated", "typ")
+#: columns of paths, and of classes
+PATHS = ("path", "filename", "file", "filepath", "file_path", "image", "image_path", "img", "img_path")
+CLASSES = ("label", "class", "target", "is_ai", "is_fake", "is_generated", "typ")
 _GENERATORS = ("generator", "generator_name", "source", "model", "typ")
 _SUBSETS = ("split", "subset")
 _REPOSITORIES = ("repository", "group")
 _KINDS = ("kind",)
+#: all of them
+COLUMNS = frozenset((*PATHS, *CLASSES, *_GENERATORS, *_SUBSETS, *_REPOSITORIES, *_KINDS))
 _TYP = "typ"  # in ClipBased's and B-Free's lists: "real", or else the name of a generator
 
 
@@ -39,8 +42,19 @@ class _Header:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of a CSV, and where it begins in words."""
+class Row:
+    """What is told of one image, as text, and where that stands in words.
+
+    Attributes:
+        line: number of the line or row.
+        where: the same with the file.
+        path: of the image.
+        label: class in a word.
+        generator: generator or source; empty if none is told, like all that follow.
+        split: see `aigdetect.data.layouts.sample.Sample`.
+        repository: likewise.
+        kind: likewise.
+    """
 
     line: int
     where: str
@@ -64,7 +78,7 @@ def from_list(path: str) -> DataSet:
     ignored: Counter[str] = Counter()
     known: dict[str, tuple[int, int]] = {}
     for row in _rows(path):
-        sample = _sample(row, root, own_name)
+        sample = labelled(row, root, own_name)
         line, label = known.setdefault(sample.path, (row.line, sample.label))
         if label != sample.label:
             raise DataError(f"{row.where}: {row.path!r} has another label on line {line}; keep one")
@@ -80,7 +94,17 @@ def from_list(path: str) -> DataSet:
     return data
 
 
-def _sample(row: _Row, root: str, own_name: str) -> Sample:
+def labelled(row: Row, root: str, own_name: str) -> Sample:
+    """The image that is told of.
+
+    Args:
+        row: what is told.
+        root: where relative paths begin.
+        own_name: generator or source where none is told.
+
+    Raises:
+        DataError: if it has no path, or another class or split than there is.
+    """
     if not row.path:
         raise DataError(f"{row.where}: no path; each row needs one")
     label = LABELS.get(fold_name(row.label))
@@ -100,7 +124,7 @@ def _sample(row: _Row, root: str, own_name: str) -> Sample:
     )
 
 
-def _size(path: str, row: _Row) -> int:
+def _size(path: str, row: Row) -> int:
     try:
         status = Path(path).stat()
     except (OSError, ValueError):  # ValueError: a NUL in the name
@@ -110,7 +134,7 @@ def _size(path: str, row: _Row) -> int:
     return status.st_size
 
 
-def _rows(path: str) -> Iterator[_Row]:
+def _rows(path: str) -> Iterator[Row]:
     try:
         with open_table(Path(path)) as file:
             if _is_json(path):
@@ -134,7 +158,7 @@ def _header(path: str, line: str) -> _Header:
     for delimiter in DELIMITERS:
         names = next(csv.reader([line], delimiter=delimiter), [])
         header = _Header(delimiter, tuple(fold_name(name) for name in names))
-        if header.position(_PATHS) is not None and header.position(_CLASSES) is not None:
+        if header.position(PATHS) is not None and header.position(CLASSES) is not None:
             return header
     raise DataError(
         f"{path!r} is no list of images: its first line must name the columns path,label[,generator][,split],"
@@ -142,8 +166,8 @@ def _header(path: str, line: str) -> _Header:
     )
 
 
-def _named_rows(path: str, lines: Iterable[str], header: _Header) -> Iterator[_Row]:
-    known = (_PATHS, _CLASSES, _GENERATORS, _SUBSETS, _REPOSITORIES, _KINDS)
+def _named_rows(path: str, lines: Iterable[str], header: _Header) -> Iterator[Row]:
+    known = (PATHS, CLASSES, _GENERATORS, _SUBSETS, _REPOSITORIES, _KINDS)
     columns = [header.position(each) for each in known]
     names = [None if at is None else header.names[at] for at in columns]
     reader = csv.reader(lines, delimiter=header.delimiter, strict=True)
@@ -158,29 +182,34 @@ def _named_rows(path: str, lines: Iterable[str], header: _Header) -> Iterator[_R
                 if names[2] == _TYP and fold_name(generator) in LABELS:
                     generator = ""
                 where = f"{path!r}, line {line}"
-                yield _Row(line, where, name, label.strip(), generator, split, repository, kind)
+                yield Row(line, where, name, label.strip(), generator, split, repository, kind)
             line = reader.line_num + 2
     except csv.Error as error:
         raise DataError(f"{path!r}, line {line}: {error}; check the quotes") from error
 
 
-def _objects(path: str, lines: Iterable[str]) -> Iterator[_Row]:
+def _objects(path: str, lines: Iterable[str]) -> Iterator[Row]:
     for number, line in enumerate(lines, 1):
         where = f"{path!r}, line {number}"
         if not line.strip():
             continue
         try:
             told = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not an object of JSON") from error
         if not isinstance(told, dict):
             raise DataError(f"{where}: not an object of JSON")
-        named = {fold_name(name): value for name, value in told.items() if value is not None}
-        values = [
-            next((_text(named[name]) for name in known if name in named), "")
-            for known in (_PATHS, _CLASSES, _GENERATORS, _SUBSETS, _REPOSITORIES, _KINDS)
-        ]
-        yield _Row(number, where, values[0], *(value.strip() for value in values[1:]))
+        yield told_row(told, number, where)
+
+
+def told_row(told: Mapping[str, object], line: int, where: str) -> Row:
+    """A row out of values by the names of columns; those that are None are not told."""
+    named = {fold_name(name): value for name, value in told.items() if value is not None}
+    values = [
+        next((_text(named[name]) for name in known if name in named), "")
+        for known in (PATHS, CLASSES, _GENERATORS, _SUBSETS, _REPOSITORIES, _KINDS)
+    ]
+    return Row(line, where, values[0], *(value.strip() for value in values[1:]))
 
 
 def _text(value: object) -> str:

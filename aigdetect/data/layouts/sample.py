@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from aigdetect.errors import DataError, UsageError
+from aigdetect.files import fingerprint
+from aigdetect.images.members import Member
 
 #: splits that a data set may name
 SPLITS = ("train", "val", "test")
@@ -22,7 +24,8 @@ class Sample:
     """One labelled image on disk.
 
     Attributes:
-        path: where it lies; bytes that are not text come as ``os.fsdecode`` gives them.
+        path: where it lies; bytes that are not text come as ``os.fsdecode`` gives them. In an archive, the
+            path of that and the name within.
         label: 1 for AI-generated, 0 for real.
         generator: generator of a generated image (``"progan"``), source or companion set of a real one
             (``"imagenet"``); never empty.
@@ -30,6 +33,7 @@ class Sample:
         root: folder of the data set (of the CSV, if one was given).
         repository: where the image came from, of which whole parts are held out together; empty: not known.
         kind: what kind of picture it is, such as photograph or screenshot; empty: not known.
+        inside: where it lies in an archive; None: it is a file by itself.
     """
 
     path: str
@@ -39,6 +43,12 @@ class Sample:
     root: str = ""
     repository: str = ""
     kind: str = ""
+    inside: Member | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """By path, size and time of change of the file, or of the archive; see `aigdetect.files`."""
+        return fingerprint(self.path, None if self.inside is None else self.inside.archive)
 
     @property
     def key(self) -> str:
@@ -56,7 +66,8 @@ class Ignored:
         empty: images of 0 bytes.
         broken: links that lead nowhere, unreadable files, what is neither a file nor a folder.
         unlabelled: images in no folder that says real or fake.
-        repeated: rows of a CSV that name an image again.
+        repeated: rows of a CSV that name an image again, and images of an archive of one name.
+        misnamed: images of an archive whose names would lead out of it.
         other_split: images outside the split asked for.
         links: symbolic links inside folders, which are not followed unless that is asked for.
     """
@@ -66,6 +77,7 @@ class Ignored:
     broken: int = 0
     unlabelled: int = 0
     repeated: int = 0
+    misnamed: int = 0
     other_split: int = 0
     links: int = 0
 
@@ -77,6 +89,7 @@ class Ignored:
             "broken links or unreadable": self.broken,
             "in no real or fake folder": self.unlabelled,
             "named twice": self.repeated,
+            "of unfit names": self.misnamed,
             "of another split": self.other_split,
             "symbolic links (--follow-symlinks follows them)": self.links,
         }

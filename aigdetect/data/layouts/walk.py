@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,13 +58,35 @@ def walk_folders(start: Folder) -> Iterator[tuple[Folder, list[os.DirEntry[str]]
         yield folder, files
         here = replace(folder, ancestors=(*folder.ancestors, identity))
         siblings = frozenset(fold_name(entry.name) for entry in folders)
-        waiting += [_below(here, entry, siblings) for entry in reversed(folders)]
+        waiting += [_below(here, entry.name, siblings) for entry in reversed(folders)]
 
 
-def _below(folder: Folder, entry: os.DirEntry[str], siblings: frozenset[str]) -> Folder:
-    level = read_level(entry.name, siblings, above_mark=folder.mark is None)
-    mark = deciding_mark(folder.mark, read_mark(entry.name, siblings, len(folder.levels)), entry.path)
-    return replace(folder, path=entry.path, levels=(*folder.levels, level), mark=mark)
+def _below(folder: Folder, name: str, siblings: frozenset[str]) -> Folder:
+    path = os.path.join(folder.path, name)  # noqa: PTH118 - paths stay as given
+    level = read_level(name, siblings, above_mark=folder.mark is None)
+    mark = deciding_mark(folder.mark, read_mark(name, siblings, len(folder.levels)), path)
+    return replace(folder, path=path, levels=(*folder.levels, level), mark=mark)
+
+
+def named_folders(names: Iterable[tuple[str, ...]], start: Folder) -> dict[tuple[str, ...], Folder]:
+    """Folders that are only named, as in an archive, by the names on the way to each.
+
+    Args:
+        names: on the way from ``start`` down to each folder.
+        start: where they begin.
+
+    Raises:
+        DataError: if one contradicts those above it.
+    """
+    below: dict[tuple[str, ...], set[str]] = {}
+    for way in set(names):
+        for depth in range(len(way)):
+            below.setdefault(way[:depth], set()).add(way[depth])
+    found: dict[tuple[str, ...], Folder] = {(): start}
+    for above in sorted(below, key=len):
+        siblings = frozenset(map(fold_name, below[above]))
+        found |= {(*above, name): _below(found[above], name, siblings) for name in below[above]}
+    return found
 
 
 def _identity(path: str) -> tuple[int, int]:
@@ -78,7 +100,7 @@ def _identity(path: str) -> tuple[int, int]:
 def _listing(path: str, follow: bool) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
     try:
         with os.scandir(path) as entries:
-            visible = sorted((entry for entry in entries if not _skipped(entry.name)), key=lambda e: e.name)
+            visible = sorted((entry for entry in entries if not skipped(entry.name)), key=lambda e: e.name)
     except OSError as error:
         raise _unreadable(path, error) from error
     folders: list[os.DirEntry[str]] = []
@@ -100,7 +122,8 @@ def _unreadable(path: str, error: OSError) -> DataError:
     return DataError(f"cannot read the folder {path!r}: {error.strerror}; allow it or take it away")
 
 
-def _skipped(name: str) -> bool:
+def skipped(name: str) -> bool:
+    """Whether files and folders of a name are passed over without a word."""
     return name.startswith(".") or name.casefold() in _SKIPPED
 
 
