@@ -13,7 +13,7 @@ from aigdetect.data.dataset import Reading, batched, copies_of_views, digest
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
 from aigdetect.images.views import Pixels, first_of_scales, scales_of
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.distributed import Group
 from aigdetect.training.frozen import FrozenPass, images_at_once
 from aigdetect.training.held_out import HeldOut, require_both
@@ -45,7 +45,7 @@ class Supply:
 
 @contextmanager
 def open_supply(
-    network: MoleNetwork,
+    network: Network,
     recipe: Recipe,
     training: Sequence[Sample],
     validation: Sequence[Sample],
@@ -97,9 +97,8 @@ def open_supply(
             "backbone": backbone,
             "precision": recipe.precision,
             "device": frozen.device.type,
-            "size": network.tower.image_size,
-            "adapted_from": network.first_block if network.bypasses else None,
-            "head_blocks": network.head.blocks,
+            "size": network.size,
+            **network.frozen_settings(),
         }
         maker = _Maker(recipe, frozen, settings, place, workers, watch, group, stack)
         source = maker.source("training", training, copies, shown, keep=keep)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aigdetect.data.layouts import Sample
 from aigdetect.images.views import first_of_scales
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.folds import Fold
 from aigdetect.training.head_start import Features, read_features
@@ -53,7 +53,7 @@ class Trainer:
         initial: weights to begin with, by name; None: those of the network, which has not been trained.
     """
 
-    network: MoleNetwork
+    network: Network
     recipe: Recipe
     training: Sequence[Sample]
     validation: Sequence[Sample]
