@@ -93,6 +93,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             Method(
                 "freqdct-cnn", "small CNN on the logarithms of DCT coefficients", _FRANK, "freqdct:FreqDctCnn"
             ),
+            Method(
+                "npr",
+                "first stages of a ResNet-50 on neighbouring pixel relations",
+                "C. Tan et al., Rethinking the Up-Sampling Operations in CNN-based Generative Network for "
+                "Generalizable Deepfake Detection, CVPR 2024",
+                "npr:Npr",
+            ),
         )
     }
 )
