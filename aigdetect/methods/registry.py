@@ -100,6 +100,12 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "Generalizable Deepfake Detection, CVPR 2024",
                 "npr:Npr",
             ),
+            Method(
+                "cnnspot",
+                "ResNet-50 on crops that are often blurred and re-encoded",
+                "S.-Y. Wang et al., CNN-generated images are surprisingly easy to spot... for now, CVPR 2020",
+                "cnnspot:CnnSpot",
+            ),
         )
     }
 )
