@@ -106,6 +106,12 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "S.-Y. Wang et al., CNN-generated images are surprisingly easy to spot... for now, CVPR 2020",
                 "cnnspot:CnnSpot",
             ),
+            Method(
+                "cooccurrence",
+                "CNN on the co-occurrence matrices of the colour channels",
+                "L. Nataraj et al., Detecting GAN generated Fake Images using Co-occurrence Matrices, 2019",
+                "cooccurrence:CoOccurrence",
+            ),
         )
     }
 )
