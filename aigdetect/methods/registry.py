@@ -112,6 +112,12 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "L. Nataraj et al., Detecting GAN generated Fake Images using Co-occurrence Matrices, 2019",
                 "cooccurrence:CoOccurrence",
             ),
+            Method(
+                "freqspec",
+                "ResNet-34 on the logarithm of the spectrum",
+                "X. Zhang et al., Detecting and Simulating Artifacts in GAN Fake Images, WIFS 2019",
+                "freqspec:FreqSpec",
+            ),
         )
     }
 )

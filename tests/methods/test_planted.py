@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "npr": ("upsampled", {"size": 32, "network": "test_resnet", "epochs": 5, "lr": 2e-3}),
     "cnnspot": ("checkered", {**TINY, "epochs": 16, "blur_probability": 0.1, "jpeg_probability": 0.1}),
     "cooccurrence": ("combed", {"size": 64, "levels": 32, "hidden": 16, "epochs": 8}),
+    "freqspec": ("upsampled", {**TINY, "epochs": 8}),
 }
 #: three standard deviations of the area on 40 images of each of two classes that are one
 CHANCE = 3 * np.sqrt(81 / (12 * 40 * 40))
