@@ -118,6 +118,12 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "X. Zhang et al., Detecting and Simulating Artifacts in GAN Fake Images, WIFS 2019",
                 "freqspec:FreqSpec",
             ),
+            Method(
+                "gramnet",
+                "ResNet-18 with Gram matrices of its features",
+                "Z. Liu et al., Global Texture Enhancement for Fake Face Detection in the Wild, CVPR 2020",
+                "gramnet:GramNet",
+            ),
         )
     }
 )

@@ -27,6 +27,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "cnnspot": ("checkered", {**TINY, "epochs": 16, "blur_probability": 0.1, "jpeg_probability": 0.1}),
     "cooccurrence": ("combed", {"size": 64, "levels": 32, "hidden": 16, "epochs": 8}),
     "freqspec": ("upsampled", {**TINY, "epochs": 8}),
+    "gramnet": ("checkered", {**TINY, "epochs": 8}),
 }
 #: three standard deviations of the area on 40 images of each of two classes that are one
 CHANCE = 3 * np.sqrt(81 / (12 * 40 * 40))
