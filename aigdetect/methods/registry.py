@@ -124,6 +124,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "Z. Liu et al., Global Texture Enhancement for Fake Face Detection in the Wild, CVPR 2020",
                 "gramnet:GramNet",
             ),
+            Method(
+                "patchfor",
+                "first blocks of an Xception, with a logit for every patch",
+                "L. Chai et al., What makes fake images detectable? Understanding properties that "
+                "generalize, ECCV 2020",
+                "patchfor:PatchForensics",
+            ),
         )
     }
 )

@@ -28,6 +28,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "cooccurrence": ("combed", {"size": 64, "levels": 32, "hidden": 16, "epochs": 8}),
     "freqspec": ("upsampled", {**TINY, "epochs": 8}),
     "gramnet": ("checkered", {**TINY, "epochs": 8}),
+    "patchfor": ("checkered", {**TINY, "last": "layer2", "epochs": 12}),
 }
 #: three standard deviations of the area on 40 images of each of two classes that are one
 CHANCE = 3 * np.sqrt(81 / (12 * 40 * 40))
