@@ -10,6 +10,7 @@ import torch
 from aigdetect.model.detector import Detector
 from aigdetect.model.int8 import NormedInt8, TokenInt8
 from aigdetect.model.linear import PackedLinear
+from aigdetect.model.network import MoleNetwork
 
 
 def products(detector: Detector) -> Callable[[], None]:
@@ -24,7 +25,9 @@ def products(detector: Detector) -> Callable[[], None]:
     Raises:
         SystemExit: if nothing is packed.
     """
-    tower = detector.network.tower
+    network = detector.network
+    assert isinstance(network, MoleNetwork)
+    tower = network.tower
     with torch.inference_mode():
         tokens = tower.stem(torch.zeros(1, 3, tower.image_size, tower.image_size)).shape[1]
     calls: list[Callable[[], torch.Tensor]] = []

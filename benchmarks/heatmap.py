@@ -40,6 +40,7 @@ from aigdetect.images.views import Pixels, resize
 from aigdetect.model.card import DEFAULT_MODEL
 from aigdetect.model.detector import Detector, load_detector
 from aigdetect.model.heatmap import heatmap, logits_of_tokens
+from aigdetect.model.network import MoleNetwork
 
 Floats = NDArray[np.floating[Any]]
 Method = Callable[[Detector, Pixels], Floats]
@@ -62,7 +63,7 @@ def windows(detector: Detector, pixels: Pixels) -> Floats:
 
 def gradient(detector: Detector, pixels: Pixels) -> Floats:
     """Gradient times token, where it is positive."""
-    size, network = detector.card.preprocess.size, detector.network
+    size, network = detector.card.preprocess.size, _network(detector)
 
     def found() -> Iterator[tuple[tuple[int, int], Floats]]:
         for at in _corners(pixels, size, size // 2):
@@ -129,8 +130,14 @@ def _corners(pixels: Pixels, size: int, step: int) -> list[tuple[int, int]]:
     return list(product(*starts))
 
 
+def _network(detector: Detector) -> MoleNetwork:
+    network = detector.network
+    assert isinstance(network, MoleNetwork)
+    return network
+
+
 def _stem(detector: Detector, pixels: Pixels, corners: Sequence[tuple[int, int]]) -> Tensor:
-    size, network = detector.card.preprocess.size, detector.network
+    size, network = detector.card.preprocess.size, _network(detector)
     views = np.stack([pixels[top : top + size, left : left + size] for top, left in corners])
     with torch.no_grad():
         return network.tower.stem(network.normalise(torch.from_numpy(views).to(detector.device)))
@@ -138,7 +145,7 @@ def _stem(detector: Detector, pixels: Pixels, corners: Sequence[tuple[int, int]]
 
 @torch.no_grad()
 def _finish(detector: Detector, tokens: Tensor) -> list[float]:
-    return logits_of_tokens(detector.network, tokens).tolist()
+    return logits_of_tokens(_network(detector), tokens).tolist()
 
 
 def _window_logits(detector: Detector, pixels: Pixels, step: int) -> Iterator[tuple[tuple[int, int], float]]:

@@ -103,6 +103,10 @@ def pull(
     Prints the path of the file that the cache now holds. Example: aigdetect models pull ViT-B-16
     """
     model = _find_model(name)
+    if model and not model[1].has_backbone:
+        terminal.say(f"{name}: needs nothing more than its folder")
+        _print(str(model[0]))
+        return
     weights = _pull_for(model[1], source) if model else _pull(_find_backbone(name), source)
     terminal.say(f"{name}: ready, digest {weights.digest[:12]}")
     _print(str(weights.path))
@@ -157,6 +161,7 @@ def _readable_models() -> Iterator[tuple[Path, ModelCard]]:
 def _model_facts(folder: Path, card: ModelCard) -> dict[str, Any]:
     return {
         "name": card.name,
+        "method": card.method,
         "folder": str(folder),
         "backbone": card.backbone,
         "backbone_digest": card.backbone_digest,

@@ -72,6 +72,12 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the whole recipe as YAML, and stop.")
     ] = False,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Detector to train: mole (default) or another.")
+    ] = None,
+    list_methods: Annotated[
+        bool, typer.Option("--list-methods", help="Name all methods and their papers, and stop.")
+    ] = False,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -290,9 +296,13 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node gpu -m aigdetect train --data progan/ --out models/mine
     """
+    if list_methods:
+        training.list_methods()
+        return Exit.DONE
     from aigdetect.training.recipe import read_settings
 
     options = {
+        "method": method,
         "backbone": backbone,
         "shared_rank": shared_rank,
         "alpha": alpha,

@@ -54,6 +54,15 @@ def print_config(beginning: str | None, config: Path | None, given: Mapping[str,
     sys.stdout.write(write_recipe(_recipe(beginning, config, given)[0]))
 
 
+def list_methods() -> None:
+    """Print name, title and paper of every method on standard output."""
+    from aigdetect.methods.registry import METHODS
+
+    width = max(map(len, METHODS))
+    for method in METHODS.values():
+        sys.stdout.write(f"{method.name:<{width}}  {method.title} ({method.source})\n")
+
+
 @dataclass(frozen=True)
 class Roots:
     """Where the images are; the options of the command of these names."""
@@ -103,13 +112,15 @@ def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Or
 
 
 def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order, out: Path) -> Exit:
+    from aigdetect.methods.registry import find_method
     from aigdetect.model.detector import adapter_config
     from aigdetect.training.distributed import joined
     from aigdetect.training.run import adapter_of, split_data, train_model
     from aigdetect.training.session import Session
 
     recipe, beginning = _recipe(order.beginning, config, given)
-    adapter_config(adapter_of(recipe))  # said before a long look at the data
+    if find_method(recipe.method).reads_tower:
+        adapter_config(adapter_of(recipe))  # said before a long look at the data
     data = _look_at(roots, follow=order.follow_symlinks)
     own = _look_at_validation(roots, follow=order.follow_symlinks)
     workers = order.workers or _decoding_threads(order.device)

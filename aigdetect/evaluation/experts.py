@@ -111,7 +111,8 @@ class ExpertStudy:
 
 def has_experts(detector: Detector) -> bool:
     """Whether the model has separate experts, and so anything to study."""
-    return bool(detector.network.bypasses and detector.network.config.mixture.expert_ranks)
+    network = detector.network
+    return isinstance(network, MoleNetwork) and bool(network.bypasses and network.config.mixture.expert_ranks)
 
 
 def choose_images(samples: Iterable[Sample], *, per_group: int = 100, seed: int = 0) -> tuple[Sample, ...]:
@@ -167,10 +168,11 @@ def study_experts(
 
     Source: paper, figure 7; L. van der Maaten, G. Hinton, Visualizing data using t-SNE, 2008.
     """
-    if not has_experts(detector):
+    network = detector.network
+    if not isinstance(network, MoleNetwork) or not has_experts(detector):
         raise UsageError(f"{detector.card.name}: has no separate experts to look into; leave it out")
     on_map = set(choose_images(samples, per_group=_fair_share(samples, points), seed=seed))
-    recorder = _Recorder(detector.network)
+    recorder = _Recorder(network)
     read: list[Sample] = []
     unreadable = 0
     for batch in batched(
@@ -188,7 +190,7 @@ def study_experts(
     if not read:
         raise DataError("no image could be read: there is nothing to look at inside the model")
     mapped = tuple((sample.generator, sample.label) for sample in read if sample in on_map)
-    separate = detector.network.config.mixture.expert_ranks
+    separate = network.config.mixture.expert_ranks
     names = recorder.names
     return ExpertStudy(
         model=detector.card.name,
@@ -198,7 +200,7 @@ def study_experts(
         loads=tuple(_loads(read, recorder)),
         mapped=mapped,
         maps=tuple(_maps(recorder, seed)) if len(mapped) >= LEAST_POINTS else (),
-        token="class token" if detector.network.tower.has_class_token else "mean of all tokens",
+        token="class token" if network.tower.has_class_token else "mean of all tokens",
         images=len(read),
         unreadable=unreadable,
     )

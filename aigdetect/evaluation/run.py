@@ -261,7 +261,11 @@ def _robustness(
 def _model_facts(card: ModelCard, store: ScoreStore) -> tuple[tuple[str, str], ...]:
     calibration = card.calibration
     return (
-        ("backbone", f"{card.backbone} (digest {card.backbone_digest[:12]})"),
+        ("method", card.method),
+        (
+            "backbone",
+            f"{card.backbone} (digest {card.backbone_digest[:12]})" if card.has_backbone else card.backbone,
+        ),
         ("adapter", f"SHA-256 {card.adapter_sha256}"),
         ("views", f"{', '.join(card.preprocess.views)}, {card.preprocess.size} pixels"),
         (

@@ -21,6 +21,10 @@ CARD_VERSION = 2
 CARD_NAME = "model.yaml"
 ADAPTER_NAME = "adapter.safetensors"
 DEFAULT_MODEL = "mole-vit-b16"
+#: what a card says of the backbone of a model whose own file holds all that it needs
+NO_BACKBONE = "none"
+#: the method of a card that names none
+DEFAULT_METHOD = "mole"
 #: all views of an image share the head's weights, or each has its own
 HEAD_VIEWS = ("shared", "own")
 
@@ -80,8 +84,8 @@ class ModelCard:
 
     Attributes:
         name: name of the model.
-        backbone: name of the backbone, as in ``aigdetect models list``.
-        backbone_digest: digest of the weights it was trained on.
+        backbone: name of the backbone, as in ``aigdetect models list``, or :data:`NO_BACKBONE`.
+        backbone_digest: digest of the weights it was trained on; empty without a backbone.
         preprocess: what the model sees of an image.
         adapter: shape of the trained part.
         adapter_sha256: SHA-256 of the file that holds it.
@@ -92,6 +96,8 @@ class ModelCard:
             of them tells whether a run is about the same.
         metrics: figures on held-out images, by data set.
         program: program and version that wrote the card.
+        method: name of the method, out of :data:`aigdetect.methods.registry.METHODS`.
+        hyperparameters: of a method that has some of its own, by name.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS
@@ -107,6 +113,13 @@ class ModelCard:
     data: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     program: str = ""
+    method: str = DEFAULT_METHOD
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_backbone(self) -> bool:
+        """Whether weights besides those of the model folder are needed."""
+        return self.backbone != NO_BACKBONE
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data (no tuples), with the version of the card first."""
@@ -189,7 +202,10 @@ def check_adapter(folder: Path, card: ModelCard) -> Path:
 
 def card_digest(card: ModelCard) -> str:
     """SHA-256 of all that a card says, as hexadecimal digits."""
-    text = json.dumps(card.as_dict(), sort_keys=True, default=str)
+    told = card.as_dict()
+    if card.method == DEFAULT_METHOD:  # rows made when cards named no method go on with the same card
+        del told["method"], told["hyperparameters"]
+    text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

@@ -20,7 +20,8 @@ from PIL import Image
 from aigdetect.errors import ImageError, ModelError, UsageError
 from aigdetect.images.decode import decode, from_image, require_scorable
 from aigdetect.images.views import Picture, Pixels, scales_of, shares_of, take_views
-from aigdetect.model.arithmetic import choose_precision, prepare_tower
+from aigdetect.methods.registry import Method, build_network, choose_precision_of, find_method
+from aigdetect.model.base import Network
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import NEVER, Thresholds, Verdict
 from aigdetect.model.card import (
@@ -101,7 +102,7 @@ class Detector:
 
     def __init__(
         self,
-        network: MoleNetwork,
+        network: Network,
         card: ModelCard,
         *,
         device: torch.device,
@@ -112,7 +113,7 @@ class Detector:
         kind_thresholds: Mapping[str, float] = MappingProxyType({}),
         weights_digest: str | None = None,
     ) -> None:
-        prepare_tower(network.tower, precision, device)
+        network.prepare(precision, device)
         self.network = network.to(device).eval()
         self.card = card
         self.device = device
@@ -269,7 +270,7 @@ def load_detector(
     card = read_card(folder)
     thresholds = _thresholds(card, fpr, warn)
     chosen_device = choose_device(device)
-    chosen_precision = choose_precision(precision, chosen_device)
+    chosen_precision = choose_precision_of(_method_of(card), precision, chosen_device)
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"batch size: {batch_size} is below 1")
     network, found = load_network(
@@ -284,12 +285,13 @@ def load_detector(
         thresholds=thresholds,
         half_rates=card.calibration.half_rates(fpr=fpr),
         kind_thresholds=card.calibration.kind_thresholds(fpr=fpr),
-        weights_digest=found.digest,
+        weights_digest=found.digest if found else None,
     )
     _log.info(
         "%s (adapter %s) on %s, on %s in %s, %d images at once, %d threads; ai above a logit of %.2f, "
         "real below %.2f",
-        *(card.name, card.adapter_sha256[:12], found.path, chosen_device, chosen_precision),
+        *(card.name, card.adapter_sha256[:12], found.path if found else folder),
+        *(chosen_device, chosen_precision),
         *(detector.batch_size, torch.get_num_threads(), thresholds.ai, thresholds.real),
     )
     return detector
@@ -303,8 +305,10 @@ def load_network(
     offline: bool,
     say: Callable[[str], None],
     warn: Callable[[str], None],
-) -> tuple[MoleNetwork, Weights]:
+) -> tuple[Network, Weights | None]:
     """The network of a model folder, float32 on the CPU, in evaluation, and where its backbone came from.
+
+    A method without a backbone has all of its weights in the folder, and the second is None.
 
     Args:
         folder: of the model.
@@ -315,9 +319,13 @@ def load_network(
         warn: see there.
 
     Raises:
-        ModelError: if the adapter is damaged.
+        ModelError: if the adapter is damaged, or the card is that of no method that the program knows.
         WeightsError: if the weights of the backbone cannot be found.
     """
+    if not card.has_backbone:
+        whole = _without_backbone(card)
+        whole.load_adapter_state(read_adapter(folder, card))
+        return whole.eval(), None
     tower, found = load_tower(
         card.backbone, file=weights, digest=card.backbone_digest, offline=offline, say=say
     )
@@ -336,6 +344,20 @@ def load_network(
     )
     network.load_adapter_state(read_adapter(folder, card))
     return network.eval(), found
+
+
+def _method_of(card: ModelCard) -> Method:
+    try:
+        return find_method(card.method)
+    except UsageError as error:
+        raise ModelError(f"{card.name}: {error}; use the aigdetect that wrote it") from error
+
+
+def _without_backbone(card: ModelCard) -> Network:
+    try:
+        return build_network(_method_of(card), card.hyperparameters)
+    except UsageError as error:
+        raise ModelError(f"{card.name}: {error}; restore the model folder") from error
 
 
 def adapter_config(card: AdapterCard) -> AdapterConfig:

@@ -17,8 +17,8 @@ import aigdetect
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.files import write_atomically
 from aigdetect.images.views import scales_of
+from aigdetect.model.base import Network
 from aigdetect.model.card import ModelCard
-from aigdetect.model.network import MoleNetwork
 
 FORMATS = ("onnx", "torch")
 #: name of what a file says of its model: a metadata property of ONNX, an extra file of torch's
@@ -36,7 +36,7 @@ class Exported(nn.Module):
         names: of the V views.
     """
 
-    def __init__(self, network: MoleNetwork, names: Sequence[str]) -> None:
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
         super().__init__()
         self.network = network
         self.scales = scales_of(names)
@@ -48,7 +48,7 @@ class Exported(nn.Module):
         return self.network.tail(trunk.view(images, places, *trunk.shape[1:]), self.scales)
 
 
-def export_model(network: MoleNetwork, card: ModelCard, path: Path, form: str) -> float:
+def export_model(network: Network, card: ModelCard, path: Path, form: str) -> float:
     """Write a model as one file, once what it says was compared with the model's own logits.
 
     The batch may be of any size. The file says how images become views, and what its logits mean, as JSON

@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -23,11 +24,14 @@ import aigdetect
 from aigdetect.images.overlay import Scale, overlay
 from aigdetect.images.thumbnail import encode_webp
 from aigdetect.images.views import Pixels, resize
+from aigdetect.model.base import Network
 from aigdetect.model.detector import Detector
 from aigdetect.model.network import MoleNetwork
 
 MAX_PARTS = 256
 """Parts looked at in one image, at most; four of them cost about as much as one view."""
+MAX_VIEWS = 64
+"""The same for a model without tokens to choose from, of which each part is a view."""
 
 _CELLS = 128  # of the map along the longer side of the image
 _SCALE = Scale(-6.0, 6.0, ((-6.0, "more real"), (0.0, "as the rest"), (6.0, "more AI")))
@@ -57,12 +61,12 @@ def heatmap(detector: Detector, pixels: Pixels) -> HeatMap:
         detector: any model.
         pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
     """
-    grid = _grid(detector.network)
-    part = Part.of(grid, detector.card.preprocess.size)
+    size, network = detector.card.preprocess.size, detector.network
+    part = Part.of(_grid(network), size) if _has_tokens(network) else Part(size, 0, ())
     height, width = pixels.shape[:2]
     # a view enlarges what is smaller than itself, and so must a part
-    side = max(1, min(part.side, part.side * min(height, width) // detector.card.preprocess.size))
-    tops, lefts = _places(height, width, side)
+    side = max(1, min(part.side, part.side * min(height, width) // size))
+    tops, lefts = _places(height, width, side, MAX_PARTS if part.tokens else MAX_VIEWS)
     logits = np.fromiter(_logits(detector, pixels, part, side, tops, lefts), np.float32)
     levels = _spread(logits.reshape(len(tops), len(lefts)), tops, lefts, side, height, width)
     return HeatMap(levels, "parts seen alone", _caption(side, part.side, tops, lefts, height, width))
@@ -123,7 +127,7 @@ class Part:
     Attributes:
         side: in pixels.
         margin: pixels of the view before it.
-        tokens: indices of its tokens, those in front of all patches first.
+        tokens: indices of its tokens, those in front of all patches first; none if it is the whole view.
     """
 
     side: int
@@ -142,6 +146,11 @@ class Part:
         return cls(count * patch, first * patch, (*range(leading), *tokens))
 
 
+def _has_tokens(network: Network) -> TypeGuard[MoleNetwork]:
+    """Whether a part can be shown by some of the tokens of a view."""
+    return hasattr(network, "tower")
+
+
 def _grid(network: MoleNetwork) -> tuple[int, int]:
     """Patches along a side of a view, and tokens in front of all patches."""
     size = network.tower.image_size
@@ -152,12 +161,12 @@ def _grid(network: MoleNetwork) -> tuple[int, int]:
     return patches, count - patches**2
 
 
-def _places(height: int, width: int, side: int) -> tuple[list[int], list[int]]:
+def _places(height: int, width: int, side: int, most: int) -> tuple[list[int], list[int]]:
     """Upper and left edges of the parts: they overlap by half, or leave gaps where there are too many."""
     step = side / 2
     while True:
         rows, columns = (math.ceil((length - side) / step) + 1 for length in (height, width))
-        if rows * columns <= MAX_PARTS:
+        if rows * columns <= most:
             return _evenly(height - side, rows), _evenly(width - side, columns)
         step *= 1.05
 
@@ -179,9 +188,13 @@ def _logits(
         for view, (top, left) in zip(views, places[first : first + batch], strict=True):
             piece = pixels[top : top + side, left : left + side]
             view[at, at] = piece if side == part.side else resize(piece, height=part.side, width=part.side)
+        shown = torch.from_numpy(views).to(detector.device)
         with torch.inference_mode():
-            tokens = network.tower.stem(network.normalise(torch.from_numpy(views).to(detector.device)))
-            yield from logits_of_tokens(network, tokens[:, list(part.tokens)]).tolist()
+            if _has_tokens(network):
+                tokens = network.tower.stem(network.normalise(shown))
+                yield from logits_of_tokens(network, tokens[:, list(part.tokens)]).tolist()
+            else:
+                yield from network(shown).tolist()
 
 
 def _spread(

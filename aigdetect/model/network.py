@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from aigdetect.errors import ModelError, UsageError
-from aigdetect.images.views import shares_of
+from aigdetect.errors import UsageError
+from aigdetect.model.arithmetic import prepare_tower
+from aigdetect.model.base import Network, Statistics
 from aigdetect.model.head import Head
 from aigdetect.model.mole import collecting_routing
 from aigdetect.model.tower import AdapterConfig, ImageTower, adapt
 
 
-class MoleNetwork(nn.Module):
-    """Image in, logit out; a positive logit means generated.
-
-    The forward pass is cut in two: :meth:`trunk` holds all that never trains, so that its output can be kept,
-    and :meth:`tail` the rest.
+class MoleNetwork(Network):
+    """Frozen tower, bypasses and head; without an adapted block the linear probe of Ojha et al.
 
     Attributes:
         tower: frozen image tower, with bypasses put in.
@@ -76,6 +75,32 @@ class MoleNetwork(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(tower.std).view(3, 1, 1), persistent=False)
 
     @property
+    def size(self) -> int:
+        """See :attr:`Network.size`."""
+        return self.tower.image_size
+
+    @property
+    def statistics(self) -> Statistics:
+        """See :attr:`Network.statistics`."""
+        return self.tower.mean, self.tower.std
+
+    def prepare(self, precision: str, device: torch.device, *, train: bool = False) -> None:
+        """See :meth:`Network.prepare`; the tower cannot be turned back or moved afterwards."""
+        prepare_tower(self.tower, precision, device, trained_from=self.first_block if train else None)
+
+    def frozen_settings(self) -> Mapping[str, Any]:
+        """See :meth:`Network.frozen_settings`."""
+        return {
+            "adapted_from": self.first_block if self.bypasses else None,
+            "head_blocks": self.head.blocks,
+        }
+
+    def overlap(self, features: Tensor) -> int:
+        """See :meth:`Network.overlap`: class tokens of blocks before the first adapted one."""
+        kept = self.frozen_tokens if self.bypasses else features.shape[1]
+        return features[0, :kept].numel() if self.head.blocks or not self.bypasses else 0
+
+    @property
     def frozen_tokens(self) -> int:
         """How many of the class tokens that the head reads never change in training, the first ones."""
         return max(0, self.first_block - self.first_token)
@@ -106,28 +131,6 @@ class MoleNetwork(nn.Module):
                 kept.append(self.tower.class_token(tokens))
         return torch.cat([tokens, torch.stack(kept, dim=1)], dim=1) if kept else tokens
 
-    def tail(self, trunk: Tensor, scales: Sequence[int] | None = None) -> Tensor:
-        """Outputs of :meth:`trunk` for all views of images to logits.
-
-        Args:
-            trunk: ``(B, V, ...)``.
-            scales: number of the scale of each of the V views; None: each is of its own.
-
-        Returns:
-            ``(B,)`` float32.
-        """
-        images, views = trunk.shape[:2]
-        read = self.read(trunk.flatten(0, 1))
-        return self.judge(read.view(images, views, *read.shape[1:]), scales)
-
-    def judge(self, read: Tensor, scales: Sequence[int] | None = None) -> Tensor:
-        """What the head reads of all views of images ``(B, V, ...)`` to logits ``(B,)``; see :meth:`tail`."""
-        images, views = read.shape[:2]
-        scales = range(views) if scales is None else scales
-        of_views = torch.tensor(scales, device=read.device).repeat(images)
-        logits: Tensor = self.head(read.flatten(0, 1), of_views)
-        return (logits.view(images, views) * logits.new_tensor(shares_of(scales))).sum(dim=1)
-
     def read(self, trunk: Tensor) -> Tensor:
         """Output of :meth:`trunk` to what the head reads.
 
@@ -151,18 +154,6 @@ class MoleNetwork(nn.Module):
             if index >= self.first_token:
                 kept.append(self.tower.class_token(tokens))
         return self.tower.turn_back(torch.stack(kept, dim=1)) if kept else self.tower.embed(tokens)
-
-    def forward(self, views: Tensor, scales: Tensor | None = None) -> Tensor:
-        """Logits of single views; that of an image is the mean over its views.
-
-        Args:
-            views: ``(B, S, S, 3)`` uint8, 0..255.
-            scales: ``(B,)`` int64, number of each view's scale; None: all are of the first.
-
-        Returns:
-            ``(B,)`` float32.
-        """
-        return self.head(self.read(self.trunk(views)), scales)  # type: ignore[no-any-return]
 
     def outputs(self, views: Tensor, scales: Tensor | None = None) -> Tensor:
         """Logits as of :meth:`forward`, and beside them those of the kinds of pictures.
@@ -189,36 +180,6 @@ class MoleNetwork(nn.Module):
         named = dict(self.bypasses.named_parameters())
         named.update({f"head.{name}": parameter for name, parameter in self.head.named_parameters()})
         return named
-
-    def adapter_state(self) -> dict[str, Tensor]:
-        """Copy of the trainable part, float32 on the CPU, as the file of a model folder holds it."""
-        return {
-            name: parameter.detach().to("cpu", torch.float32, copy=True)
-            for name, parameter in self._own().items()
-        }
-
-    def load_adapter_state(self, state: Mapping[str, Tensor]) -> None:
-        """Fill the trainable part; every tensor must be there, and fit.
-
-        Raises:
-            ModelError: naming the first tensor that is missing, left over or misshapen.
-        """
-        trainable = self._own()
-        for name in sorted(trainable.keys() | state.keys()):
-            if name not in state:
-                raise ModelError(f"adapter: tensor {name!r} is missing; restore the model folder")
-            if name not in trainable:
-                raise ModelError(
-                    f"adapter: tensor {name!r} has no place in this model; restore the model folder"
-                )
-            if state[name].shape != trainable[name].shape:
-                raise ModelError(
-                    f"adapter: tensor {name!r} has shape {tuple(state[name].shape)}, "
-                    f"expected {tuple(trainable[name].shape)}; restore the model folder"
-                )
-        with torch.no_grad():
-            for name, parameter in trainable.items():
-                parameter.copy_(state[name])
 
     def _own(self) -> dict[str, nn.Parameter]:
         """All parameters that are not the tower's; those for the kinds are fitted, and take no steps."""

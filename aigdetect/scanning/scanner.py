@@ -72,6 +72,8 @@ class Wanted:
             return None
         try:
             card = read_card(find_model_folder(self.model))
+            if not card.has_backbone:
+                return None
             return find_weights(card.backbone, digest=card.backbone_digest, offline=True)
         except AigdetectError:
             return None

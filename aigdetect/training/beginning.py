@@ -30,11 +30,19 @@ class Beginning:
     card: ModelCard
 
     def settings(self) -> dict[str, Any]:
-        """What a recipe must have in common with it: backbone, views, shape; and which model it is."""
+        """What a recipe must have in common with it: method, views and shape; and which model it is."""
+        if not self.card.has_backbone:
+            return {
+                "method": self.card.method,
+                "hyperparameters": dict(self.card.hyperparameters),
+                "views": self.card.preprocess.views,
+                "initial": self.card.adapter_sha256,
+            }
         shape = {each.name: getattr(self.card.adapter, each.name) for each in fields(AdapterCard)}
         del shape["kinds"]
         views = self.card.preprocess.views
         return {
+            "method": self.card.method,
             "backbone": self.card.backbone,
             "views": views,
             **shape,

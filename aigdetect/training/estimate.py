@@ -13,7 +13,7 @@ import torch
 
 from aigdetect.errors import UsageError
 from aigdetect.images.views import Pixels
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.frozen import FrozenPass, images_at_once
 
 #: a step takes between so many times what scoring its views would take: gradients go back through what trains
@@ -104,7 +104,7 @@ def estimate(work: Work, speed: Speed, *, threads: int, kept: int, place: Path |
 
 
 def measure(
-    network: MoleNetwork,
+    network: Network,
     frozen: FrozenPass,
     decode: Callable[[int], bool],
     images: int,
@@ -121,7 +121,7 @@ def measure(
     """
     device = frozen.device
     count = torch.get_num_threads() if device.type == "cpu" else images_at_once(device, 1)
-    side = network.tower.image_size
+    side = network.size
     views: list[Pixels] = [np.zeros((side, side, 3), dtype=np.uint8)] * count
     with torch.inference_mode():
         trunk = frozen.trunk(views[:1])

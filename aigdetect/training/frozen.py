@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aigdetect.images.views import Pixels
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.model.passes import single_threads
 
 #: views per pass: a GPU is kept busy by many; of a CPU, eight images keep the memory small
@@ -71,7 +71,7 @@ class FrozenPass:
     quick as a batch, and a row does not depend on which others are made beside it.
 
     Attributes:
-        dtype: of the rows: bfloat16 where the tower multiplies in it, else float32.
+        dtype: of the rows: bfloat16 where the tower multiplies in it, else float32, unless the network says.
         shape: of a row.
 
     Args:
@@ -79,18 +79,17 @@ class FrozenPass:
         precision: in which the tower multiplies.
     """
 
-    def __init__(self, network: MoleNetwork, precision: str) -> None:
+    def __init__(self, network: Network, precision: str) -> None:
         self._network = network
         self._device = network.head.weight.device
         self._pool: ThreadPoolExecutor | None = None
-        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        side = network.tower.image_size
+        self.dtype = network.row_dtype or (torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        side = network.size
         with torch.inference_mode():
             trunk = self.trunk([np.zeros((side, side, 3), dtype=np.uint8)])
-            features = network.eval().read(trunk)
-        kept = max(0, network.first_block - network.first_token) if network.bypasses else features.shape[1]
-        overlap = features[0, :kept].numel() if network.head.blocks or not network.bypasses else 0
-        self.shape = RowShape(tuple(trunk.shape[1:]), tuple(features.shape[1:]), trunk[0].numel() - overlap)
+            features = network.eval().untrained(trunk)
+        first = trunk[0].numel() - network.overlap(features)
+        self.shape = RowShape(tuple(trunk.shape[1:]), tuple(features.shape[1:]), first)
 
     @property
     def device(self) -> torch.device:
@@ -99,13 +98,13 @@ class FrozenPass:
 
     @torch.inference_mode()
     def trunk(self, views: Sequence[Pixels] | Pixels) -> Tensor:
-        """Views ``(B, S, S, 3)`` uint8 to the trunk's output ``(B, ...)``, float32, on the device."""
+        """Views ``(B, S, S, 3)`` uint8 to the trunk's output ``(B, ...)``, on the device."""
         return self._network.trunk(to_device(torch.from_numpy(np.asarray(views)), self._device))
 
     @torch.inference_mode()
     def features(self, trunk: Tensor) -> Tensor:
         """Outputs of :meth:`trunk` to what the untrained network's head reads."""
-        return self._network.read(trunk)
+        return self._network.untrained(trunk)
 
     def rows(self, views: Sequence[Pixels]) -> Tensor:
         """Views ``(S, S, 3)`` uint8 to rows ``(B, width)`` on the CPU."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.distributed import Group
 from aigdetect.training.fit import fit_head
 from aigdetect.training.sampler import batch_sizes
@@ -33,7 +33,7 @@ class Features:
 
 
 def read_features(
-    network: MoleNetwork,
+    network: Network,
     source: Source,
     *,
     copies: int,
@@ -83,7 +83,7 @@ def read_features(
 
 
 def start_head(
-    network: MoleNetwork,
+    network: Network,
     features: Features,
     chosen: Tensor,
     targets: Tensor,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.distributed import Group
 from aigdetect.training.frozen import images_at_once
 from aigdetect.training.source import Source
@@ -35,7 +35,7 @@ class HeldOut:
 
     def __init__(
         self,
-        network: MoleNetwork,
+        network: Network,
         samples: Sequence[Sample],
         source: Source,
         group: Group,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aigdetect.data.kinds import KINDS, kind_of
 from aigdetect.data.layouts import Sample
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.distributed import Group
 from aigdetect.training.head_start import Features
 
@@ -31,7 +31,7 @@ def kinds_told(samples: Sequence[Sample]) -> tuple[str, ...]:
     return names if len(names) > 1 else ()
 
 
-def fit_kinds(network: MoleNetwork, features: Features, samples: Sequence[Sample], group: Group) -> None:
+def fit_kinds(network: Network, features: Features, samples: Sequence[Sample], group: Group) -> None:
     """Fit the part of a network that tells kinds apart; the first process of a group does.
 
     A penalised multinomial logistic regression on single views, in which every kind counts alike, and within

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from aigdetect.errors import DataError
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.distributed import Group
 from aigdetect.training.head_start import Features, start_head
 from aigdetect.training.material import Material
@@ -39,7 +39,7 @@ class Loop:
 
     def __init__(
         self,
-        network: MoleNetwork,
+        network: Network,
         recipe: Recipe,
         material: Material,
         state: State,

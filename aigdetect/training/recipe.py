@@ -14,7 +14,8 @@ from aigdetect.data.augment import Augmentation
 from aigdetect.errors import UsageError
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import check_views
-from aigdetect.model.card import HEAD_VIEWS
+from aigdetect.methods.registry import find_method, hyperparameters_of, recipe_of
+from aigdetect.model.card import DEFAULT_METHOD, HEAD_VIEWS
 from aigdetect.parsing import STRICT_KEYS, parse, plain, read_yaml
 
 SCHEDULES = ("cosine", "constant")
@@ -25,6 +26,11 @@ KEEPS = ("last", "best")
 UPSAMPLINGS = ("transposed", "shuffle")
 #: settings that say how a run is carried out: the model is the same whatever they are, up to rounding
 MEANS = ("accumulate", "cache", "cache_budget")
+#: settings of methods that read an image tower; others have none of them
+OF_TOWERS = (
+    *("backbone", "blocks", "modules", "shared_rank", "expert_ranks", "alpha", "head_blocks", "head_views"),
+    "balance_weight",
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Recipe:
     """All settings of a training run; the defaults are the paper's where it gives them.
 
     Attributes:
+        method: name of the detector, out of :data:`aigdetect.methods.registry.METHODS`.
+        hyperparameters: of a method that has some of its own, by name; :data:`OF_TOWERS` mean nothing to it.
         backbone: name of the image tower.
         blocks: how many of the last blocks are adapted; 0 is the linear probe, None adapts all.
         modules: what is adapted in each: ``mlp``, ``attention`` or both.
@@ -102,6 +110,8 @@ class Recipe:
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS
 
+    method: str = DEFAULT_METHOD
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     backbone: str = "ViT-B-16"
     blocks: int | None = 3
     modules: tuple[str, ...] = ("mlp",)
@@ -147,6 +157,9 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        for name, value in find_method(self.method).fixed.items():
+            if getattr(self, name) != value:
+                raise UsageError(f"{name}: {getattr(self, name)} is not the {value} of {self.method}")
         for name, least in (
             ("epochs", 0),
             ("head_blocks", 0),
@@ -221,12 +234,15 @@ class Recipe:
         return self.keep == "best" or self.patience is not None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as a YAML file would hold it."""
-        return asdict(self)
+        """Plain data, as a YAML file would hold it, without what means nothing to the method."""
+        unused = ("hyperparameters",) if find_method(self.method).reads_tower else OF_TOWERS
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
     def defining(self) -> dict[str, Any]:
-        """The settings that define the model, as plain data: all but :data:`MEANS`."""
-        return {name: value for name, value in self.as_dict().items() if name not in MEANS}
+        """The settings that define the model, as plain data: not :data:`MEANS`, nor the default method."""
+        # a run that was begun when recipes named no method goes on
+        left_out = (*MEANS, "method") if self.method == DEFAULT_METHOD else MEANS
+        return {name: value for name, value in self.as_dict().items() if name not in left_out}
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -274,22 +290,32 @@ def make_recipe(*layers: Mapping[str, Any]) -> Recipe:
 
     Args:
         layers: settings by name; those of the augmentation may stand in a mapping ``augmentation`` or beside
-            the others.
+            the others, and those of the method in ``hyperparameters`` likewise. The method's own recipe goes
+            before all of them.
 
     Raises:
         UsageError: naming key and value, for an unknown key or an impossible value.
     """
+    method = find_method(next((layer["method"] for layer in reversed(layers) if "method" in layer), None))
+    own = {each.name for each in fields(method.settings_type)} if method.settings_type else set()
     settings: dict[str, Any] = {}
-    augmentation: dict[str, Any] = {}
-    for layer in layers:
-        nested = layer.get("augmentation") or {}
-        if not isinstance(nested, Mapping):
-            raise UsageError(f"augmentation: {nested!r} is not a mapping of settings to values")
-        augmentation |= nested
+    nested: dict[str, dict[str, Any]] = {"augmentation": {}, "hyperparameters": {}}
+    for layer in (recipe_of(method), *layers):
+        for name, inner in nested.items():
+            given = layer.get(name) or {}
+            if not isinstance(given, Mapping):
+                raise UsageError(f"{name}: {given!r} is not a mapping of settings to values")
+            inner |= given
         for name, value in layer.items():
-            (augmentation if name in _AUGMENTATION else settings)[str(name)] = value
+            if not method.reads_tower and name in OF_TOWERS:
+                raise UsageError(f"{name}: {value} says nothing to the method {method.name}; leave it out")
+            if name in _AUGMENTATION or name in own:
+                nested["augmentation" if name in _AUGMENTATION else "hyperparameters"][name] = value
+            elif name not in nested:
+                settings[str(name)] = value
+    nested["hyperparameters"] = hyperparameters_of(method, nested["hyperparameters"])
     try:
-        return parse(Recipe, {**settings, "augmentation": augmentation})
+        return parse(Recipe, {**settings, **nested})
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -23,10 +23,12 @@ from aigdetect.data.split import split_by_generator
 from aigdetect.errors import DataError, UsageError
 from aigdetect.files import write_atomically
 from aigdetect.locks import alone_in
-from aigdetect.model.arithmetic import choose_precision, prepare_tower
+from aigdetect.methods.pretrained import find_pretrained
+from aigdetect.methods.registry import build_network, choose_precision_of, find_method
+from aigdetect.model.base import Network
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration_fit import fit_calibration, rates_at
-from aigdetect.model.card import ADAPTER_NAME, AdapterCard, ModelCard, Preprocess, write_card
+from aigdetect.model.card import ADAPTER_NAME, NO_BACKBONE, AdapterCard, ModelCard, Preprocess, write_card
 from aigdetect.model.detector import adapter_config, choose_device, head_sets
 from aigdetect.model.learnt import write_learnt
 from aigdetect.model.network import MoleNetwork
@@ -245,40 +247,23 @@ def train_model(
     elif recipe.initial is not None:
         raise UsageError("initial: the recipe begins with a trained model; name it with --from")
     chosen = choose_device(device)
-    recipe = replace(recipe, precision=choose_precision(recipe.precision, chosen))
-    config = adapter_config(adapter_of(recipe))
-    tower, found = load_tower(
-        recipe.backbone,
-        file=weights,
-        digest=beginning.card.backbone_digest if beginning else None,
-        offline=offline,
-        say=say,
-    )
-    depth = len(tower.blocks)
-    # kinds are told by class tokens that the head reads and training leaves alone, and learnt with the head
-    can_tell = recipe.head_penalty is not None and recipe.head_blocks > depth - config.first_block(depth)
-    kinds_known = beginning.card.adapter.kinds if beginning else ()
-    adapter = adapter_of(recipe, kinds_told(split.training) if can_tell else kinds_known)
-    torch.manual_seed(recipe.seed)
-    network = MoleNetwork(
-        tower,
-        config,
-        head_blocks=recipe.head_blocks,
-        head_sets=head_sets(adapter, recipe.views),
-        kinds=adapter.kinds,
-    )
+    method = find_method(recipe.method)
+    recipe = replace(recipe, precision=choose_precision_of(method, recipe.precision, chosen))
+    build = _on_a_tower if method.reads_tower else _from_pixels
+    built = build(split, recipe, beginning, session, weights=weights, offline=offline, say=say)
+    network, adapter = built.network, built.adapter
     _log.info(
         "%s from %s, on %s in %s, %d threads; %d parameters train, %d stay frozen",
-        *(recipe.backbone, found.path, chosen, recipe.precision, torch.get_num_threads()),
+        *(built.what, built.place, chosen, recipe.precision, torch.get_num_threads()),
         *(_count(network.parameters(), trained) for trained in (True, False)),
     )
-    prepare_tower(network.tower, recipe.precision, chosen, trained_from=network.first_block)
+    network.prepare(recipe.precision, chosen, train=True)
     network.to(chosen)
     if beginning is not None:
-        _warn_of_beginning(beginning, found.digest, split, session.watch.warn)
+        _warn_of_beginning(beginning, built.digest, split, session.watch.warn)
     run = RunIdentity(
         recipe=recipe.defining(),
-        backbone=found.digest,
+        backbone=built.digest,
         images=digest_images(*(split.training, split.validation, split.selection), contents=split.contents),
         command=command,
         decoders=digest_decoders(recipe.aligned),
@@ -320,9 +305,9 @@ def train_model(
         rates = rates_at(calibration.thresholds(), last.logits, last.labels, groups)
         card = ModelCard(
             name=folder.resolve().name,
-            backbone=recipe.backbone,
-            backbone_digest=found.digest,
-            preprocess=Preprocess(size=tower.image_size, mean=tower.mean, std=tower.std, views=recipe.views),
+            backbone=recipe.backbone if method.reads_tower else NO_BACKBONE,
+            backbone_digest=built.digest if method.reads_tower else "",
+            preprocess=Preprocess(network.size, *network.statistics, views=recipe.views),
             adapter=adapter,
             adapter_sha256=hashlib.sha256(state).hexdigest(),
             calibration=calibration,
@@ -335,6 +320,7 @@ def train_model(
                 **({"validation data": _told(split)} if split.validated_on else {}),
                 "digest": run.images,
                 **({"decoders": run.decoders} if run.decoders else {}),
+                **({} if method.reads_tower else {"begun with": built.begun_with}),
                 **({"from": beginning.lineage()} if beginning else {}),
             },
             metrics={
@@ -342,6 +328,8 @@ def train_model(
                 "rates": {name: rate.as_dict() for name, rate in rates.items()},
             },
             program=f"aigdetect {aigdetect.__version__}",
+            method=recipe.method,
+            hyperparameters=recipe.hyperparameters,
         )
         if group.first:
             write_atomically(folder / ADAPTER_NAME, state)
@@ -368,12 +356,104 @@ def _told(split: Split) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A network that is to be trained, float32 on the CPU.
+
+    Attributes:
+        network: the network.
+        adapter: shape of its adapter and head, as a card says it.
+        digest: of the weights that it was given; empty if it was given none.
+        what: name of what they are of.
+        place: where they came from.
+        begun_with: the same in words that a card keeps.
+    """
+
+    network: Network
+    adapter: AdapterCard
+    digest: str
+    what: str
+    place: str
+    begun_with: str = ""
+
+
+def _on_a_tower(
+    split: Split,
+    recipe: Recipe,
+    beginning: Beginning | None,
+    session: Session,
+    *,
+    weights: Path | None,
+    offline: bool,
+    say: Callable[[str], None],
+) -> _Built:
+    """A head, perhaps with experts, on a frozen image tower."""
+    config = adapter_config(adapter_of(recipe))
+    tower, found = load_tower(
+        recipe.backbone,
+        file=weights,
+        digest=beginning.card.backbone_digest if beginning else None,
+        offline=offline,
+        say=say,
+    )
+    depth = len(tower.blocks)
+    # kinds are told by class tokens that the head reads and training leaves alone, and learnt with the head
+    can_tell = recipe.head_penalty is not None and recipe.head_blocks > depth - config.first_block(depth)
+    kinds_known = beginning.card.adapter.kinds if beginning else ()
+    adapter = adapter_of(recipe, kinds_told(split.training) if can_tell else kinds_known)
+    torch.manual_seed(recipe.seed)
+    network = MoleNetwork(
+        tower,
+        config,
+        head_blocks=recipe.head_blocks,
+        head_sets=head_sets(adapter, recipe.views),
+        kinds=adapter.kinds,
+    )
+    return _Built(network, adapter, found.digest, recipe.backbone, str(found.path))
+
+
+def _from_pixels(
+    split: Split,
+    recipe: Recipe,
+    beginning: Beginning | None,
+    session: Session,
+    *,
+    weights: Path | None,
+    offline: bool,
+    say: Callable[[str], None],
+) -> _Built:
+    """A network that is trained as a whole, and all of which will lie in the model folder."""
+    method = find_method(recipe.method)
+    torch.manual_seed(recipe.seed)
+    network = build_network(method, recipe.hyperparameters)
+    if recipe.head_penalty is not None and not network.fits_head:
+        raise UsageError(f"head_penalty: {method.name} has no head of its own to fit; leave it out")
+    if network.normalises_batches and not session.group.alone:
+        raise UsageError(f"{method.name}: learns from batches as a whole; train it in one process")
+    digest, begun = "", "random weights"
+    if network.pretrained is not None and beginning is None:
+        found = find_pretrained(network.pretrained, file=weights, offline=offline, say=say)
+        if found is None:
+            session.watch.warn(
+                f"{method.name}: no weights of {network.pretrained} are at hand, with which its paper "
+                "begins: it begins with random ones; give them with --weights"
+            )
+        else:
+            network.begin_with(found.state)
+            digest, begun = found.digest, f"{network.pretrained} (SHA-256 {found.digest})"
+    elif weights is not None:
+        say(f"{method.name}: reads no weights of others; {weights} is not used")
+    # no block is adapted, and there is no tower to adapt
+    adapter = AdapterCard(blocks=0, modules=(), shared_rank=0, expert_ranks=(), alpha=None, head_blocks=0)
+    return _Built(network, adapter, digest, method.name, begun, begun)
+
+
 def _warn_of_beginning(
     beginning: Beginning, backbone: str, split: Split, warn: Callable[[str], None]
 ) -> None:
     """Say what makes the model that a run begins with, or the figures that come of it, doubtful."""
     name = beginning.card.name
-    if backbone != beginning.card.backbone_digest:
+    if beginning.card.has_backbone and backbone != beginning.card.backbone_digest:
         warn(f"{name} was trained on other weights of {beginning.card.backbone} than those found here")
     held_out = [*split.validation, *split.selection]
     if known := beginning.count_learnt(split.contents_of(held_out)):

@@ -12,8 +12,8 @@ from torch import Tensor
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, UsageError
 from aigdetect.files import remove_partial
+from aigdetect.model.base import Network
 from aigdetect.model.card import CARD_NAME, ModelCard, read_card
-from aigdetect.model.network import MoleNetwork
 from aigdetect.training.checkpoint import Checkpoint, Checkpoints, RunIdentity, from_bytes
 from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.folds import Fold
@@ -51,7 +51,7 @@ class Session:
 
     def train(
         self,
-        network: MoleNetwork,
+        network: Network,
         recipe: Recipe,
         training: Sequence[Sample],
         validation: Sequence[Sample],
@@ -167,6 +167,8 @@ class Session:
         if not (images := card.data.get("digest")):
             raise UsageError(f"{path}: does not say of which images; choose another --out, or add --force")
         recipe = make_recipe(card.recipe).defining()
+        # without a backbone, recipe and images are enough: what else the run began with is no backbone
+        backbone = card.backbone_digest if card.has_backbone else run.backbone
         decoders = card.data.get("decoders", "")
-        run.require_same(RunIdentity(recipe, card.backbone_digest, images, decoders=decoders), str(path))
+        run.require_same(RunIdentity(recipe, backbone, images, decoders=decoders), str(path))
         return card

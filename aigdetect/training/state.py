@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.watching import Epoch
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -55,12 +55,12 @@ class State:
     out_of_fold: Epoch | None = None
 
 
-def first_state(network: MoleNetwork) -> State:
+def first_state(network: Network) -> State:
     """Where a run stands whose network is as it was made."""
     return State(0, 0, 0, None, network.adapter_state(), {}, random_state())
 
 
-def moments_of(network: MoleNetwork, optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+def moments_of(network: Network, optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
     """Copies of AdamW's state, on the CPU; empty before the first step."""
     return {
         name: {moment: optimiser.state[parameter][moment].to("cpu", copy=True) for moment in _MOMENTS}
@@ -70,7 +70,7 @@ def moments_of(network: MoleNetwork, optimiser: torch.optim.Optimizer) -> dict[s
 
 
 def set_moments(
-    network: MoleNetwork, optimiser: torch.optim.Optimizer, moments: Mapping[str, Mapping[str, Tensor]]
+    network: Network, optimiser: torch.optim.Optimizer, moments: Mapping[str, Mapping[str, Tensor]]
 ) -> None:
     """Put back what :func:`moments_of` gave."""
     trainable = network.trainable()

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from aigdetect.model.base import Network
 from aigdetect.model.mole import LowRankMixture, Routing, collect_routing, count_chosen, load_balancing_loss
-from aigdetect.model.network import MoleNetwork
 from aigdetect.training.distributed import ALONE, Group
 
 
@@ -46,7 +46,7 @@ class Losses:
 
 
 def compute_gradients(
-    network: MoleNetwork,
+    network: Network,
     batch: Batch,
     *,
     balance_weight: float,
@@ -101,9 +101,9 @@ def compute_gradients(
     return Losses(loss, bce, balance, load)
 
 
-def _forward(network: MoleNetwork, part: Batch) -> tuple[Tensor, list[Routing]]:
+def _forward(network: Network, part: Batch) -> tuple[Tensor, list[Routing]]:
     with collect_routing() as routings:
-        return network.tail(part.trunk), routings
+        return network.training_logits(part.trunk), routings
 
 
 def _backward(
@@ -115,7 +115,10 @@ def _backward(
     of_all: float,
 ) -> Tensor:
     """Add the gradients of a part that holds ``of_all`` of the images; its share of loss, BCE and balance."""
-    bce = F.binary_cross_entropy_with_logits(logits, part.labels, weight=part.weights)
+    labels, weights = part.labels, part.weights
+    if logits.dim() > 1:
+        labels, weights = (each[:, None].expand_as(logits) for each in (labels, weights))
+    bce = F.binary_cross_entropy_with_logits(logits, labels, weight=weights)
     balance = logits.new_zeros(())
     for routing, of_block in zip(routings, share, strict=True):
         balance = balance + load_balancing_loss(routing, of_block)
@@ -137,7 +140,7 @@ def _add_gradients(parameters: Sequence[Tensor], told: Tensor, group: Group) -> 
     told.copy_(told_sum)
 
 
-def _counted(network: MoleNetwork) -> tuple[int, int]:
+def _counted(network: Network) -> tuple[int, int]:
     """Number of routers and of the experts of each."""
     routers = [
         cast(Tensor, bypass.router)

@@ -14,7 +14,7 @@ from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
 from aigdetect.errors import ImageError
 from aigdetect.images.views import Pixels, first_of_scales, scales_of
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.distributed import Group
 from aigdetect.training.estimate import Work, estimate, measure, require_room
 from aigdetect.training.frozen import FrozenPass, images_at_once
@@ -47,7 +47,7 @@ class Supply:
 
 @contextmanager
 def open_supply(
-    network: MoleNetwork,
+    network: Network,
     recipe: Recipe,
     training: Sequence[Sample],
     validation: Sequence[Sample],
@@ -104,9 +104,8 @@ def open_supply(
             "backbone": backbone,
             "precision": recipe.precision,
             "device": frozen.device.type,
-            "size": network.tower.image_size,
-            "adapted_from": network.first_block if network.bypasses else None,
-            "head_blocks": network.head.blocks,
+            "size": network.size,
+            **network.frozen_settings(),
         }
         maker = _Maker(recipe, frozen, settings, place, workers, watch, group, contents, stack)
         small = group.alone and row * len(recipe.views) * len(validation) <= KEPT_BYTES

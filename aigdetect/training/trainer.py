@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aigdetect.data.layouts import Sample
 from aigdetect.images.views import first_of_scales
-from aigdetect.model.network import MoleNetwork
+from aigdetect.model.base import Network
 from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.folds import Fold
 from aigdetect.training.head_start import Features, read_features
@@ -54,7 +54,7 @@ class Trainer:
         contents: SHA-256 of images by path, as far as they are known; empty for what could not be read.
     """
 
-    network: MoleNetwork
+    network: Network
     recipe: Recipe
     training: Sequence[Sample]
     validation: Sequence[Sample]

@@ -1,0 +1,200 @@
+"""The shared training code on methods: what is begun with, gone on from, resumed and refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from planted import learn, texture, write_data
+from safetensors.torch import load_file, save_file
+
+from aigdetect.data.layouts import find_samples
+from aigdetect.errors import ModelError, UsageError, WeightsError
+from aigdetect.files import file_sha256
+from aigdetect.methods.pretrained import find_pretrained
+from aigdetect.methods.registry import build_network, find_method
+from aigdetect.model.card import ADAPTER_NAME, card_digest, read_card, write_card
+from aigdetect.model.detector import load_detector
+from aigdetect.model.heatmap import heatmap
+from aigdetect.training.beginning import begin_with
+from aigdetect.training.distributed import Group
+from aigdetect.training.recipe import make_recipe
+from aigdetect.training.run import split_data, train_model
+from aigdetect.training.session import Session
+from aigdetect.training.watching import Step, Watch
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate"),
+    pytest.mark.filterwarnings("ignore:.*no better than chance"),
+]
+
+NPR: dict[str, Any] = {"size": 32, "network": "test_resnet", "epochs": 2, "lr": 2e-3}
+SPOT: dict[str, Any] = {"size": 32, "network": "test_resnet.r160_in1k", "epochs": 1}
+HALF = {"blur_probability": 0.5, "jpeg_probability": 0.5}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data") / "images", "upsampled", count=15)
+
+
+def train(data: Path, folder: Path, method: str, session: Session | None = None, **settings: Any) -> Any:
+    weights = settings.pop("weights", None)
+    beginning = settings.pop("beginning", None)
+    recipe = make_recipe(
+        beginning.settings() if beginning else {}, {"method": method, "batch_size": 8, **settings}
+    )
+    return train_model(
+        split_data([find_samples(data)], recipe),
+        recipe,
+        folder,
+        device="cpu",
+        weights=weights,
+        offline=True,
+        session=session or Session(),
+        beginning=beginning,
+    )
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_a_run_that_was_stopped_ends_in_the_same_file(data: Path, tmp_path: Path) -> None:
+    whole = train(data, tmp_path / "whole", "npr", **NPR)
+
+    def stop(step: Step) -> None:
+        if step.step == 4:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(data, tmp_path / "again", "npr", Session(save_every=1, watch=Watch(step=stop)), **NPR)
+    again = train(data, tmp_path / "again", "npr", Session(resume=True), **NPR)
+    assert again.adapter_sha256 == whole.adapter_sha256
+    # means and variances of batch normalisation are among what was kept
+    held = load_file(tmp_path / "again" / ADAPTER_NAME)
+    means = [tensor for name, tensor in held.items() if name.endswith("running_mean")]
+    assert means
+    assert all(tensor.any() for tensor in means)
+    finished = train(data, tmp_path / "again", "npr", Session(resume=True), **NPR)
+    assert finished.as_dict() == again.as_dict()
+
+
+def test_another_method_is_another_run(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        train(data, tmp_path / "m", "npr", Session(watch=Watch(epoch=_stop)), **NPR)
+    with pytest.raises(UsageError, match="is not the"):
+        train(data, tmp_path / "m", "cnnspot", Session(resume=True), pretrained=False, **NPR)
+
+
+def _stop(epoch: object) -> None:
+    raise StoppedError
+
+
+def test_folds_leave_batch_normalisation_as_it_began(data: Path, tmp_path: Path) -> None:
+    plain = train(data, tmp_path / "plain", "npr", folds=2, **NPR)
+    assert list(plain.metrics) == ["out of fold", "rates"]
+    # the model itself is the one that is trained on the same images without folds
+    recipe = make_recipe({"method": "npr", "batch_size": 8, "folds": 2, **NPR})
+    split = split_data([find_samples(data)], recipe)
+    alone = replace(recipe, folds=None)
+    other = train_model(
+        replace(split, validation=split.training), alone, tmp_path / "alone", device="cpu", session=Session()
+    )
+    assert other.adapter_sha256 == plain.adapter_sha256
+
+
+def test_a_body_begins_with_given_weights(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    classifier = timm.create_model("test_resnet", pretrained=False, num_classes=7)
+    save_file(classifier.state_dict(), tmp_path / "imagenet.safetensors")
+    found = find_pretrained("test_resnet", file=tmp_path / "imagenet.safetensors", offline=True, say=print)
+    assert found is not None
+    network = build_network(find_method("cnnspot"), {"size": 32, "network": "test_resnet"})
+    network.begin_with(found.state)
+    for name, tensor in network.body.state_dict().items():
+        torch.testing.assert_close(tensor, classifier.state_dict()[name])
+    card = train(data, tmp_path / "m", "cnnspot", weights=tmp_path / "imagenet.safetensors", **SPOT)
+    digest = file_sha256(tmp_path / "imagenet.safetensors")
+    assert card.data["begun with"] == f"test_resnet.r160_in1k (SHA-256 {digest})"
+    assert not card.has_backbone
+
+
+def test_without_weights_a_body_begins_with_random_ones_and_that_is_said(data: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    card = train(data, tmp_path / "m", "cnnspot", Session(watch=Watch(warn=said.append)), **SPOT)
+    assert "no weights of test_resnet.r160_in1k are at hand" in said[0]
+    assert card.data["begun with"] == "random weights"
+
+
+def test_weights_of_another_network_are_refused(data: Path, tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="is missing or has another shape"):
+        train(data, tmp_path / "m", "cnnspot", weights=tmp_path / "other.safetensors", **SPOT)
+    (tmp_path / "text.safetensors").write_text("text")
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        train(data, tmp_path / "m", "cnnspot", weights=tmp_path / "text.safetensors", **SPOT)
+
+
+def test_a_run_goes_on_from_a_model_of_the_method_alone(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "first", "npr", **NPR)
+    beginning = begin_with(str(tmp_path / "first"))
+    card = train(data, tmp_path / "second", "npr", beginning=beginning, epochs=1)
+    assert card.hyperparameters == beginning.card.hyperparameters
+    assert card.data["from"]["adapter"] == beginning.card.adapter_sha256
+    with pytest.raises(UsageError, match="which the run begins with"):
+        beginning.require_fit(make_recipe(beginning.settings(), {"size": 64}))
+
+
+def test_what_learns_from_whole_batches_learns_in_one_process(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="npr: learns from batches as a whole"):
+        train(data, tmp_path / "m", "npr", Session(group=Group(rank=0, size=2)), **NPR)
+
+
+def test_a_body_that_trains_has_no_head_to_fit(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="head_penalty: npr"):
+        train(data, tmp_path / "m", "npr", head_penalty=0.1, **NPR)
+
+
+def test_a_card_of_a_method_that_is_not_known_is_one_line(data: Path, tmp_path: Path) -> None:
+    card = learn("freqdct", data, tmp_path / "m", size=16)
+    assert card_digest(card) != card_digest(replace(card, hyperparameters={"size": 8}))
+    write_card(tmp_path / "m", replace(card, method="later"))
+    with pytest.raises(ModelError, match="'later' is none"):
+        load_detector(tmp_path / "m", device="cpu")
+
+
+def test_a_card_without_a_method_is_the_mixtures_and_has_the_digest_it_had() -> None:
+    card = read_card(Path(__file__).resolve().parents[2] / "models" / "mole-vit-b16")
+    assert card.method == "mole"
+    told = card.as_dict()
+    del told["method"], told["hyperparameters"]
+    text = json.dumps(told, sort_keys=True, default=str)
+    assert card_digest(card) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_heat_map_shows_what_each_part_says_as_a_view(data: Path, tmp_path: Path) -> None:
+    learn("freqdct", data, tmp_path / "m", size=16)
+    detector = load_detector(tmp_path / "m", device="cpu")
+    pixels = texture(np.random.default_rng(3))
+    heat = heatmap(detector, pixels)
+    first = detector.logits([pixels[None, :16, :16]])[0]
+    assert heat.relevance[0, 0] == pytest.approx(first, abs=1e-4)
+
+
+def test_univfd_is_the_mixture_without_a_block(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    settings = {"backbone": "timm/test_vit", "epochs": 1, "copies": 1, "precision": "float32"}
+    options: dict[str, Any] = {"weights": tiny_weights, **settings}
+    card = train(data, tmp_path / "univfd", "univfd", **options)
+    probe = train(data, tmp_path / "probe", "mole", blocks=0, augmentation=dict(HALF), **options)
+    assert card.adapter_sha256 == probe.adapter_sha256
+    assert (card.method, card.has_backbone, probe.method) == ("univfd", True, "mole")
+    detector = load_detector(tmp_path / "univfd", device="cpu", weights=tiny_weights)
+    assert detector.card.method == "univfd"
