@@ -40,6 +40,7 @@ MOST_MISSING = 0.5
 """Share of the rows of an image from which on what is left allows no verdict but ``uncertain``."""
 
 _HOLE = "damaged: "
+_UNIFORM = "uniform image: no content"
 _ORIENTATION = 0x0112
 
 
@@ -54,7 +55,8 @@ class DecodedImage:
         width: in pixels, as displayed.
         height: in pixels, as displayed.
         notes: what was done to the pixels, or limits what they tell; a few words each.
-        doubtful: whether so much is missing or damaged that no verdict but ``uncertain`` is due.
+        doubtful: whether so much is missing or damaged, or so little shown, that no verdict but ``uncertain``
+            is due.
     """
 
     image: Image.Image
@@ -205,7 +207,7 @@ def _notes_on_pixels(rgb: Image.Image) -> list[str]:
     middle = rgb.height // 2
     row = rgb.crop((0, middle, rgb.width, middle + 1))  # sets nearly all images apart in no time
     if _is_uniform(row) and _is_uniform(rgb):
-        notes.append("uniform image: no content")
+        notes.append(_UNIFORM)
     return notes
 
 
@@ -234,11 +236,12 @@ def _jpeg_quality(image: JpegImageFile) -> int | None:
 
 def _rendered(image: Image.Image, notes: list[str], rows: tuple[int, int] | None = None) -> DecodedImage:
     rgb = render(image, notes, rows)
+    seen = _notes_on_pixels(rgb)
     return DecodedImage(
         image=rgb,
         format=image.format or "",
         width=rgb.width,
         height=rgb.height,
-        notes=(*notes, *_notes_on_pixels(rgb)),
-        doubtful=any(note.startswith(_HOLE) for note in notes),
+        notes=(*notes, *seen),
+        doubtful=any(note.startswith(_HOLE) for note in notes) or _UNIFORM in seen,
     )

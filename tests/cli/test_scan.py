@@ -45,8 +45,10 @@ Result = subprocess.CompletedProcess[bytes]
 
 
 def make(path: Path, red: int = REAL_PHOTO, size: int = 64) -> None:
+    image = Image.new("RGB", (size, size), (red, 0, 0))
+    image.putpixel((size - 1, size - 1), (red, 0, 1))  # of one colour, it would be uncertain
     with path.open("wb") as file:
-        Image.new("RGB", (size, size), (red, 0, 0)).save(file, "PNG")
+        image.save(file, "PNG")
 
 
 def aigdetect(*args: str | bytes | Path, program: Sequence[str] = FAKE, **options: Any) -> Result:
@@ -617,6 +619,13 @@ def test_metadata_without_end_cost_neither_digest_nor_score(tmp_path: Path, work
 
 
 # --- damaged files -----------------------------------------------------------------------------------------
+
+
+def test_an_image_of_one_colour_is_uncertain(tmp_path: Path) -> None:
+    for name, red in (("ai.png", 250), ("real.png", REAL_PHOTO)):
+        Image.new("RGB", (300, 300), (red, 0, 0)).save(tmp_path / name)
+    for row in rows(scan(tmp_path, "--json").stdout):
+        assert (row["verdict"], row["notes"]) == ("uncertain", ["uniform image: no content"])
 
 
 def test_truncated_files_are_scored_from_what_is_there(tmp_path: Path) -> None:

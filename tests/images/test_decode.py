@@ -407,6 +407,7 @@ def test_strong_compression_is_noted(quality: int) -> None:
 def test_small_and_uniform_images_are_noted() -> None:
     image = decode(encoded(Image.new("RGB", (300, 223), (9, 9, 9))))
     assert image.notes == ("low resolution", "uniform image: no content")
+    assert image.doubtful
 
 
 @pytest.mark.parametrize("place", [(0, 0), (299, 0), (150, 150), (20, 299)])
