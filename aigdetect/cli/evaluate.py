@@ -121,6 +121,14 @@ def evaluate(
             rich_help_panel=_REPORT,
         ),
     ] = None,
+    fuse: Annotated[
+        bool,
+        typer.Option(
+            "--fuse",
+            help="Measure also what the models say together, fitted on other origins.",
+            rich_help_panel=_REPORT,
+        ),
+    ] = False,
     paper: Annotated[
         bool,
         typer.Option("--paper", help="Show the paper's tables beside ours.", rich_help_panel=_REPORT),
@@ -201,6 +209,7 @@ def evaluate(
             seed=seed,
             follow_symlinks=follow_symlinks,
             max_pixels=max_pixels or MAX_PIXELS,
+            fuse=fuse,
         )
     )
     if not dry_run:

@@ -200,7 +200,7 @@ class _Told:
             found[key] = rate(labels, values, self.thresholds["model"])
             ai = self.thresholds.get("ai")
             found[f"{key}_ai"] = (
-                Figure(None, reason="a file of scores has no verdicts")
+                Figure(None, reason="these scores have no verdicts")
                 if ai is None
                 else rate(labels, values, ai)
             )

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aigdetect.data.layouts import find_samples
+from aigdetect.data.origins import origins_of
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.benchmark import Benchmark, build_benchmark, describe_data, take_split
 from aigdetect.evaluation.bias import Parity, parse_parity
 from aigdetect.evaluation.bootstrap import RESAMPLES
 from aigdetect.evaluation.families import read_families
 from aigdetect.evaluation.foreign import ForeignScores, parse_scores_option, read_scores
+from aigdetect.evaluation.fusion import FUSED, require_origins
 from aigdetect.evaluation.protocols import Protocol, find_protocol
 from aigdetect.evaluation.results import FoundData
 from aigdetect.evaluation.robustness import Operation, parse_operations
@@ -41,6 +43,7 @@ class Request:
         seed: of every choice.
         follow_symlinks: whether links inside folders are followed.
         max_pixels: images of more pixels are not decoded.
+        fuse: whether what the models say together is measured, too.
     """
 
     data: tuple[Path, ...]
@@ -57,6 +60,7 @@ class Request:
     seed: int = 0
     follow_symlinks: bool = False
     max_pixels: int = MAX_PIXELS
+    fuse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,8 @@ def _require_own_names(models: Sequence[Model], foreign: Sequence[str]) -> None:
     counts = Counter([*(model.name for model in models), *foreign])
     for name in foreign:
         if counts[name] > 1:
-            raise UsageError(f"--scores: {name!r} is the name of another detector; choose another one")
+            option = "--fuse" if name == FUSED else "--scores"
+            raise UsageError(f"{option}: {name!r} is the name of another detector; choose another one")
 
 
 def parity_operation(parity: Parity) -> Operation:
@@ -150,8 +155,10 @@ def make_plan(request: Request) -> Plan:
     models = find_models(request.models)
     if (request.parity or operations) and not models:
         raise UsageError("--parity and --robustness need a --model: the scores in a file are fixed")
+    if request.fuse and len(models) < 2:
+        raise UsageError("--fuse: needs two models at least; name each with --model")
     files = [parse_scores_option(text) for text in request.scores]
-    _require_own_names(models, [name for name, _ in files])
+    _require_own_names(models, [name for name, _ in files] + [FUSED] * request.fuse)
     sides = [model.card.preprocess.size for model in models]
     parity = parse_parity(request.parity, size=max(sides)) if request.parity else None
     labelled = ((request.data, None), (request.real, 0), (request.fake, 1))
@@ -163,6 +170,9 @@ def make_plan(request: Request) -> Plan:
         )
     ]
     benchmark = build_benchmark(data, families, per_class=protocol.per_class, seed=request.seed)
+    if request.fuse:  # said before anything is scored
+        samples = benchmark.samples
+        require_origins([sample.label for sample in samples], origins_of(samples))
     return Plan(
         request,
         tuple(describe_data(each) for each in data),

@@ -140,7 +140,7 @@ class EvaluatedDetector:
 
     Attributes:
         name: as shown, unique in an evaluation.
-        kind: ``"model"`` or ``"scores"`` (a file of another detector's).
+        kind: ``"model"``, ``"scores"`` (a file of another detector's) or ``"fused"`` (all models as one).
         source: model folder or file.
         scale: what `ImageScore.score` is: ``"logit"``, ``"probability"`` or ``"score"``.
         thresholds: in the order model, ai (models only), half.

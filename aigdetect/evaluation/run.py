@@ -11,12 +11,16 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 import aigdetect
 from aigdetect.data.layouts import Sample
+from aigdetect.data.origins import origins_of
 from aigdetect.errors import DataError
 from aigdetect.evaluation.bias import BiasAudit
 from aigdetect.evaluation.families import FAMILIES
 from aigdetect.evaluation.foreign import ForeignScores
+from aigdetect.evaluation.fusion import FUSED, fuse_left_out
 from aigdetect.evaluation.measuring import Measured, arrays, means_by_family, measure_detector
 from aigdetect.evaluation.metrics import AVERAGE_PRECISION, Figure, Floats, Measure, balanced_accuracy
 from aigdetect.evaluation.plan import Model, Plan, parity_operation
@@ -132,13 +136,15 @@ def evaluate(
         command: the command line.
 
     Raises:
-        DataError: if no detector has a score for any image.
+        DataError: if no detector has a score for any image, or there are too few origins to fuse by.
     """
     models = list(zip(plan.models, stores, strict=True))
     detectors = [
         *(_model(plan, model, store, AS_THEY_ARE) for model, store in models),
         *(_foreign(plan, found) for found in plan.foreign),
     ]
+    if plan.request.fuse:
+        detectors.append(_fused(plan, detectors[: len(models)]))
     if all(score.score is None for detector in detectors for score in detector.scores):
         count = len(plan.benchmark.images)
         raise DataError(f"none of {count} images has a score: there is nothing to measure")
@@ -205,6 +211,40 @@ def _foreign(plan: Plan, found: ForeignScores) -> EvaluatedDetector:
         mean=measured.mean,
         pooled=measured.pooled,
         unmatched=len(found.unmatched),
+    )
+
+
+def _fused(plan: Plan, models: Sequence[EvaluatedDetector]) -> EvaluatedDetector:
+    """All models as one, by a regression that has seen no image of an origin that it scores."""
+    samples = plan.benchmark.samples
+    logits = np.array([[np.nan if each.score is None else each.score for each in m.scores] for m in models]).T
+    scored = np.flatnonzero(np.isfinite(logits).all(axis=1))
+    values = fuse_left_out(
+        logits[scored],
+        np.array([samples[place].label for place in scored]),
+        origins_of([samples[place] for place in scored]),
+    )
+    of_place = dict(zip(scored.tolist(), values.tolist(), strict=True))
+    scores = tuple(
+        ImageScore(of_place[place]) if place in of_place else ImageScore(error="not scored by every model")
+        for place in range(len(samples))
+    )
+    origin = "logit 0, fitted on the images of all other origins"
+    thresholds = (Threshold("model", 0.0, origin), Threshold("half", 0.0, origin))
+    measured = _measured(plan, scores, thresholds)
+    names = ", ".join(model.name for model in models)
+    return EvaluatedDetector(
+        name=FUSED,
+        kind="fused",
+        source=names,
+        scale="logit",
+        thresholds=thresholds,
+        facts=(("models", names), ("fitted", "by a logistic regression, each origin left out in turn")),
+        scores=scores,
+        sets=measured.sets,
+        families=measured.families,
+        mean=measured.mean,
+        pooled=measured.pooled,
     )
 
 

@@ -147,7 +147,7 @@ def detector_section(evaluation: Evaluation) -> Section:
     return Section("Detectors and thresholds", tuple(blocks))
 
 
-_KINDS = {"model": "a model of this program", "scores": "scores from a file"}
+_KINDS = {"model": "a model of this program", "scores": "scores from a file", "fused": "models fused"}
 _SCALES = {"logit": "logits", "probability": "probabilities", "score": "on a scale of their own"}
 _LINES = {"model": "threshold of the accuracies", "ai": "verdict ai"}
 

@@ -54,9 +54,8 @@ def co_occurrences(pixels: Tensor, levels: int) -> Tensor:
         ``(B, 3, levels, levels)`` int64; the left value of a pair is the row. They add up to ``S (S - 1)``.
     """
     values = pixels.permute(0, 3, 1, 2).long() // (256 // levels)
-    pairs = values[..., :-1] * levels + values[..., 1:]
-    matrix = torch.arange(3 * len(pixels), device=pixels.device).view(-1, 3, 1, 1) * levels**2
-    counts = torch.bincount((pairs + matrix).flatten(), minlength=3 * len(pixels) * levels**2)
+    pairs = (values[..., :-1] * levels + values[..., 1:]).flatten(2)
+    counts = pairs.new_zeros(pairs.shape[0], 3, levels**2).scatter_add_(2, pairs, torch.ones_like(pairs))
     return counts.view(-1, 3, levels, levels)
 
 

@@ -6,9 +6,11 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_forks import Forks
-from planted import write_data
+from PIL import Image
+from planted import texture, upsampled, write_data
 
 from aigdetect.methods.registry import METHODS
 from aigdetect.model.card import read_card
@@ -72,6 +74,27 @@ def test_eval_and_models_take_it(forks: Forks, work: Path, model: Path) -> None:
     pulled = forks.run("models", "pull", "./dct", cwd=work)
     assert (pulled.status, pulled.stdout) == (0, "dct\n")
     assert "needs nothing more" in pulled.stderr
+
+
+def test_models_are_fused_beside_their_own_figures(forks: Forks, work: Path, model: Path) -> None:
+    rng = np.random.default_rng(5)
+    for label, make in (("real", texture), ("fake", upsampled)):
+        for origin in ("two", "three"):
+            folder = work / "more" / label / f"{label}_{origin}"
+            folder.mkdir(parents=True)
+            for index in range(5):
+                Image.fromarray(make(rng)).save(folder / f"{index}.png")
+    both = ["--model", "dct", "--model", "dct", "--device", "cpu"]
+    done = forks.run("eval", "--data", "more", *both, "--fuse", "--json", cwd=work)
+    assert done.status == 0, done.stderr
+    detectors = json.loads(done.stdout)["runs"][0]["detectors"]
+    assert [detector["name"] for detector in detectors] == ["dct", "dct #2", "fused"]
+    refused = forks.run("eval", "--data", "more", "--model", "dct", "--fuse", cwd=work)
+    assert (refused.status, len(refused.stderr.splitlines())) == (2, 1)
+    assert "--fuse: needs two models" in refused.stderr
+    single = forks.run("eval", "--data", "data", *both, "--fuse", "--quiet", cwd=work)
+    assert (single.status, single.stderr.count("\n")) == (2, 1)
+    assert "--fuse: needs images of two generators" in single.stderr
 
 
 def test_calibrate_keeps_the_method(forks: Forks, work: Path, model: Path) -> None:

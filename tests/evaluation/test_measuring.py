@@ -114,7 +114,7 @@ def test_scores_of_any_scale_have_no_calibration() -> None:
     found = measure_detector(made, scores, (THRESHOLDS[0], THRESHOLDS[2]), resamples=0).sets[0].figures
     assert found["expected_calibration_error"].reason == "the scores are not probabilities from 0 to 1"
     assert found["cllr"].reason == "there are no likelihood ratios"
-    assert found["false_positive_rate_ai"].reason == "a file of scores has no verdicts"
+    assert found["false_positive_rate_ai"].reason == "these scores have no verdicts"
     assert found["minimum_cllr"].value is not None
     assert found["roc_auc"].value is not None
     assert found["roc_auc"].low is None  # no resamples, no interval

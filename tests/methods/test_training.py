@@ -21,7 +21,8 @@ from aigdetect.files import file_sha256
 from aigdetect.methods.pretrained import find_pretrained
 from aigdetect.methods.registry import build_network, find_method
 from aigdetect.model.card import ADAPTER_NAME, card_digest, read_card, write_card
-from aigdetect.model.detector import load_detector
+from aigdetect.model.detector import load_detector, load_network
+from aigdetect.model.export import TOLERANCE, export_model
 from aigdetect.model.heatmap import heatmap
 from aigdetect.training.beginning import begin_with
 from aigdetect.training.distributed import Group
@@ -198,3 +199,17 @@ def test_univfd_is_the_mixture_without_a_block(data: Path, tiny_weights: Path, t
     assert (card.method, card.has_backbone, probe.method) == ("univfd", True, "mole")
     detector = load_detector(tmp_path / "univfd", device="cpu", weights=tiny_weights)
     assert detector.card.method == "univfd"
+
+
+@pytest.mark.parametrize("method", ["freqdct", "cooccurrence"])
+def test_a_model_of_a_method_is_exported(method: str, data: Path, tmp_path: Path) -> None:
+    small: dict[str, dict[str, Any]] = {
+        "freqdct": {"size": 32},
+        "cooccurrence": {"size": 32, "levels": 16, "hidden": 4, "epochs": 1},
+    }
+    card = learn(method, data, tmp_path / "m", **small[method])
+    network, found = load_network(
+        tmp_path / "m", card, weights=None, offline=True, say=print, warn=pytest.fail
+    )
+    assert found is None
+    assert export_model(network, card, tmp_path / "m.pt2", "torch") <= TOLERANCE
