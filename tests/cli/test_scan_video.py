@@ -50,7 +50,9 @@ def folder(tmp_path: Path, made: Path) -> Path:
     images.mkdir()
     for clip in made.iterdir():
         (images / clip.name).write_bytes(clip.read_bytes())
-    Image.new("RGB", (64, 64), (5, 0, 0)).save(images / "photo.png")
+    photo = Image.new("RGB", (64, 64), (5, 0, 0))
+    photo.putpixel((63, 63), (5, 0, 1))  # of one colour, it would be uncertain
+    photo.save(images / "photo.png")
     return images
 
 

@@ -63,7 +63,9 @@ class FakeDetector:
 
 def png(value: int = 0, size: tuple[int, int] = (40, 40)) -> bytes:
     out = io.BytesIO()
-    Image.new("RGB", size, (value, 0, 0)).save(out, "PNG")
+    image = Image.new("RGB", size, (value, 0, 0))
+    image.putpixel((size[0] - 1, size[1] - 1), (value, 0, 1))  # of one colour, it would be uncertain
+    image.save(out, "PNG")
     return out.getvalue()
 
 
