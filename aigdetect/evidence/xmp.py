@@ -209,7 +209,10 @@ def _text(content: bytes) -> str:
 
 def _mended(content: bytes) -> bytes:
     """XML without a document type and stray ampersands; where it breaks off in a tag, with that closed."""
-    text = _STRAY.sub("&amp;", _DOCTYPE.sub("", content.decode("utf-8"), count=1))
+    text = content.decode("utf-8")
+    # at its first place only: to look for its end from each of many would take quadratic time
+    declared = _DOCTYPE.match(text, begin) if (begin := text.find("<!DOCTYPE")) >= 0 else None
+    text = _STRAY.sub("&amp;", text[:begin] + text[declared.end() :] if declared else text)
     last = text.rfind("<")
     if last > text.rfind(">") and (opened := _OPENED.match(text, last)):
         text = text[: opened.end()] + ">"

@@ -144,3 +144,12 @@ def test_any_packet_is_harmless(noise: bytes, at: int, instead: bool) -> None:
     packet = xmp(ATTRIBUTES, EVENT.format("A"))
     read(noise)
     read(packet[:at] + noise + packet[at + (len(noise) if instead else 0) :])
+
+
+@pytest.mark.parametrize("ends", [b"", b"]" * 19_000])
+def test_many_document_types_cost_little_time(ends: bytes) -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">&' + b"<!DOCTYPE[" * 19_000 + ends
+    start = time.process_time()
+    found = read(packet)
+    assert time.process_time() - start < 3
+    assert [each.reason[:21] for each in found.unread] == ["present, unreadable: "]
