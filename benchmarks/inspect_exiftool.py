@@ -93,7 +93,7 @@ def main() -> None:
     names: Counter[str] = Counter()
     ours_in_all = 0
     for row in theirs:
-        ours = read_raw_fields(Path(str(row["SourceFile"])).read_bytes())
+        ours = read_raw_fields(Path(str(row["SourceFile"])).read_bytes()).fields
         ours_in_all += len(ours)
         have = {plain(field.name) for field in ours}
         for key in row:

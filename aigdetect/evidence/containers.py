@@ -21,6 +21,9 @@ MAX_BYTES = 8 << 20
 MAX_BLOCKS = 20
 """Most blocks of metadata of one kind that are taken from one file; texts are bounded by their length."""
 
+XMP_KEY = "XML:com.adobe.xmp"
+"""Keyword of the text of a PNG that is a packet of XMP."""
+
 IPTC_RESOURCE, EXIF_RESOURCE, XMP_RESOURCE = 0x0404, 0x0422, 0x0424
 
 _MAX_TEXTS = 1 << 13
@@ -32,7 +35,6 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 _XMP_TYPE = "application/rdf+xml"
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _EXIF_UUID = b"JpgTiffExif->JP2"
-_XMP_KEY = "XML:com.adobe.xmp"
 _RAW_PROFILE = "Raw profile type "
 _NO_HEX = re.compile(rb"[^0-9A-Fa-f]+")
 _TIFF_XMP, _TIFF_IPTC, _TIFF_RESOURCES, _TIFF_C2PA = 0x02BC, 0x83BB, 0x8649, 0xCD41
@@ -244,12 +246,12 @@ def _png(data: bytes, found: _Found) -> None:
                 most = f"{MAX_BYTES >> 20} MiB" if left <= 0 else str(_MAX_TEXTS)
                 found.lose("PNG texts", f"more than {most}")
                 continue
-            key, value, state = _png_text(chunk, left)
+            key, value, state = png_text(chunk, left)
             left -= len(value)
             if state:
                 found.lose("PNG text", f"{key[:40]} {state}")
             block = Block(key, chunk.offset, len(value), memoryview(value))
-            if key == _XMP_KEY:
+            if key == XMP_KEY:
                 found.add("xmp", block)
             elif key.startswith(_RAW_PROFILE):
                 profiles.setdefault(key.removeprefix(_RAW_PROFILE), block)
@@ -259,8 +261,8 @@ def _png(data: bytes, found: _Found) -> None:
     _raw_profiles(profiles, found)
 
 
-def _png_text(chunk: Block, most: int) -> tuple[str, bytes, str]:
-    """Keyword and undecoded text of a chunk, and what is wrong with it."""
+def png_text(chunk: Block, most: int) -> tuple[str, bytes, str]:
+    """Keyword and undecoded text of a chunk, up to a length, and what is wrong with it, in words."""
     key, rest = chunk.head(80).partition(b"\0")[0], chunk.head(most).partition(b"\0")[2]
     state = "" if chunk.whole else "truncated"
     if chunk.length > most:

@@ -44,7 +44,8 @@ class Entry:
         kind: the number of its type, as written.
         count: how many values it says it has.
         offset: where its value begins, counted from the beginning of the structure.
-        data: its value as stored; shorter than it says where the structure ends before.
+        data: its value as stored, not copied, as many may point to the same; shorter than it says where the
+            structure ends before.
         order: byte order, as struct has it.
     """
 
@@ -53,7 +54,7 @@ class Entry:
     kind: int
     count: int
     offset: int
-    data: bytes
+    data: memoryview
     order: str
 
     def numbers(self) -> tuple[float, ...]:
@@ -73,7 +74,7 @@ class Entry:
     def text(self) -> str:
         """Its value in words, bounded in length."""
         if self.kind in (_ASCII, _UTF8) or (self.kind == _UNDEFINED and self._is_text()):
-            return clip(decoded(self.data[:1000].rstrip(b"\0 ")))
+            return clip(decoded(bytes(self.data[:1000]).rstrip(b"\0 ")))
         numbers = self.numbers()
         if not numbers or (self.kind in (1, 6) and self.count > _MAX_VALUES):
             return f"({len(self.data)} bytes)"
@@ -81,16 +82,17 @@ class Entry:
         return words + (" ..." if self.count > len(numbers) else "")
 
     def _is_text(self) -> bool:
-        return 0 < len(self.data) <= 64 and all(32 <= byte < 127 for byte in self.data.rstrip(b"\0"))
+        return 0 < len(self.data) <= 64 and all(32 <= byte < 127 for byte in bytes(self.data).rstrip(b"\0"))
 
 
-def read_entries(data: bytes) -> Iterator[Entry]:
+def read_entries(structure: bytes | memoryview) -> Iterator[Entry]:
     """Every entry, directory by directory, up to a number; of an entry that points out of it, what is there.
 
     Args:
-        data: from the byte order mark on; offsets count from there.
+        structure: from the byte order mark on; offsets count from there.
     """
-    order = {b"II": "<", b"MM": ">"}.get(data[:2], "")
+    data = memoryview(structure)
+    order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
     if not order or len(data) < 8:
         return
     waiting = [("IFD0", struct.unpack_from(f"{order}I", data, 4)[0])]
@@ -115,7 +117,7 @@ def read_entries(data: bytes) -> Iterator[Entry]:
             waiting.append((f"IFD{number}", struct.unpack_from(f"{order}I", data, behind)[0]))
 
 
-def _entry(data: bytes, start: int, directory: str, order: str) -> Entry:
+def _entry(data: memoryview, start: int, directory: str, order: str) -> Entry:
     tag, kind, count = struct.unpack_from(f"{order}HHI", data, start)
     size = count * _TYPES.get(kind, (1, ""))[0]
     place = start + 8 if size <= 4 else struct.unpack_from(f"{order}I", data, start + 8)[0]

@@ -65,11 +65,11 @@ INTEROPERABILITY = {1: "InteropIndex", 2: "InteropVersion"}
 """Tags of EXIF's interoperability directory, which mean others elsewhere."""
 
 BOXES = {
-    b"ftyp": (("MajorBrand", ">4s"), ("MinorVersion", ">I"), ("CompatibleBrands", ">4s")),
-    b"hdlr": (("", ">8x"), ("HandlerType", ">4s")),
-    b"ispe": (("", ">4x"), ("ImageWidth", ">I"), ("ImageHeight", ">I")),
-    b"pitm": (("", ">4x"), ("PrimaryItemReference", ">H")),
-    b"pixi": (("", ">4x"), ("NumChannels", ">B"), ("ImagePixelDepth", ">B")),
+    "ftyp": (("MajorBrand", ">4s"), ("MinorVersion", ">I"), ("CompatibleBrands", ">4s")),
+    "hdlr": (("", ">8x"), ("HandlerType", ">4s")),
+    "ispe": (("", ">4x"), ("ImageWidth", ">I"), ("ImageHeight", ">I")),
+    "pitm": (("", ">4x"), ("PrimaryItemReference", ">H")),
+    "pixi": (("", ">4x"), ("NumChannels", ">B"), ("ImagePixelDepth", ">B")),
 }
 """What stands at the beginning of boxes."""
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from typing import NamedTuple
 
-from aigdetect.evidence.containers import inflate
+from aigdetect.evidence.containers import (
+    EXIF_RESOURCE,
+    IPTC_RESOURCE,
+    XMP_KEY,
+    XMP_RESOURCE,
+    inflate,
+    photoshop_resources,
+    png_text,
+)
 from aigdetect.evidence.directories import Entry, read_entries
 from aigdetect.evidence.field_names import (
     ADOBE,
@@ -28,14 +37,18 @@ from aigdetect.evidence.field_names import (
 from aigdetect.evidence.findings import clip, decoded
 from aigdetect.evidence.jpeg_structure import read_segments, read_structure
 from aigdetect.evidence.packets import read_properties
-from aigdetect.formats import png, riff
+from aigdetect.formats import boxes, gif, jpeg, png, riff, tiff
+from aigdetect.formats.block import cut
 
 MAX_FIELDS = 10_000
 """Most fields of one file that are listed."""
 
+SECONDS = 10.0
+"""No further field of a file is looked for after this time."""
+
 _MAX_BLOCK = 8 << 20
 _MAX_DEPTH = 4
-_NESTED = {b"moov", b"meta", b"iprp", b"ipco", b"dinf", b"iinf", b"jumb", b"jp2h", b"trak", b"mdia"}
+_NESTED = {"moov", "meta", "iprp", "ipco", "dinf", "iinf", "jumb", "jp2h", "trak", "mdia"}
 
 
 @dataclass(frozen=True)
@@ -57,35 +70,53 @@ class RawField:
     length: int
 
 
-def read_raw_fields(data: bytes) -> tuple[RawField, ...]:
-    """List the fields of a file in the order of the file, block by block, up to a number; never raises.
+class RawFields(NamedTuple):
+    """The fields of a file.
+
+    Attributes:
+        fields: in the order of the file, block by block.
+        limit: what ended the list before the end of the file, in words; empty if nothing did.
+    """
+
+    fields: tuple[RawField, ...]
+    limit: str = ""
+
+
+def read_raw_fields(data: bytes, seconds: float = SECONDS) -> RawFields:
+    """List the fields of a file, up to a number and for a time; never raises.
 
     Args:
         data: the whole file; it need not be sound.
+        seconds: after which no further field is looked for.
     """
+    end = time.monotonic() + seconds
     found: list[RawField] = []
     try:
-        for field in islice(_fields(data), MAX_FIELDS):
+        for field in _fields(data):
+            if len(found) >= MAX_FIELDS:
+                return RawFields(tuple(found), f"more than {MAX_FIELDS} fields")
             found.append(field)
+            if time.monotonic() > end:
+                return RawFields(tuple(found), "it takes too long")
     except Exception:  # noqa: BLE001 - what is listed so far counts, whatever follows
-        return tuple(found)
-    return tuple(found)
+        return RawFields(tuple(found))
+    return RawFields(tuple(found))
 
 
 def _fields(data: bytes) -> Iterator[RawField]:
-    if data.startswith(b"\xff\xd8"):
+    if data.startswith(jpeg.SIGNATURE):
         return _jpeg(data)
     if data.startswith(png.SIGNATURE):
         return _png(data)
     if data.startswith(b"RIFF"):
         return _riff(data)
-    if data.startswith(b"GIF8"):
+    if data.startswith(gif.SIGNATURES):
         return _gif(data)
-    if data.startswith((b"II*\0", b"MM\0*")):
+    if data.startswith(tiff.SIGNATURES):
         return _exif(data, 0, len(data))
     if data.startswith(b"8BPS"):
         return _psd(data)
-    if data[4:8] in (b"ftyp", b"JXL ", b"jP  "):
+    if boxes.is_boxed(data):
         return _boxes(data, 0, len(data), 0)
     return iter(())
 
@@ -124,12 +155,8 @@ def _png(data: bytes) -> Iterator[RawField]:
 
 
 def _png_text(data: bytes, begin: int, end: int) -> Iterator[RawField]:
-    kind = data[begin - 4 : begin]
-    key, _, value = data[begin : min(end, begin + _MAX_BLOCK)].partition(b"\0")
-    packed = kind == b"zTXt" or (kind == b"iTXt" and value[:1] == b"\1")
-    value = {b"zTXt": value[1:], b"iTXt": value[2:].partition(b"\0")[2].partition(b"\0")[2]}.get(kind, value)
-    value = inflate(value, _MAX_BLOCK) if packed else value
-    name = "XMP" if key == b"XML:com.adobe.xmp" else clip(key.decode("latin-1"))
+    key, value, _ = png_text(cut(data, decoded(data[begin - 4 : begin]), begin, end), _MAX_BLOCK)
+    name = "XMP" if key == XMP_KEY else clip(key)
     yield RawField("PNG", name, "" if name == "XMP" else clip(decoded(value[:1000])), begin, end - begin)
     if name == "XMP":
         at = data.find(value[:64], begin, end)  # -1 where it is compressed
@@ -145,30 +172,25 @@ def _riff(data: bytes) -> Iterator[RawField]:
             yield from _attempt(_RIFF[chunk.kind], data, chunk.offset, chunk.end)
 
 
+_GIF_NAMES = {"image": "image", "comment": "Comment", "application": "application", "F9": "graphic control"}
+
+
 def _gif(data: bytes) -> Iterator[RawField]:
     yield from _numbers("GIF", data, 6, 13, GIF_SCREEN)
-    at = 13 + _gif_colours(data[10])
-    while at + 1 < len(data) and data[at] in b"!,":
-        start, label = at, data[at + 1]
-        image = data[at] == 0x2C
-        at += 11 + _gif_colours(data[at + 9]) if image else 2
-        body = at + 1
-        while at < len(data) and data[at]:
-            at += data[at] + 1
-        at += 1
-        name = (
-            "image" if image else {0xF9: "graphic control", 0xFE: "Comment", 0xFF: "application"}.get(label)
-        )
-        text = (
-            clip(decoded(data[body : body + data[body - 1]])) if label in (0xFE, 0xFF) and not image else ""
-        )
-        yield RawField("GIF", name or f"extension 0x{label:02X}", text, start, min(at, len(data)) - start)
+    start = gif.first_block(data)
+    for block in gif.blocks(data):
+        name = _GIF_NAMES.get(block.kind, f"extension 0x{block.kind}")
+        text = _first_part(block.head(256)) if block.kind in ("comment", "application") else ""
+        stop = min(block.end + 1, len(data))  # with the byte that ends its sub-blocks
+        yield RawField("GIF", name, text, start, stop - start)
         if text.startswith("XMP Data"):
-            yield from _attempt(_xmp, data, body + 11, at)
+            yield from _attempt(_xmp, data, block.offset + 12, stop)
+        start = stop
 
 
-def _gif_colours(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+def _first_part(content: bytes) -> str:
+    """The text of the first sub-block."""
+    return clip(decoded(content[1 : 1 + content[0]])) if content else ""
 
 
 def _psd(data: bytes) -> Iterator[RawField]:
@@ -179,28 +201,21 @@ def _psd(data: bytes) -> Iterator[RawField]:
 
 
 def _boxes(data: bytes, at: int, stop: int, depth: int) -> Iterator[RawField]:
-    while at + 8 <= stop:
-        size, kind, begin = *struct.unpack_from(">I4s", data, at), at + 8
-        if size == 1 and at + 16 <= stop:
-            (size,), begin = struct.unpack_from(">Q", data, at + 8), at + 16
-        end = min(at + size if size else stop, stop)
-        if end < begin:
-            return
-        yield RawField("box", kind.decode("latin-1"), "", at, end - at)
-        yield from _numbers("box", data, begin, end, BOXES.get(kind, ()))
-        if kind in _NESTED and depth < _MAX_DEPTH:
-            skip = {b"meta": 4, b"iinf": 8 if data[begin : begin + 1] > b"\0" else 6}.get(kind, 0)
+    for box in boxes.boxes(data, at, stop):
+        begin, end = box.offset, box.end
+        yield RawField("box", box.kind, "", at, end - at)
+        yield from _numbers("box", data, begin, end, BOXES.get(box.kind, ()))
+        if box.kind in _NESTED and depth < _MAX_DEPTH:
+            skip = {"meta": 4, "iinf": 8 if box.head(1) > b"\0" else 6}.get(box.kind, 0)
             yield from _boxes(data, begin + skip, end, depth + 1)
-        elif kind == b"Exif":
+        elif box.kind == "Exif":
             at_tiff = _tiff_in(data, begin, end)
             yield from _attempt(_exif, data, at_tiff, end) if at_tiff else ()
-        elif kind in (b"xml ", b"uuid"):
+        elif box.kind in ("xml ", "uuid"):
             yield from _attempt(_xmp, data, begin, end)
-        elif kind == b"infe":
-            yield RawField(
-                "box", "item", clip(decoded(data[begin + 8 : min(end, begin + 200)])), begin, end - begin
-            )
-        elif kind in (b"mdat", b"idat"):  # where HEIC and AVIF keep what their items say
+        elif box.kind == "infe":
+            yield RawField("box", "item", clip(decoded(box.head(200)[8:])), begin, end - begin)
+        elif box.kind in ("mdat", "idat"):  # where HEIC and AVIF keep what their items say
             at_tiff = data.find(b"Exif\0\0", begin, min(end, begin + _MAX_BLOCK))
             if at_tiff >= 0 and data[at_tiff + 6 : at_tiff + 8] in (b"II", b"MM"):
                 yield from _attempt(_exif, data, at_tiff + 6, end)
@@ -251,7 +266,7 @@ def _exif(data: bytes, begin: int, end: int) -> Iterator[RawField]:
 
     yield RawField("TIFF", "ExifByteOrder", decoded(data[begin : begin + 2]), begin, 2)
     names_of = {"GPS": GPSTAGS, "InteropIFD": INTEROPERABILITY}
-    for entry in read_entries(data[begin:end] if begin or end < len(data) else data):
+    for entry in read_entries(memoryview(data)[begin:end]):
         name = names_of.get(entry.directory, TAGS).get(entry.tag, f"0x{entry.tag:04X}")
         yield RawField(entry.directory, name, entry.text(), begin + entry.offset, len(entry.data))
         yield from _within(data, begin, entry)
@@ -273,17 +288,13 @@ def _xmp(data: bytes, begin: int, end: int) -> Iterator[RawField]:
 
 def _resources(data: bytes, begin: int, end: int) -> Iterator[RawField]:
     """Photoshop's image resources."""
-    while data[begin : begin + 4] == b"8BIM" and begin + 12 <= end:
-        (kind,) = struct.unpack_from(">H", data, begin + 4)
-        name = data[begin + 6] + 1
-        start = begin + 6 + name + name % 2
-        (size,) = struct.unpack_from(">I", data, start)
-        stop = min(start + 4 + size, end)
-        yield RawField("Photoshop", PHOTOSHOP_RESOURCES.get(kind, f"0x{kind:04X}"), "", begin, stop - begin)
-        if kind in (0x0404, 0x0422, 0x0424):
-            reader = {0x0404: _iptc, 0x0422: _exif, 0x0424: _xmp}[kind]
-            yield from _attempt(reader, data, start + 4, stop)
-        begin = start + 4 + size + size % 2
+    readers = {IPTC_RESOURCE: _iptc, EXIF_RESOURCE: _exif, XMP_RESOURCE: _xmp}
+    for kind, block in photoshop_resources(cut(data, "resources", begin, end)):
+        name = PHOTOSHOP_RESOURCES.get(kind, f"0x{kind:04X}")
+        yield RawField("Photoshop", name, "", begin, block.end - begin)
+        if kind in readers:
+            yield from _attempt(readers[kind], data, block.offset, block.end)
+        begin = block.offset + block.length + block.length % 2
 
 
 def _iptc(data: bytes, begin: int, end: int) -> Iterator[RawField]:

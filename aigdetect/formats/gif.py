@@ -25,7 +25,7 @@ def blocks(data: bytes) -> Iterator[Block]:
     """
     if len(data) < 13:
         return
-    at = 13 + _colours(data[10])
+    at = first_block(data)
     while at + 1 < len(data) and data[at] in (_IMAGE, _EXTENSION):
         if data[at] == _IMAGE:
             kind = "image"
@@ -38,6 +38,11 @@ def blocks(data: bytes) -> Iterator[Block]:
             end += data[end] + 1
         yield cut(data, kind, begin, end)
         at = end + 1
+
+
+def first_block(data: bytes) -> int:
+    """Where the first block of a GIF file begins, behind a header of 13 bytes and the colours."""
+    return 13 + _colours(data[10])
 
 
 def joined(block: Block, most: int) -> bytes:

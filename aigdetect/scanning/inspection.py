@@ -7,7 +7,7 @@ from typing import Any
 
 from aigdetect.errors import CameraRawError, ImageError
 from aigdetect.evidence.provenance import Provenance, read_provenance
-from aigdetect.evidence.raw_fields import RawField, read_raw_fields
+from aigdetect.evidence.raw_fields import RawField, RawFields, read_raw_fields
 from aigdetect.images.opening import MAX_PIXELS, failures_named, open_image
 from aigdetect.images.read import read_bytes, why_failed
 from aigdetect.images.upright import displayed_size
@@ -64,12 +64,14 @@ def inspect_file(path: str, *, max_pixels: int = MAX_PIXELS, raw: bool = False) 
     try:
         data = read_bytes(path)
         provenance = read_provenance(data)
+        listed = read_raw_fields(data) if raw else RawFields(())
+        in_part = (f"fields listed in part: {listed.limit}",) if listed.limit else ()
         found = replace(
             found,
             bytes=len(data),
             provenance=provenance,
-            notes=provenance.notes,
-            fields=read_raw_fields(data) if raw else None,
+            notes=(*provenance.notes, *in_part),
+            fields=listed.fields if raw else None,
         )
         image = open_image(data, max_pixels)
         with failures_named(image.format or "", image.size):

@@ -29,7 +29,7 @@ from aigdetect.evidence.raw_fields import MAX_FIELDS, RawField, read_raw_fields
 
 
 def named(data: bytes, name: str) -> list[RawField]:
-    return [field for field in read_raw_fields(data) if field.name == name]
+    return [field for field in read_raw_fields(data).fields if field.name == name]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -122,16 +122,18 @@ def test_blocks_of_other_containers() -> None:
     webp = saved("WEBP", lossless=True)
     assert [named(webp, name)[0].value for name in ("ImageWidth", "ImageHeight")] == ["40", "40"]
     avif = saved("AVIF")
-    assert {field.name for field in read_raw_fields(avif)} >= {"ftyp", "meta", "mdat"}
+    assert {field.name for field in read_raw_fields(avif).fields} >= {"ftyp", "meta", "mdat"}
     [brand] = named(avif, "MajorBrand")
     assert (brand.value, avif[brand.offset : brand.offset + brand.length]) == ("avif", b"avif")
     assert named(avif, "ImageWidth")[0].value == "40"
-    assert read_raw_fields(b"") == read_raw_fields(b"text") == ()
+    assert read_raw_fields(b"").fields == read_raw_fields(b"text").fields == ()
 
 
 def test_the_segments_of_a_jpeg_cover_it() -> None:
     data = jpeg_with(jpeg_segment(0xFE, b"a comment")) + b"trailer"
-    fields = [field for field in read_raw_fields(data) if field.group == "JPEG" and field.name.isupper()]
+    fields = [
+        field for field in read_raw_fields(data).fields if field.group == "JPEG" and field.name.isupper()
+    ]
     assert fields[0] == RawField("JPEG", "SOI", "", 0, 2)
     assert named(data, "Comment")[0].value == "a comment"
     assert named(data, "trailer")[0] == RawField("JPEG", "trailer", "", len(data) - 7, 7)
@@ -139,17 +141,33 @@ def test_the_segments_of_a_jpeg_cover_it() -> None:
 
 def test_directories_that_name_each_other_end() -> None:
     loop = b"II*\0\x08\0\0\0" + b"\0\0" + struct.pack("<I", 8)
-    assert [field.name for field in read_raw_fields(loop)] == ["ExifByteOrder"]
+    assert [field.name for field in read_raw_fields(loop).fields] == ["ExifByteOrder"]
     entries = b"".join(struct.pack("<HHII", 0x014A, 4, 1, 8) for _ in range(60_000))
     start = time.process_time()
-    found = read_raw_fields(b"II*\0\x08\0\0\0" + struct.pack("<H", 60_000) + entries)
+    found = read_raw_fields(b"II*\0\x08\0\0\0" + struct.pack("<H", 60_000) + entries).fields
     assert 0 < len(found) <= MAX_FIELDS
     assert time.process_time() - start < 2
 
 
 def test_more_fields_than_are_listed() -> None:
     data = saved("PNG")[:33] + png_chunk(b"tEXt", b"a\0b") * (3 * MAX_FIELDS)
-    assert len(read_raw_fields(data)) == MAX_FIELDS
+    assert len(read_raw_fields(data).fields) == MAX_FIELDS
+    assert read_raw_fields(data).limit == f"more than {MAX_FIELDS} fields"
+    assert read_raw_fields(saved("PNG")).limit == ""
+
+
+def test_many_entries_with_the_same_bytes_cost_little_time() -> None:
+    count, length = 4000, 8 << 20
+    entries = b"".join(struct.pack("<HHII", 0x9000 + i, 7, length, 1 << 16) for i in range(count))
+    data = (b"II*\0\x08\0\0\0" + struct.pack("<H", count) + entries).ljust((1 << 16) + length, b"\0")
+    start = time.process_time()
+    assert len(read_raw_fields(data).fields) == count + 1
+    assert time.process_time() - start < 2
+
+
+def test_a_list_that_takes_too_long_says_so() -> None:
+    found = read_raw_fields(saved("PNG"), seconds=0)
+    assert (len(found.fields), found.limit) == (1, "it takes too long")
 
 
 @given(
@@ -161,7 +179,7 @@ def test_damage_anywhere(kind: str, at: int, damage: bytes) -> None:
     options = {} if kind == "GIF" else {"exif": exif({**camera(), 0x0131: "x" * 30})}
     data = bytearray(sample(kind, **options))
     data[at : at + len(damage)] = damage
-    for field in read_raw_fields(bytes(data)):
+    for field in read_raw_fields(bytes(data)).fields:
         assert field.offset >= 0
         assert field.length >= 0
         assert len(field.value) <= 400
