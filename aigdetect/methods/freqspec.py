@@ -12,35 +12,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from aigdetect.errors import UsageError
 from aigdetect.methods.bodies import whole
-from aigdetect.methods.method import PixelNetwork
-from aigdetect.parsing import STRICT_KEYS
+from aigdetect.methods.method import PretrainedNetwork, PretrainedSettings
 
 _FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
-class FreqSpecSettings:
-    """Hyperparameters.
+class FreqSpecSettings(PretrainedSettings):
+    """See :class:`PretrainedSettings`."""
 
-    Attributes:
-        size: side of the crop in pixels.
-        network: network of timm, with the tag of the weights that it begins with.
-        pretrained: whether it begins with them.
-
-    Raises:
-        UsageError: if the size is too small.
-    """
-
-    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
     size: int = 224
     network: str = "resnet34.tv_in1k"
-    pretrained: bool = True
-
-    def __post_init__(self) -> None:
-        if self.size < 32:
-            raise UsageError(f"size: {self.size} is below 32")
 
 
 def log_spectrum(images: Tensor) -> Tensor:
@@ -61,7 +44,7 @@ def log_spectrum(images: Tensor) -> Tensor:
     return scaled.clamp(-1, 1)
 
 
-class FreqSpec(PixelNetwork):
+class FreqSpec(PretrainedNetwork):
     """The network on :func:`log_spectrum`.
 
     The paper trains on the images of its own simulator of GANs, AutoGAN, or on those of CycleGAN; here it
@@ -80,11 +63,6 @@ class FreqSpec(PixelNetwork):
         body, width = whole(settings.network)
         super().__init__(settings, width=width)
         self.body = body
-
-    @property
-    def pretrained(self) -> str | None:
-        """See :attr:`MethodNetwork.pretrained`: weights of ImageNet."""
-        return self.settings.network if self.settings.pretrained else None
 
     def preprocess(self, pixels: Tensor) -> Tensor:
         """See :meth:`PixelNetwork.preprocess`: :func:`log_spectrum`."""

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
 from aigdetect.methods.bodies import whole
-from aigdetect.methods.method import IMAGENET, PixelNetwork
-from aigdetect.parsing import STRICT_KEYS
+from aigdetect.methods.method import IMAGENET, PretrainedNetwork, PretrainedSettings
 
 #: parts of the ResNet whose outputs have a Gram block, besides the image itself
 PLACES = ("act1", "maxpool", "layer1", "layer2", "layer3")
@@ -24,26 +23,11 @@ _CHANNELS, _READ = 32, (16, 32)
 
 
 @dataclass(frozen=True)
-class GramNetSettings:
-    """Hyperparameters.
+class GramNetSettings(PretrainedSettings):
+    """See :class:`PretrainedSettings`: a ResNet; the paper reduces whole faces to the size."""
 
-    Attributes:
-        size: side of the crop in pixels; the paper reduces whole faces to it.
-        network: ResNet of timm, with the tag of the weights that it begins with.
-        pretrained: whether it begins with them.
-
-    Raises:
-        UsageError: if the size is too small.
-    """
-
-    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
     size: int = 512
     network: str = "resnet18.tv_in1k"
-    pretrained: bool = True
-
-    def __post_init__(self) -> None:
-        if self.size < 32:
-            raise UsageError(f"size: {self.size} is below 32")
 
 
 def gram_matrices(features: Tensor) -> Tensor:
@@ -76,7 +60,7 @@ def _layer(before: int, after: int, *, stride: int) -> list[nn.Module]:
     return [convolution, nn.BatchNorm2d(after), nn.ReLU()]
 
 
-class GramNet(PixelNetwork):
+class GramNet(PretrainedNetwork):
     """The ResNet with Gram blocks on the image and on :data:`PLACES`, all scaled by one learnt number."""
 
     settings_type = GramNetSettings
@@ -98,11 +82,6 @@ class GramNet(PixelNetwork):
             {place: GramBlock(channels) for place, channels in _channels(parts).items()}
         )
         self.scale = nn.Parameter(torch.ones(1))
-
-    @property
-    def pretrained(self) -> str | None:
-        """See :attr:`MethodNetwork.pretrained`: weights of ImageNet."""
-        return self.settings.network if self.settings.pretrained else None
 
     def read(self, trunk: Tensor) -> Tensor:
         """See :meth:`Network.read`: what the ResNet gives, and what the Gram blocks do."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from aigdetect.errors import WeightsError
+from aigdetect.errors import UsageError, WeightsError
 from aigdetect.model.base import Network, Statistics
 from aigdetect.model.head import Head
-from aigdetect.parsing import plain
+from aigdetect.parsing import STRICT_KEYS, plain
 
 #: of pixels that are only brought from 0..255 to 0..1
 PLAIN: Statistics = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -144,3 +144,37 @@ class PixelNetwork(MethodNetwork):
     def read(self, trunk: Tensor) -> Tensor:
         """See :meth:`Network.read`."""
         return self.body(self.preprocess(trunk))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class PretrainedSettings:
+    """Hyperparameters of a :class:`PretrainedNetwork`, to which a method gives its paper's values.
+
+    Attributes:
+        size: side of the crop in pixels.
+        network: network of timm, with the tag of the weights that it begins with.
+        pretrained: whether it begins with them.
+
+    Raises:
+        UsageError: if the size is too small.
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
+    size: int
+    network: str
+    pretrained: bool = True
+
+    def __post_init__(self) -> None:
+        if self.size < 32:
+            raise UsageError(f"size: {self.size} is below 32")
+
+
+class PretrainedNetwork(PixelNetwork):
+    """A method whose body is a network of timm that begins with weights of ImageNet."""
+
+    settings: PretrainedSettings
+
+    @property
+    def pretrained(self) -> str | None:
+        """See :attr:`MethodNetwork.pretrained`."""
+        return self.settings.network if self.settings.pretrained else None

@@ -12,39 +12,25 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from aigdetect.errors import UsageError
 from aigdetect.methods.bodies import up_to
-from aigdetect.methods.method import PixelNetwork
-from aigdetect.parsing import STRICT_KEYS
+from aigdetect.methods.method import PretrainedNetwork, PretrainedSettings
 
 
 @dataclass(frozen=True)
-class PatchForensicsSettings:
-    """Hyperparameters.
+class PatchForensicsSettings(PretrainedSettings):
+    """See :class:`PretrainedSettings`; the network is sequential.
 
     Attributes:
-        size: side of the crop in pixels.
-        network: sequential network of timm, with the tag of the weights that it begins with.
         last: its last part that is kept: the fewer, the smaller the patches. The paper's best of Xception is
             the second block.
-        pretrained: whether it begins with them.
-
-    Raises:
-        UsageError: if the size is too small.
     """
 
-    __pydantic_config__: ClassVar[Any] = STRICT_KEYS
     size: int = 299
     network: str = "legacy_xception.tf_in1k"
     last: str = "block2"
-    pretrained: bool = True
-
-    def __post_init__(self) -> None:
-        if self.size < 32:
-            raise UsageError(f"size: {self.size} is below 32")
 
 
-class PatchForensics(PixelNetwork):
+class PatchForensics(PretrainedNetwork):
     """Every patch is judged for itself, also in the loss; the logit of a view is the mean over its patches.
 
     The paper averages the patches' probabilities after a softmax over two classes; logits are averaged here,
@@ -63,11 +49,6 @@ class PatchForensics(PixelNetwork):
         body, width = up_to(settings.network, settings.last)
         super().__init__(settings, width=width, statistics=((0.5,) * 3, (0.5,) * 3))
         self.body = body
-
-    @property
-    def pretrained(self) -> str | None:
-        """See :attr:`MethodNetwork.pretrained`: weights of ImageNet."""
-        return self.settings.network if self.settings.pretrained else None
 
     def patches(self, trunk: Tensor) -> Tensor:
         """Output of :meth:`trunk` to the features of each patch, ``(B, C, h, w)``."""
