@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import groupby, islice
@@ -206,7 +206,6 @@ def read_structure(data: bytes) -> JpegStructure | None:
     wanted = [tables.get(part[2]) for part in parts]
     owner, quality, photoshop = _owner(tables, wanted)
     restart = next((each for each in segments if each.name == "DRI"), None)
-    exif = next((data[each.begin + 6 : each.end] for each in segments if each.name == "APP1 Exif"), b"")
     return JpegStructure(
         process=_FRAMES.get(frame.name, frame.name) if frame else "",
         width=int.from_bytes(body[3:5], "big") if len(body) >= 5 else None,
@@ -217,7 +216,7 @@ def read_structure(data: bytes) -> JpegStructure | None:
         photoshop_quality=photoshop,
         restart_interval=int.from_bytes(data[restart.begin : restart.begin + 2], "big") if restart else 0,
         trailing_bytes=segments[-1].end - segments[-1].begin if whole else None,
-        thumbnail=_in_words(thumbnail_of(exif)),
+        thumbnail=_in_words(_thumbnail(data, segments)),
         segments=tuple(_row(segments)),
     )
 
@@ -306,6 +305,20 @@ def _subsampling(parts: Sequence[tuple[int, ...]]) -> str:
     if colours != [(1, 1), (1, 1)]:
         return "4:4:4" if colours == [(across, down)] * 2 else ""
     return _SUBSAMPLING.get((across, down), "")
+
+
+def read_thumbnail(data: bytes) -> bytes:
+    """The JPEG thumbnail in the first EXIF of a JPEG file; empty if there is none, or not all of it.
+
+    Args:
+        data: the whole file.
+    """
+    return _thumbnail(data, read_segments(data))
+
+
+def _thumbnail(data: bytes, segments: Iterable[Segment]) -> bytes:
+    exif = next((each for each in segments if each.name == "APP1 Exif"), None)
+    return thumbnail_of(data[exif.begin + 6 : exif.end]) if exif else b""
 
 
 def thumbnail_of(exif: bytes) -> bytes:

@@ -6,8 +6,7 @@ import logging
 
 import numpy as np
 
-from aigdetect.evidence.containers import find_blocks
-from aigdetect.evidence.jpeg_structure import thumbnail_of
+from aigdetect.evidence.jpeg_structure import read_thumbnail
 from aigdetect.evidence.provenance import Provenance
 from aigdetect.evidence.thumbnails import LEAST_ALIKE, similarity
 from aigdetect.evidence.watermarks import read_watermarks
@@ -44,8 +43,7 @@ def _other_thumbnail(provenance: Provenance, data: bytes, pixels: Pixels) -> tup
     """Whether the thumbnail in EXIF shows another picture."""
     if provenance.jpeg is None or not provenance.jpeg.thumbnail:
         return ()
-    exif = next(iter(find_blocks(data).exif), None)
-    thumbnail = decode(thumbnail_of(bytes(exif.data) if exif else b""), max_pixels=_MAX_THUMBNAIL)
+    thumbnail = decode(read_thumbnail(data), max_pixels=_MAX_THUMBNAIL)
     alike = similarity(thumbnail.pixels, pixels)
     if alike is None or alike >= LEAST_ALIKE:
         return ()
