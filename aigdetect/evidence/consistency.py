@@ -11,6 +11,7 @@ from aigdetect.evidence.jpeg_structure import JpegStructure
 
 _OF_PROGRAMS = ("Photoshop", "Adobe", "Ducky")
 _UNSET = 1981  # clocks begin with 1970 or 1980
+_WRITTEN = 2026  # this: a clock that shows an earlier year is wrong
 _DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _TOLERANCE = timedelta(days=2)
 """Clocks that are set to another time zone are off by 26 hours at most."""
@@ -21,10 +22,10 @@ def date_contradictions(facts: ExifFacts, now: datetime) -> Iterator[str]:
 
     Args:
         facts: what EXIF says.
-        now: the time of the reading, without a zone.
+        now: the time of the reading, without a zone; a computer whose clock was never set accuses nobody.
     """
     taken, changed = read_date(facts.taken), read_date(facts.modified)
-    if taken and taken - now > _TOLERANCE:
+    if taken and now.year >= _WRITTEN and taken - now > _TOLERANCE:
         yield f"EXIF says taken in the future ({facts.taken})"
     if taken and changed and changed.year >= _UNSET and taken - changed > _TOLERANCE:
         yield f"EXIF says changed ({facts.modified}) before taken ({facts.taken})"

@@ -51,6 +51,10 @@ def test_dates(taken: str, modified: str, wanted: list[str]) -> None:
     assert list(date_contradictions(ExifFacts(taken=taken, modified=modified), NOW)) == wanted
 
 
+def test_a_computer_whose_clock_was_never_set_accuses_nobody() -> None:
+    assert list(date_contradictions(ExifFacts(taken=SHOT), datetime(1970, 1, 2))) == []
+
+
 def test_dates_are_read_as_programs_write_them() -> None:
     assert read_date("2024-05-06T07:08:09Z") == read_date(SHOT) == datetime(2024, 5, 6, 7, 8, 9)
     assert read_date("2024") is None
