@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from aigdetect.evidence.generators.nested import MAX_JSON, json_object
 # the library walks the graph anew for each sampler
 _MAX_NODES = 1000
 _MAX_SAMPLERS = 8
-_MAX_WALKS = 50
 
 _SAMPLER_INPUTS = {"sampler_name", "steps", "cfg"}
 _MODELS = ("ckpt_name", "unet_name", "model_name")
@@ -164,32 +163,21 @@ def _source(value: Any) -> str:
     return str(value[0]) if isinstance(value, list) and len(value) == 2 else ""
 
 
-def _upstream(nodes: Nodes, starts: Iterable[str], follow: Callable[[Node, str], bool]) -> list[Node]:
-    """The nodes that are reached against the direction of the links that are to be followed."""
-    waiting, seen = [start for start in starts if start in nodes], dict.fromkeys(starts)
-    reached = []
-    while waiting:
-        node = nodes[waiting.pop()]
-        reached.append(node)
-        for name, value in node["inputs"].items():
-            source = _source(value)
-            if source in nodes and source not in seen and follow(node, name):
-                seen[source] = None
-                waiting.append(source)
-    return reached
-
-
 def _without_negative(nodes: Nodes) -> bool:
     """Whether no text reaches a negative input other than through a node that zeroes it."""
     starts = [
         source for node in nodes.values() if (source := _source(node["inputs"].get("negative"))) in nodes
     ]
-    reached = _upstream(nodes, starts, lambda node, _: node["class_type"] != "ConditioningZeroOut")
-    return bool(starts) and not any("TextEncode" in node["class_type"] for node in reached)
-
-
-def _pictures(_: Node, name: str) -> bool:
-    return bool(_PICTURES.fullmatch(name))
+    sources = {
+        number: []
+        if node["class_type"] == "ConditioningZeroOut"
+        else list(map(_source, node["inputs"].values()))
+        for number, node in nodes.items()
+    }
+    reached = _reached(sources, starts)
+    return bool(starts) and not any(
+        "TextEncode" in nodes[number]["class_type"] for number in reached if number in nodes
+    )
 
 
 def _edited(nodes: Nodes) -> str:
@@ -197,24 +185,42 @@ def _edited(nodes: Nodes) -> str:
 
     A picture that only was a condition, for a pose or a style for instance, is not edited.
     """
+    users: dict[str, list[str]] = {}
+    for number, node in nodes.items():
+        for name, value in node["inputs"].items():
+            if (source := _source(value)) and _PICTURES.fullmatch(name):
+                users.setdefault(source, []).append(number)
+
+    def behind(pattern: re.Pattern[str]) -> set[str]:
+        """The nodes of these kinds, and those that a picture reaches from one of them."""
+        return _reached(users, (n for n, node in nodes.items() if pattern.fullmatch(node["class_type"])))
+
+    loaded, inpainted = behind(_LOADERS), behind(_INPAINTERS)
     samplers = [number for number, node in nodes.items() if _is_sampler(node)]
     services = [number for number, node in nodes.items() if _service(node)]
-    for number in (*samplers, *services)[:_MAX_WALKS]:
-        path = _upstream(nodes, [number], _pictures)
-        if any(_LOADERS.fullmatch(node["class_type"]) for node in path):
-            if any(_INPAINTERS.fullmatch(node["class_type"]) for node in path):
+    for number in (*samplers, *services):
+        if number in loaded:
+            if number in inpainted:
                 return "inpainting"
             strength = nodes[number]["inputs"].get("denoise")
             known = isinstance(strength, (int, float)) and not isinstance(strength, bool)
             return f"image to image, denoising strength {strength:.3g}" if known else "image to image"
     changing = _EDITORS if samplers else _UPSCALERS
-    edited = "image to image" if samplers else "upscaling"
-    others = [number for number, node in nodes.items() if changing.fullmatch(node["class_type"])]
-    for number in [] if services else others[:_MAX_WALKS]:
-        path = _upstream(nodes, [number], _pictures)
-        if any(_LOADERS.fullmatch(each["class_type"]) for each in path):
-            return edited
+    if not services and any(changing.fullmatch(nodes[n]["class_type"]) for n in loaded if n in nodes):
+        return "image to image" if samplers else "upscaling"
     return ""
+
+
+def _reached(links: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set[str]:
+    """The nodes that links lead to, those they start from among them."""
+    waiting = list(starts)
+    reached = set(waiting)
+    while waiting:
+        for node in links.get(waiting.pop(), ()):
+            if node not in reached:
+                reached.add(node)
+                waiting.append(node)
+    return reached
 
 
 def _is_sampler(node: Node) -> bool:
