@@ -2,7 +2,8 @@
 
 Runs ``aigdetect scan IMAGE`` again and again in a process of its own and prints the median and the least time
 of the clock and of the processors (which a busy machine disturbs less), then the slowest imports of one run.
-``--before CHECKOUT`` runs another version of the program in turns with this one.
+``--inspect`` does the same with ``aigdetect inspect``; ``--before CHECKOUT`` runs another version of the
+program in turns with this one.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def timed(checkout: Path, arguments: Sequence[str]) -> Took:
     return Took(time.perf_counter() - clock, used)
 
 
-def slowest_imports(checkout: Path, image: Path, count: int) -> list[tuple[str, float]]:
-    """Packages that a scan imports and the seconds each takes with all it imports first, slowest first."""
-    ran = run(checkout, scan(image), "-X", "importtime")
+def slowest_imports(checkout: Path, arguments: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """Packages that a run imports and the seconds each takes with all it imports first, slowest first."""
+    ran = run(checkout, arguments, "-X", "importtime")
     found = [match.groups() for match in map(_IMPORT.match, ran.stderr.splitlines()) if match]
     packages = {name: int(total) / 1e6 for _, total, _, name in found if "." not in name}
     return sorted(packages.items(), key=lambda item: -item[1])[:count]
@@ -73,20 +74,22 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("image", type=Path, nargs="?", default=HERE / "examples" / "rocket.jpg")
+    parser.add_argument("--inspect", action="store_true", help="inspect the image, with no model")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another version, in turns with this")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     image = options.image.resolve()
+    arguments = ["inspect", str(image), "--json"] if options.inspect else scan(image)
     checkouts = {"this version": HERE}
     if options.before:
         checkouts["before"] = options.before.resolve()
     times: dict[str, list[Took]] = {name: [] for name in checkouts}
     for checkout in checkouts.values():
-        run(checkout, scan(image))  # the disk is warm from here on
+        run(checkout, arguments)  # the disk is warm from here on
     for _ in range(options.rounds):
         for name, checkout in checkouts.items():
-            times[name].append(timed(checkout, scan(image)))
-    table = Table(title=f"scan of one image, seconds, {options.rounds} rounds")
+            times[name].append(timed(checkout, arguments))
+    table = Table(title=f"{arguments[0]} of one image, seconds, {options.rounds} rounds")
     for title in ("what", "clock, median", "least", "processors, median", "least"):
         table.add_column(title, justify="left" if title == "what" else "right")
     for name, runs in times.items():
@@ -95,7 +98,7 @@ def main() -> None:
         table.add_row(name, *(f"{cell:.2f}" for cell in cells))
     console = Console(width=110)
     console.print(table)
-    imports = slowest_imports(HERE, image, 8)
+    imports = slowest_imports(HERE, arguments, 8)
     console.print("slowest imports: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in imports))
 
 

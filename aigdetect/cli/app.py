@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 import aigdetect
-from aigdetect.cli import calibrate, evaluate, export, inspect, merge, models, scan, spectrum, train, verify
 from aigdetect.cli.console import run
 from aigdetect.cli.options import terminal
 
-app = typer.Typer(
-    name="aigdetect",
-    help="Forensics for images: find out whether a generative model made them.",
-    epilog="Exit status: 0 all done, 1 some inputs failed, 2 nothing done, "
-    "3 flagged (scan --fail-on ai), 130 interrupted, 141 reader of the output gone.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("scan")(scan.scan)
-app.command("inspect")(inspect.inspect)
-app.command("verify")(verify.verify)
-app.command("merge")(merge.merge)
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("calibrate")(calibrate.calibrate)
-app.command("spectrum")(spectrum.spectrum)
-app.command("export")(export.export)
-app.add_typer(models.app, name="models")
+# name, and the module with its function, in the order of the help
+_COMMANDS = {
+    "scan": "scan",
+    "inspect": "inspect",
+    "verify": "verify",
+    "merge": "merge",
+    "train": "train",
+    "eval": "evaluate",
+    "calibrate": "calibrate",
+    "spectrum": "spectrum",
+    "export": "export",
+    "models": "models",
+}
+
+
+def program(asked: str = "") -> typer.Typer:
+    """The program with all its commands, or, as loading them takes a while, with the one that is asked for.
+
+    Args:
+        asked: the first argument, whatever it is.
+    """
+    app = typer.Typer(
+        name="aigdetect",
+        help="Forensics for images: find out whether a generative model made them.",
+        epilog="Exit status: 0 all done, 1 some inputs failed, 2 nothing done, "
+        "3 flagged (scan --fail-on ai), 130 interrupted, 141 reader of the output gone.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_main)
+    for name in [asked] if asked in _COMMANDS else _COMMANDS:
+        module = import_module(f"aigdetect.cli.{_COMMANDS[name]}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, _COMMANDS[name]))
+    return app
 
 
 def _version(value: bool) -> None:
@@ -39,7 +58,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
@@ -50,7 +68,7 @@ def _main(
 
 def main() -> None:
     """Run the program and end with its exit status."""
-    sys.exit(run(app, terminal))
+    sys.exit(run(program(*sys.argv[1:2]), terminal))
 
 
 if __name__ == "__main__":
