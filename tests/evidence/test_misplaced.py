@@ -181,6 +181,43 @@ def test_other_containers(
         assert broken is None or broken.strength is Strength.BROKEN
 
 
+def boxes_of(data: bytes, kind: str) -> list[tuple[str, bytes]]:
+    """The boxes of a PNG or a JPEG without credentials, by the names of C2PA, with the place for these."""
+    if kind == "png":
+        chunks = [(each.kind, data[each.offset - 8 : each.end + 4]) for each in png.chunks(data)]
+        return [("PNGh", data[:8]), chunks[0], ("C2PA", b""), *chunks[1:]]
+    places = [each.offset - (2 if each.kind == "EOI" else 4) for each in jpeg.segments(data)]
+    kinds = [each.kind for each in jpeg.segments(data)]
+    segments = [
+        (kind, data[at:end]) for kind, at, end in zip(kinds, places, [*places[1:], len(data)], strict=True)
+    ]
+    return [("SOI", data[:2]), segments[0], ("C2PA", b""), *segments[1:]]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_credentials_that_are_bound_box_by_box(kind: str, authority: Authority) -> None:
+    data = saved(kind)
+    whole = sign(data, f"image/{kind}", authority, created(GENERATED), boxes=boxes_of(data, kind))
+    found = read_credentials(whole)
+    assert found is not None
+    assert (found.strength, found.outside) == (Strength.UNTRUSTED, "")
+    if kind == "png":
+        moves = a_png(whole)
+    else:
+        [segment] = [each for each in jpeg.segments(whole) if each.kind == "APP11"]
+        rest, piece = without(whole, segment, 4, 0)
+        moves = [
+            (rest[:-2] + piece + rest[-2:], "APP11 behind the pixels"),
+            (rest + piece[12:], f"at byte {len(rest)}"),
+        ]
+    for moved, where in moves:
+        found = read_credentials(moved)
+        assert found is not None
+        assert (found.strength, found.outside) == (Strength.UNTRUSTED, where)
+        broken = read_credentials(moved[:60] + bytes([moved[60] ^ 1]) + moved[61:])
+        assert broken is None or broken.strength is Strength.BROKEN
+
+
 def test_what_belongs_to_another_image_in_the_file_is_not_said_of_this_one(signed: bytes) -> None:
     rest, parts = packets(signed)
     for behind in (signed, b"\0\0\0\0" + box(parts)):
