@@ -103,7 +103,7 @@ def moved_back(data: bytes, store: Store, details: Mapping[str, Any]) -> bytes |
         places, held = (segment.offset - 4 for segment in jpeg.segments(rest)), _in_segments(store.data)
     else:
         return None
-    place = next(islice(places, names.index("C2PA") - 1, None), None)
+    place = next(islice(places, max(0, names.index("C2PA") - 1), None), None)
     return None if place is None else rest[:place] + held + rest[place:]
 
 
