@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from aigdetect.evaluation.metrics import Figure
+from aigdetect.metrics.measure import Figure
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aigdetect.evaluation.experts import ExpertLoad, ExpertStudy
-from aigdetect.evaluation.metrics import Bin, rank
-from aigdetect.evaluation.metrics import Figure as Value
+from aigdetect.metrics.measure import Figure as Value
+from aigdetect.metrics.measure import rank
+from aigdetect.metrics.probabilities import Bin
 from aigdetect.text import printable, shorten
 
 if TYPE_CHECKING:

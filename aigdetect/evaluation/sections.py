@@ -39,7 +39,6 @@ from aigdetect.evaluation.figures import (
     robustness_figure,
     roc_figure,
 )
-from aigdetect.evaluation.metrics import Bin, Figure, reliability
 from aigdetect.evaluation.results import (
     MEASURES,
     BenchmarkSet,
@@ -50,6 +49,8 @@ from aigdetect.evaluation.results import (
     Run,
 )
 from aigdetect.evaluation.robustness import CLEAN, SUITE, LevelSummary
+from aigdetect.metrics.measure import Figure
+from aigdetect.metrics.probabilities import Bin, reliability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MplFigure

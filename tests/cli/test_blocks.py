@@ -6,7 +6,7 @@ from rich.console import Console
 
 from aigdetect.cli.blocks import show_blocks, show_title
 from aigdetect.evaluation.document import Facts, Plot, TableBuilder, Text
-from aigdetect.evaluation.metrics import Figure
+from aigdetect.metrics.measure import Figure
 
 
 def shown(*blocks: object, width: int = 100) -> str:

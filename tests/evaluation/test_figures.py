@@ -30,8 +30,8 @@ from aigdetect.evaluation.figures import (
     robustness_figure,
     roc_figure,
 )
-from aigdetect.evaluation.metrics import Figure as Value
-from aigdetect.evaluation.metrics import reliability
+from aigdetect.metrics.measure import Figure as Value
+from aigdetect.metrics.probabilities import reliability
 
 HOSTILE = "<script>alert(1)</script> $\\frac{$ 中\u202egpj\x1b[31m\n\udcff"
 XLINK = "{http://www.w3.org/1999/xlink}href"

@@ -21,8 +21,8 @@ from aigdetect.evaluation.document import (
     value_text,
 )
 from aigdetect.evaluation.markdown import to_markdown
-from aigdetect.evaluation.metrics import Figure
 from aigdetect.evaluation.page import to_html
+from aigdetect.metrics.measure import Figure
 
 HOSTILE = (
     '<script>alert("1")</script>',

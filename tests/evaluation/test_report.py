@@ -22,7 +22,6 @@ from aigdetect.errors import UsageError
 from aigdetect.evaluation.bias import BiasAudit, ClassFacts, Share, Spread
 from aigdetect.evaluation.document import Facts, Table, Text
 from aigdetect.evaluation.experts import ExpertLoad, ExpertStudy, FeatureMap
-from aigdetect.evaluation.metrics import Figure
 from aigdetect.evaluation.published import published_tables
 from aigdetect.evaluation.report import (
     IMAGE_COLUMNS,
@@ -47,6 +46,7 @@ from aigdetect.evaluation.results import (
 )
 from aigdetect.evaluation.robustness import LevelSummary
 from aigdetect.evaluation.sections import report_document
+from aigdetect.metrics.measure import Figure
 
 UNDEFINED = Figure(None, reason="no real images")
 

@@ -12,7 +12,6 @@ from aigdetect.evaluation.bias import BiasAudit
 from aigdetect.evaluation.document import Table
 from aigdetect.evaluation.families import read_families
 from aigdetect.evaluation.foreign import ForeignScores
-from aigdetect.evaluation.metrics import Figure
 from aigdetect.evaluation.plan import Plan, Request
 from aigdetect.evaluation.protocols import PROTOCOLS
 from aigdetect.evaluation.published import published_tables
@@ -27,6 +26,7 @@ from aigdetect.evaluation.tables import (
     robustness_table,
     summary_table,
 )
+from aigdetect.metrics.measure import Figure
 
 AUDIT = BiasAudit((), (), Figure(None), 0)
 

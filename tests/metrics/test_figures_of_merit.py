@@ -16,28 +16,26 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from aigdetect.evaluation import metrics
-from aigdetect.evaluation.metrics import (
+from aigdetect.metrics.measure import Figure, Measure
+from aigdetect.metrics.probabilities import BRIER_SCORE, EXPECTED_CALIBRATION_ERROR, reliability
+from aigdetect.metrics.ranking import (
     AVERAGE_PRECISION,
-    BEST_ACCURACY,
-    BRIER_SCORE,
-    CLLR,
     EQUAL_ERROR_RATE,
-    EXPECTED_CALIBRATION_ERROR,
     FALSE_POSITIVE_RATES,
-    MINIMUM_CLLR,
     ROC_AUC,
-    Figure,
+    card_figures,
+    tpr_at_fpr,
+)
+from aigdetect.metrics.rates import (
+    BEST_ACCURACY,
     accuracy,
     balanced_accuracy,
     best_threshold,
-    card_figures,
     false_positive_rate,
     proportion,
-    reliability,
-    tpr_at_fpr,
     true_positive_rate,
 )
+from aigdetect.metrics.ratios import CLLR, MINIMUM_CLLR
 
 RANKING = (AVERAGE_PRECISION, ROC_AUC, EQUAL_ERROR_RATE, BEST_ACCURACY, MINIMUM_CLLR, tpr_at_fpr(0.1))
 BOTH_CLASSES = (*RANKING, balanced_accuracy(0.5), EXPECTED_CALIBRATION_ERROR, BRIER_SCORE, CLLR)
@@ -193,7 +191,7 @@ def test_infinite_cost_is_not_a_number(scores: list[float]) -> None:
     ],
 )
 def test_what_is_not_defined_says_why(
-    measure: metrics.Measure, labels: list[int], scores: list[float], reason: str
+    measure: Measure, labels: list[int], scores: list[float], reason: str
 ) -> None:
     assert measure(labels, scores) == Figure(None, reason=reason)
 
@@ -210,7 +208,7 @@ def test_one_class_still_has_accuracy_and_rates() -> None:
 
 @pytest.mark.parametrize("scores", [[-0.1, 0.5], [0.5, 1.1], [0.5, np.inf]])
 @pytest.mark.parametrize("measure", [BRIER_SCORE, EXPECTED_CALIBRATION_ERROR])
-def test_scores_that_are_no_probabilities(measure: metrics.Measure, scores: list[float]) -> None:
+def test_scores_that_are_no_probabilities(measure: Measure, scores: list[float]) -> None:
     assert measure([0, 1], scores) == Figure(None, reason="scores are not probabilities from 0 to 1")
 
 

@@ -4,24 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from aigdetect.evaluation import bootstrap as module
-from aigdetect.evaluation.bootstrap import Distribution, bootstrap, mean_of, resample
-from aigdetect.evaluation.metrics import (
-    AVERAGE_PRECISION,
-    BEST_ACCURACY,
-    BRIER_SCORE,
-    CLLR,
-    EQUAL_ERROR_RATE,
-    EXPECTED_CALIBRATION_ERROR,
-    MINIMUM_CLLR,
-    ROC_AUC,
-    Figure,
-    Measure,
-    Ranking,
-    accuracy,
-    balanced_accuracy,
-    tpr_at_fpr,
-)
+from aigdetect.metrics import bootstrap as module
+from aigdetect.metrics.bootstrap import Distribution, bootstrap, mean_of, resample
+from aigdetect.metrics.measure import Figure, Measure, Ranking
+from aigdetect.metrics.probabilities import BRIER_SCORE, EXPECTED_CALIBRATION_ERROR
+from aigdetect.metrics.ranking import AVERAGE_PRECISION, EQUAL_ERROR_RATE, ROC_AUC, tpr_at_fpr
+from aigdetect.metrics.rates import BEST_ACCURACY, accuracy, balanced_accuracy
+from aigdetect.metrics.ratios import CLLR, MINIMUM_CLLR
 
 EVERY = (
     *(AVERAGE_PRECISION, ROC_AUC, EQUAL_ERROR_RATE, BEST_ACCURACY, MINIMUM_CLLR, accuracy(0.5), CLLR),

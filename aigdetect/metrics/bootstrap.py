@@ -9,7 +9,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aigdetect.evaluation.metrics import (
+from aigdetect.metrics.measure import (
     Figure,
     Floats,
     Ints,
