@@ -17,8 +17,8 @@ from aigdetect.evaluation.results import Evaluation
 from aigdetect.evaluation.run import evaluate as measure
 from aigdetect.evaluation.run import open_store, score_missing
 from aigdetect.locks import LOCK_NAME
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
-from aigdetect.model.detector import load_detector
 from aigdetect.scanning.engines import default_workers
 from aigdetect.training.beginning import begin_with
 from aigdetect.training.recipe import Recipe, make_recipe

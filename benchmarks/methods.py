@@ -31,9 +31,10 @@ from aigdetect.errors import AigdetectError
 from aigdetect.evaluation.published import published_tables
 from aigdetect.evaluation.robustness import CLEAN, parse_operations
 from aigdetect.images.views import Pixels
+from aigdetect.methods.loading import load_detector
 from aigdetect.methods.registry import METHODS
 from aigdetect.model.card import CARD_NAME, find_model_folder, read_card
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.parsing import read_yaml
 from aigdetect.training.watching import Watch
 

@@ -12,8 +12,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from aigdetect.data.layouts import find_samples
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
-from aigdetect.model.detector import load_detector
 from aigdetect.training.recipe import make_recipe
 from aigdetect.training.run import split_data, train_model
 from aigdetect.training.session import Session

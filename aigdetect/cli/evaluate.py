@@ -341,7 +341,7 @@ class _Loader:
 
     def load(self, model: Model) -> Detector:
         """The model; only the last one stays in memory."""
-        from aigdetect.model.detector import load_detector
+        from aigdetect.methods.loading import load_detector
 
         if self._loaded is None or self._loaded[0] != model.name:
             device, precision, batch_size, weights, offline = self._options

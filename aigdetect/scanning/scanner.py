@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # it imports torch
 
 @dataclass(frozen=True)
 class Wanted:
-    """A model as asked for; the attributes are those of :func:`aigdetect.model.detector.load_detector`.
+    """A model as asked for; the attributes are those of :func:`aigdetect.methods.loading.load_detector`.
 
     Attributes:
         model: a shipped model by name, or a model folder.
@@ -52,7 +52,7 @@ class Wanted:
             # hashing leaves Python to the import of torch, which takes five times as long
             cached = beside.submit(self._cached_weights)
             with _without_collection():
-                from aigdetect.model.detector import load_detector
+                from aigdetect.methods.loading import load_detector
 
             return load_detector(
                 self.model,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from planted import SIDE, auc, learn, write_data
 
+from aigdetect.methods.loading import load_detector
 from aigdetect.methods.registry import METHODS
-from aigdetect.model.detector import load_detector
 
 # a few held-out images support no false-positive rate, and rank nothing where there is nothing to learn
 pytestmark = [

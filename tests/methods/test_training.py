@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from aigdetect.data.layouts import find_samples
 from aigdetect.errors import ModelError, UsageError, WeightsError
 from aigdetect.files import file_sha256
+from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.methods.pretrained import find_pretrained
 from aigdetect.methods.registry import build_network, find_method
 from aigdetect.model.card import ADAPTER_NAME, card_digest, read_card, write_card
-from aigdetect.model.detector import load_detector, load_network
 from aigdetect.model.export import TOLERANCE, export_model
 from aigdetect.model.heatmap import heatmap
 from aigdetect.training.beginning import begin_with

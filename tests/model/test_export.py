@@ -21,9 +21,9 @@ from tiny import clip_tower, plain_tower
 
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.files import file_sha256
+from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.model import export
 from aigdetect.model.card import ADAPTER_NAME, read_card, write_card
-from aigdetect.model.detector import load_detector, load_network
 from aigdetect.model.export import CARD_KEY, export_model, told
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig
