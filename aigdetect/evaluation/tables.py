@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aigdetect.evaluation.benchmark import REAL
-from aigdetect.evaluation.document import Cell, Table, TableBuilder
 from aigdetect.evaluation.families import FAMILIES, read_families
 from aigdetect.evaluation.measuring import MEAN, POOLED
 from aigdetect.evaluation.published import PublishedTable
+from aigdetect.evaluation.report.document import Cell, Table, TableBuilder
 from aigdetect.evaluation.results import (
     MEASURES,
     BenchmarkSet,

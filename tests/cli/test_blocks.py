@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from aigdetect.cli.blocks import show_blocks, show_title
-from aigdetect.evaluation.document import Facts, Plot, TableBuilder, Text
+from aigdetect.evaluation.report.document import Facts, Plot, TableBuilder, Text
 from aigdetect.metrics.measure import Figure
 
 

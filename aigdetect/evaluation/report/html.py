@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aigdetect.evaluation.document import Document, Facts, Plot, Table
+from aigdetect.evaluation.report.document import Document, Facts, Plot, Table
 from aigdetect.pages.environment import environment
 
 
@@ -12,7 +12,7 @@ def to_html(document: Document) -> str:
     Text of unknown origin is escaped, its control and format characters come out as escapes; plots lie in the
     page as images, in which nothing runs; a content security policy forbids all else.
     """
-    templates = environment("evaluation")
+    templates = environment("evaluation/report")
     kinds = {Table: "table", Plot: "plot", Facts: "facts"}
     return templates.get_template("page.html.j2").render(
         document=document, kind=lambda block: kinds.get(type(block), "text")

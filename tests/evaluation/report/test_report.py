@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import TypeAdapter
-from test_page import HOSTILE, NOT_VISIBLE, read
+from test_report_page import HOSTILE, NOT_VISIBLE, read
 
 from aigdetect.data.audit import Leak
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.bias import BiasAudit, ClassFacts, Share, Spread
-from aigdetect.evaluation.document import Facts, Table, Text
 from aigdetect.evaluation.experts import ExpertLoad, ExpertStudy, FeatureMap
 from aigdetect.evaluation.published import published_tables
-from aigdetect.evaluation.report import (
+from aigdetect.evaluation.report.document import Facts, Table, Text
+from aigdetect.evaluation.report.folder import (
     IMAGE_COLUMNS,
     SCHEMA_VERSION,
     check_report,
@@ -31,6 +31,7 @@ from aigdetect.evaluation.report import (
     results_json,
     write_report,
 )
+from aigdetect.evaluation.report.sections import report_document
 from aigdetect.evaluation.results import (
     MEASURES,
     BenchmarkSet,
@@ -45,7 +46,6 @@ from aigdetect.evaluation.results import (
     Threshold,
 )
 from aigdetect.evaluation.robustness import LevelSummary
-from aigdetect.evaluation.sections import report_document
 from aigdetect.metrics.measure import Figure
 
 UNDEFINED = Figure(None, reason="no real images")
@@ -148,8 +148,8 @@ def with_robustness(made: Evaluation) -> Evaluation:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots are made but not drawn, which takes most of the time and is tested elsewhere."""
-    monkeypatch.setattr("aigdetect.evaluation.sections.as_svg", lambda figure: b"<svg/>")
-    monkeypatch.setattr("aigdetect.evaluation.sections.as_png", lambda figure: b"png")
+    monkeypatch.setattr("aigdetect.evaluation.report.sections.as_svg", lambda figure: b"<svg/>")
+    monkeypatch.setattr("aigdetect.evaluation.report.sections.as_png", lambda figure: b"png")
 
 
 # --- results.json ------------------------------------------------------------------------------------------

@@ -1,64 +1,44 @@
 """Plots of an evaluation: several detectors on one plot, told apart without colour, too.
 
-Every function returns a matplotlib figure that belongs to no window; `as_png` and `as_svg` turn it into a
-file's content. Colours are those of Okabe and Ito, which the colour-blind tell apart; each detector also has
-a dash, a marker and a hatch of its own, for printing in grey. Names are data: no mathematics, no control
-characters, nothing that the font lacks.
+Every function returns a matplotlib figure that belongs to no window; `as_png` and `as_svg` of
+`aigdetect.evaluation.report.style` turn it into a file's content.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aigdetect.evaluation.experts import ExpertLoad, ExpertStudy
+from aigdetect.evaluation.report.style import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    STYLES,
+    WIDTH,
+    bar_style,
+    drawing,
+    drawn_name,
+    heat_map,
+    interval_ends,
+    legend_below,
+    new_figure,
+)
 from aigdetect.metrics.measure import Figure as Value
 from aigdetect.metrics.measure import rank
 from aigdetect.metrics.probabilities import Bin
-from aigdetect.text import printable, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-F = TypeVar("F", bound="Callable[..., Figure]")
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES: tuple[Any, ...] = (
-    *("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5))),
-    *((0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (2, 3))),
-)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oo")
-_STYLES = len(_COLOURS)
 _FEW = 10  # images of a bin
 _POINTS = 2000  # of a curve at most: more cannot be seen and would fill the page
-_WIDTH = 7.2  # inches, so that text of 9 points is of that size on a page
-_NAME = 36  # characters of a name at most
-_FONT = "DejaVu Sans"  # comes with matplotlib: the same plot on every machine
-_SETTINGS: Any = {
-    "text.parse_math": False,
-    "font.family": _FONT,
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.alpha": 0.3,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "hatch.linewidth": 0.6,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "aigdetect",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,27 +90,6 @@ class Level:
     values: Mapping[str, Value]
 
 
-def drawing(function: F) -> F:
-    """Draw with the house's settings, whatever those of the process."""
-
-    @wraps(function)
-    def drawn(*args: Any, **kwargs: Any) -> Figure:
-        with _settings():
-            return function(*args, **kwargs)
-
-    return drawn  # type: ignore[return-value]
-
-
-def as_png(figure: Figure) -> bytes:
-    """A figure as a PNG on white, 160 dots per inch; the same bytes for the same figure."""
-    return _saved(figure, format="png", dpi=160, facecolor="white", metadata={"Software": "aigdetect"})
-
-
-def as_svg(figure: Figure) -> bytes:
-    """A figure as an SVG on a transparent ground, text as outlines; the same bytes for the same figure."""
-    return _saved(figure, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None})
-
-
 @drawing
 def roc_figure(detectors: Sequence[Scores]) -> Figure:
     """ROC curves of all detectors: whole, and the low false-positive end on a logarithmic axis.
@@ -139,14 +98,16 @@ def roc_figure(detectors: Sequence[Scores]) -> Figure:
     """
     from matplotlib.ticker import NullFormatter
 
-    figure = _figure(height=4.3)
+    figure = new_figure(height=4.3)
     whole, low = figure.subplots(1, 2)
     least = 1.0
     for index, detector in enumerate(detectors):
-        colour, dash = _COLOURS[index % _STYLES], _DASHES[index % _STYLES]
+        colour, dash = COLOURS[index % STYLES], DASHES[index % STYLES]
         real = int((detector.labels == 0).sum())
         if not 0 < real < len(detector.labels):
-            whole.plot([], [], color=colour, linestyle=dash, label=f"{_name(detector.detector)}: not defined")
+            whole.plot(
+                [], [], color=colour, linestyle=dash, label=f"{drawn_name(detector.detector)}: not defined"
+            )
             continue
         least = min(least, 1 / real)
         fpr, tpr = _roc(detector)
@@ -156,7 +117,7 @@ def roc_figure(detectors: Sequence[Scores]) -> Figure:
                 tpr,
                 color=colour,
                 linestyle=dash,
-                label=_name(detector.detector),
+                label=drawn_name(detector.detector),
                 linewidth=1.6,
                 drawstyle="steps-post",
             )
@@ -173,7 +134,7 @@ def roc_figure(detectors: Sequence[Scores]) -> Figure:
         place: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points", "rotation": 90, "va": "top"}
         told = f"1 of {round(1 / least)} real images"
         low.annotate(told, (least, 0.99), fontsize=7.5, color="0.35", **place)
-    _legend_below(figure, whole)
+    legend_below(figure, whole)
     return figure
 
 
@@ -186,15 +147,15 @@ def reliability_figure(detectors: Mapping[str, Sequence[Bin]]) -> Figure:
     Args:
         detectors: bins by detector, of those whose scores are probabilities.
     """
-    figure = _figure(width=5.2, height=5.6)
+    figure = new_figure(width=5.2, height=5.6)
     shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     shares.plot([0, 1], [0, 1], color="0.5", linewidth=0.8, label="perfectly calibrated")
     for index, (name, bins) in enumerate(detectors.items()):
-        style = {"color": _COLOURS[index % _STYLES], "linestyle": _DASHES[index % _STYLES]}
+        style = {"color": COLOURS[index % STYLES], "linestyle": DASHES[index % STYLES]}
         probabilities = [each.mean_probability for each in bins]
         observed = [each.generated_share for each in bins]
-        marker = {"marker": _MARKERS[index % _STYLES], "markersize": 5}
-        shares.plot(probabilities, observed, label=_name(name), **style, **marker)
+        marker = {"marker": MARKERS[index % STYLES], "markersize": 5}
+        shares.plot(probabilities, observed, label=drawn_name(name), **style, **marker)
         few = [at for at, each in enumerate(bins) if each.real + each.generated < _FEW]
         shares.plot(
             [probabilities[at] for at in few],
@@ -208,7 +169,7 @@ def reliability_figure(detectors: Mapping[str, Sequence[Bin]]) -> Figure:
     counts.set(xlabel="probability told", ylabel="images", yscale="symlog")
     counts.set_ylim(bottom=0)
     counts.yaxis.set_major_formatter("{x:g}")
-    _legend_below(figure, shares)
+    legend_below(figure, shares)
     return figure
 
 
@@ -216,7 +177,7 @@ def reliability_figure(detectors: Mapping[str, Sequence[Bin]]) -> Figure:
 def histogram_figure(detectors: Sequence[Scores]) -> Figure:
     """Scores by class, one panel per detector, as shares of the class."""
     rows = (len(detectors) + 1) // 2
-    figure = _figure(height=0.5 + 2.4 * rows)
+    figure = new_figure(height=0.5 + 2.4 * rows)
     grid = figure.subplots(rows, min(2, len(detectors)), squeeze=False)
     for axes in grid.flat[len(detectors) :]:
         axes.set_axis_off()
@@ -224,7 +185,7 @@ def histogram_figure(detectors: Sequence[Scores]) -> Figure:
         _histogram(axes, detector)
     for row in grid:
         row[0].set_ylabel("share of the class")
-    _legend_below(figure, *grid.flat)
+    legend_below(figure, *grid.flat)
     return figure
 
 
@@ -238,7 +199,7 @@ def generator_figure(bars: Sequence[Bar], *, measure: str) -> Figure:
     """
     names = list(dict.fromkeys(name for bar in bars for name in bar.values))
     thickness = 0.8 / max(1, len(names))
-    figure = _figure(height=1.1 + len(bars) * max(0.3, 0.17 * len(names) + 0.1))
+    figure = new_figure(height=1.1 + len(bars) * max(0.3, 0.17 * len(names) + 0.1))
     axes = figure.subplots()
     guessed = {place: bar.chance for place, bar in enumerate(bars) if bar.chance is not None}
     for number, (place, chance) in enumerate(guessed.items()):
@@ -251,15 +212,15 @@ def generator_figure(bars: Sequence[Bar], *, measure: str) -> Figure:
         for place, bar in enumerate(bars):
             if name in bar.values:
                 _bar(axes, bar.values[name], at=place + offset, height=thickness, index=index)
-        axes.barh([0], [0], label=_name(name), **_bar_style(index))
+        axes.barh([0], [0], label=drawn_name(name), **bar_style(index))
     axes.set(xlabel=measure, xlim=(0, 1.02), ylim=(len(bars) - 0.4, -0.6))
     axes.set_yticks(
         range(len(bars)),
-        [f"{_name(bar.name)}\n{_name(bar.group)}, {bar.counts}" for bar in bars],
+        [f"{drawn_name(bar.name)}\n{drawn_name(bar.group)}, {bar.counts}" for bar in bars],
         fontsize=7.5,
     )
     axes.grid(visible=False, axis="y")
-    _legend_below(figure, axes)
+    legend_below(figure, axes)
     return figure
 
 
@@ -276,13 +237,13 @@ def robustness_figure(
     """
     columns = min(3, max(1, len(operations)))
     rows = -(-len(operations) // columns)
-    figure = _figure(width=_WIDTH if columns > 1 else 4.2, height=0.9 + 2.1 * rows)
+    figure = new_figure(width=WIDTH if columns > 1 else 4.2, height=0.9 + 2.1 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(operations) :]:
         axes.set_axis_off()
     for axes, (operation, levels) in zip(grid.flat, operations.items(), strict=False):
         _levels(axes, levels)
-        axes.set_title(_name(operation))
+        axes.set_title(drawn_name(operation))
         if around is not None:
             axes.axhline(around, color="0.5", linewidth=0.8)
     for row in grid:
@@ -292,7 +253,7 @@ def robustness_figure(
             (value.low if value.low is not None else value.value for value in _known(operations)), default=0
         )
         grid[0][0].set_ylim(max(0, np.floor(10 * low - 0.2) / 10), 1.02)
-    _legend_below(figure, grid[0][0])
+    legend_below(figure, grid[0][0])
     return figure
 
 
@@ -303,7 +264,7 @@ def load_figure(study: ExpertStudy, *, gates: bool = False) -> Figure:
     columns = min(6, len(study.places))
     rows = -(-len(study.places) // columns)
     width = max(4.0, 1.9 + columns * (0.2 + 0.52 * len(study.separate)))
-    figure = _figure(width=width, height=rows * (1.0 + 0.2 * len(groups)) + 0.5)
+    figure = new_figure(width=width, height=rows * (1.0 + 0.2 * len(groups)) + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(study.places) :]:
         axes.set_axis_off()
@@ -313,7 +274,7 @@ def load_figure(study: ExpertStudy, *, gates: bool = False) -> Figure:
     shown: Any = None
     for axes, place in zip(grid.flat, study.places, strict=False):
         loads = [load for load in study.loads if load.place == place]
-        shown = _heat_map(axes, np.array([load.gate if gates else load.load for load in loads]), highest)
+        shown = heat_map(axes, np.array([load.gate if gates else load.load for load in loads]), highest)
         axes.set_title(place_title(place), fontsize=9)
         axes.set_xticks(
             range(len(study.separate)), [name.replace(" (", "\n(") for name in study.separate], fontsize=6
@@ -336,8 +297,8 @@ def map_figure(study: ExpertStudy, *, family: Callable[[str], str]) -> Figure:
     """
     columns = len(study.names)
     rows = len(study.maps) // columns
-    side = _WIDTH / max(columns, 3)
-    figure = _figure(width=side * columns + 0.3, height=side * rows + 0.8)
+    side = WIDTH / max(columns, 3)
+    figure = new_figure(width=side * columns + 0.3, height=side * rows + 0.8)
     grid = figure.subplots(rows, columns, squeeze=False)
     families = sorted({family(generator) for generator, label in study.mapped if label})
     members = {"real": np.array([label == 0 for _, label in study.mapped])}
@@ -349,8 +310,8 @@ def map_figure(study: ExpertStudy, *, family: Callable[[str], str]) -> Figure:
         for index, (name, inside) in enumerate(members.items()):
             style: dict[str, Any] = {"facecolors": "none", "edgecolors": "0.45", "marker": "o"}
             if name != "real":
-                style = {"color": _COLOURS[(index - 1) % _STYLES], "marker": _MARKERS[index % _STYLES]}
-            axes.scatter(*each.points[inside].T, s=9, linewidths=0.6, label=_name(name), **style)
+                style = {"color": COLOURS[(index - 1) % STYLES], "marker": MARKERS[index % STYLES]}
+            axes.scatter(*each.points[inside].T, s=9, linewidths=0.6, label=drawn_name(name), **style)
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
         for spine in axes.spines.values():
@@ -359,7 +320,7 @@ def map_figure(study: ExpertStudy, *, family: Callable[[str], str]) -> Figure:
         axes.set_title(name, fontsize=8.5)
     for row, each in zip(grid, study.maps[::columns], strict=True):
         row[0].set_ylabel(place_title(each.place))
-    _legend_below(figure, grid[0][0])
+    legend_below(figure, grid[0][0])
     return figure
 
 
@@ -367,31 +328,6 @@ def place_title(place: str) -> str:
     """Place of a bypass in words, blocks counted from 1: ``"block 10, MLP"``."""
     block, _, part = place.removeprefix("block").partition("_")
     return f"block {int(block) + 1}, {part.replace('_', ' ').replace('mlp', 'MLP')}"
-
-
-# -- parts of plots -----------------------------------------------------------------------------------------
-
-
-def _figure(*, height: float, width: float = _WIDTH) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _legend_below(figure: Figure, *panels: Axes) -> None:
-    """One legend for all panels, each label once."""
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    longest = max(map(len, found), default=0)
-    columns = min(len(found), max(1, min(4, int(13 * figure.get_figwidth()) // (longest + 10))))
-    figure.legend(
-        found.values(), found.keys(), loc="outside lower center", ncols=columns or 1, handlelength=3
-    )
 
 
 def _roc(detector: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -418,7 +354,7 @@ def _histogram(axes: Axes, detector: Scores) -> None:
     counts = []
     styles: dict[str, Any] = {
         "real": {"histtype": "stepfilled", "color": "0.72", "edgecolor": "0.45"},
-        "generated": {"histtype": "step", "color": _COLOURS[1], "hatch": "////", "linewidth": 1.4},
+        "generated": {"histtype": "step", "color": COLOURS[1], "hatch": "////", "linewidth": 1.4},
     }
     for label, (name, style) in enumerate(styles.items()):
         ours = detector.labels == label
@@ -430,35 +366,30 @@ def _histogram(axes: Axes, detector: Scores) -> None:
     for index, (name, threshold) in enumerate(detector.thresholds.items()):
         if low <= threshold <= high:
             axes.axvline(
-                threshold, color="black", linestyle=_DASHES[1 + index], label=_name(name), linewidth=1
+                threshold, color="black", linestyle=DASHES[1 + index], label=drawn_name(name), linewidth=1
             )
     infinite = f", {(~finite).sum()} infinite not shown" if not finite.all() else ""
-    axes.set_title(f"{_name(detector.detector)}\n{', '.join(counts)}{infinite}", fontsize=9)
+    axes.set_title(f"{drawn_name(detector.detector)}\n{', '.join(counts)}{infinite}", fontsize=9)
     axes.set_xlabel("score")
 
 
 def _bar(axes: Axes, value: Value, *, at: float, height: float, index: int) -> None:
     if value.value is None:
-        axes.text(0.01, at, _name(f"not defined: {value.reason}", 70), va="center", fontsize=7, color="0.35")
+        axes.text(
+            0.01, at, drawn_name(f"not defined: {value.reason}", 70), va="center", fontsize=7, color="0.35"
+        )
         return
-    axes.barh([at], [value.value], height=0.92 * height, **_bar_style(index))
+    axes.barh([at], [value.value], height=0.92 * height, **bar_style(index))
     if value.low is not None and value.high is not None:
         axes.errorbar(
-            [value.value], [at], xerr=_interval([value]), ecolor="black", elinewidth=1, capsize=2, fmt="none"
+            [value.value],
+            [at],
+            xerr=interval_ends([value]),
+            ecolor="black",
+            elinewidth=1,
+            capsize=2,
+            fmt="none",
         )
-
-
-def _bar_style(index: int) -> dict[str, Any]:
-    from matplotlib.colors import to_rgb
-
-    colour = _COLOURS[index % _STYLES]
-    return {
-        # pale, so that intervals and hatches stay visible; not by transparency, which hatches lose in an SVG
-        "facecolor": tuple(0.45 * channel + 0.55 for channel in to_rgb(colour)),
-        "edgecolor": colour,
-        "hatch": _HATCHES[index % _STYLES],
-        "linewidth": 0.8,
-    }
 
 
 def _levels(axes: Axes, levels: Sequence[Level]) -> None:
@@ -473,17 +404,17 @@ def _levels(axes: Axes, levels: Sequence[Level]) -> None:
         axes.errorbar(
             [place + shift for place, _ in known],
             np.array([value.value for _, value in known], dtype=np.float64),
-            yerr=_interval([value for _, value in known]),
-            color=_COLOURS[index % _STYLES],
-            linestyle=_DASHES[index % _STYLES],
-            marker=_MARKERS[index % _STYLES],
+            yerr=interval_ends([value for _, value in known]),
+            color=COLOURS[index % STYLES],
+            linestyle=DASHES[index % STYLES],
+            marker=MARKERS[index % STYLES],
             markersize=4,
             linewidth=1.3,
             elinewidth=0.8,
             capsize=2,
-            label=_name(name),
+            label=drawn_name(name),
         )
-    axes.set_xticks(range(len(levels)), [_name(level.name, 12) for level in levels], fontsize=7.5)
+    axes.set_xticks(range(len(levels)), [drawn_name(level.name, 12) for level in levels], fontsize=7.5)
     axes.set_xlim(-0.4, len(levels) - 0.6)
 
 
@@ -493,68 +424,7 @@ def _known(operations: Mapping[str, Sequence[Level]]) -> Iterator[Any]:
             yield from (value for value in level.values.values() if value.value is not None)
 
 
-def _interval(values: Sequence[Value]) -> NDArray[np.float64]:
-    """Distances ``(2, n)`` from values to the ends of their intervals, 0 where there is none."""
-    ends = [
-        (0.0, 0.0)
-        if value.value is None or value.low is None or value.high is None
-        # a percentile interval need not hold its figure
-        else (max(0.0, value.value - value.low), max(0.0, value.high - value.value))
-        for value in values
-    ]
-    low, high = zip(*ends, strict=True) if ends else ((), ())
-    return np.array([low, high], dtype=np.float64)
-
-
-def _heat_map(axes: Axes, values: NDArray[np.float64], highest: float) -> Any:
-    image = axes.imshow(values, cmap="cividis", vmin=0, vmax=highest, aspect="auto")
-    for (row, column), value in np.ndenumerate(values):
-        colour = "black" if value > 0.55 * highest else "white"
-        axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7, color=colour)
-    axes.grid(visible=False)
-    return image
-
-
 def _group(load: ExpertLoad) -> str:
     kind = "generated" if load.label else "real"
-    name = f"all {kind}" if load.generator is None else f"{_name(load.generator, 24)} ({kind})"
+    name = f"all {kind}" if load.generator is None else f"{drawn_name(load.generator, 24)} ({kind})"
     return f"{name}, n = {load.images}"
-
-
-# -- text and files -----------------------------------------------------------------------------------------
-
-
-def _name(text: str, width: int = _NAME) -> str:
-    """Text of unknown origin as it may be drawn: printable, in glyphs that the font has, not too long."""
-    known = _glyphs()
-    drawable = "".join(
-        char if ord(char) in known else char.encode("unicode_escape").decode("ascii")
-        for char in printable(text)
-    )
-    return shorten(drawable, width)
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    from matplotlib.font_manager import findfont, get_font
-
-    return frozenset(get_font(findfont(_FONT)).get_charmap())
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    from matplotlib import rc_context
-
-    with rc_context():
-        from matplotlib import rcdefaults, rcParams
-
-        rcdefaults()
-        rcParams.update(_SETTINGS)
-        yield
-
-
-def _saved(figure: Figure, **options: Any) -> bytes:
-    content = io.BytesIO()
-    with _settings():
-        figure.savefig(content, **options)
-    return content.getvalue()

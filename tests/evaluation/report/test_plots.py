@@ -16,12 +16,10 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from aigdetect.evaluation.experts import ExpertLoad, ExpertStudy, FeatureMap
-from aigdetect.evaluation.figures import (
+from aigdetect.evaluation.report.plots import (
     Bar,
     Level,
     Scores,
-    as_png,
-    as_svg,
     generator_figure,
     histogram_figure,
     load_figure,
@@ -30,6 +28,7 @@ from aigdetect.evaluation.figures import (
     robustness_figure,
     roc_figure,
 )
+from aigdetect.evaluation.report.style import as_png, as_svg
 from aigdetect.metrics.measure import Figure as Value
 from aigdetect.metrics.probabilities import reliability
 

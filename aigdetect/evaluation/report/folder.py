@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from aigdetect.errors import UsageError
-from aigdetect.evaluation.document import Document
 from aigdetect.evaluation.experts import ExpertStudy
-from aigdetect.evaluation.markdown import to_markdown
-from aigdetect.evaluation.page import to_html
+from aigdetect.evaluation.report.document import Document
+from aigdetect.evaluation.report.html import to_html
+from aigdetect.evaluation.report.markdown import to_markdown
+from aigdetect.evaluation.report.sections import report_document
 from aigdetect.evaluation.results import BenchmarkSet, EvaluatedDetector, Evaluation, Run
-from aigdetect.evaluation.sections import report_document
 from aigdetect.files import write_atomically, writing
 from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.writers import csv_line

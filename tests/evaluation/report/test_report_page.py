@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_reader import NOT_VISIBLE, Reader
 
-from aigdetect.evaluation.document import (
+from aigdetect.evaluation.report.document import (
     Cell,
     Document,
     Facts,
@@ -20,8 +20,8 @@ from aigdetect.evaluation.document import (
     interval_text,
     value_text,
 )
-from aigdetect.evaluation.markdown import to_markdown
-from aigdetect.evaluation.page import to_html
+from aigdetect.evaluation.report.html import to_html
+from aigdetect.evaluation.report.markdown import to_markdown
 from aigdetect.metrics.measure import Figure
 
 HOSTILE = (

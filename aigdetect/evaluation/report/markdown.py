@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from aigdetect.evaluation.document import Block, Cell, Document, Facts, Plot, Table, Text
+from aigdetect.evaluation.report.document import Block, Cell, Document, Facts, Plot, Table, Text
 from aigdetect.text import printable
 
 # an underscore inside a word is none of Markdown's
