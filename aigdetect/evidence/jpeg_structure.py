@@ -9,8 +9,7 @@ from functools import cache
 from itertools import groupby, islice
 from typing import Any
 
-from aigdetect.evidence.directories import read_entries
-from aigdetect.formats import jpeg
+from aigdetect.formats import jpeg, tiff
 from aigdetect.formats.block import Block
 
 MAX_SEGMENTS = 1 << 12
@@ -307,9 +306,11 @@ def thumbnail_of(exif: bytes) -> bytes:
     Args:
         exif: a TIFF structure.
     """
-    place = {entry.tag: entry.numbers() for entry in read_entries(exif) if entry.directory == "IFD1"}
-    begin, length = (int((place.get(tag) or (0,))[0]) for tag in (0x0201, 0x0202))
-    thumbnail = exif[begin : begin + length] if begin and length else b""
+    place = {entry.tag: entry.numbers() for entry in tiff.entries(exif) if entry.directory == "IFD1"}
+    begin, length = (next(iter(place.get(tag, ())), 0) for tag in (0x0201, 0x0202))
+    if not (isinstance(begin, int) and isinstance(length, int) and begin > 0 and length > 0):
+        return b""
+    thumbnail = exif[begin : begin + length]
     return thumbnail if len(thumbnail) == length and thumbnail.startswith(b"\xff\xd8") else b""
 
 

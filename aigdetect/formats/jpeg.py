@@ -64,6 +64,25 @@ def segments(data: bytes) -> Iterator[Block]:
         yield cut(data, _NAMES.get(marker, f"{marker:02X}"), begin, end)
 
 
+def segments_behind(data: bytes, end: int, beginning: bytes) -> Iterator[Block]:
+    """Segments behind the end of an image, up to where another image begins, or to a number of them.
+
+    Args:
+        data: the whole file.
+        end: where the image ends.
+        beginning: the second byte of their marker, and what their content begins with.
+    """
+    marker, content = re.escape(beginning[:1]), re.escape(beginning[1:])
+    wanted = re.compile(rb"\xff\xd8\xff|\xff(%b).{2}%b" % (marker, content), re.DOTALL)
+    for _ in range(MAX_BLOCKS):
+        found = wanted.search(data, end)
+        if not found or not found[1]:
+            return
+        begin = found.start() + 4
+        end = begin + max(0, int.from_bytes(data[begin - 2 : begin], "big") - 2)
+        yield cut(data, _NAMES[beginning[0]], begin, end)
+
+
 def count_scans(data: bytes) -> int:
     """Passes over the picture in a JPEG file, however many: many in a progressive one."""
     return sum(marker == _SCAN for marker, _, _ in _segments(data))

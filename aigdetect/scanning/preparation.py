@@ -237,7 +237,7 @@ def _ingredients(record: Record, data: bytes) -> tuple[bytes, ...]:
     """Pictures of what the image was made from, where its credentials name such."""
     if record.provenance is None or record.provenance.c2pa is None:
         return ()
-    return read_ingredient_thumbnails(data)
+    return read_ingredient_thumbnails(data, record.provenance.c2pa.outside)
 
 
 def metadata_unread(reason: str) -> str:
