@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from aigdetect.cli import training
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import (
     RUN,
@@ -296,6 +295,8 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node gpu -m aigdetect train --data progan/ --out models/mine
     """
+    from aigdetect.cli import training
+
     if list_methods:
         training.list_methods()
         return Exit.DONE
