@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,30 @@ def test_scan_writes_rows_a_page_and_heat_maps(forks: Forks, work: Path, model: 
     assert "<bdi>none</bdi>" in page
     assert "digest of the weights it was trained on" not in page
     assert len(list((work / "heat").glob("*.png"))) == 40
+
+
+def test_scan_asks_it_beside_a_mixture(forks: Forks, work: Path, model: Path, tiny_model: Any) -> None:
+    mixture = ["data", "--model", tiny_model.folder, "--weights", tiny_model.weights, "--device", "cpu"]
+    for name, arguments in {
+        "mixture": mixture,
+        "dct": ["data", "--model", "dct", "--device", "cpu"],
+        "both": [*mixture, "--precision", "float32", "--also", "dct", "--workers", "0"],
+    }.items():
+        done = forks.run("scan", *arguments, "--jsonl", f"{name}.jsonl", "--force", cwd=work)
+        assert done.status == 0, done.stderr
+    told = {
+        name: [json.loads(line) for line in (work / f"{name}.jsonl").read_bytes().splitlines()]
+        for name in ("mixture", "dct", "both")
+    }
+    assert [(row["score_dct"], row["verdict_dct"]) for row in told["both"]] == [
+        (row["score"], row["verdict"]) for row in told["dct"]
+    ]
+    assert [list(row.values())[:-2] for row in told["both"]] == [
+        list(row.values()) for row in told["mixture"]
+    ]
+    refused = forks.run("scan", "data", "--model", "dct", "--also", "nothing", cwd=work)
+    assert (refused.status, len(refused.stderr.splitlines())) == (2, 1)
+    assert "model 'nothing': no such folder" in refused.stderr
 
 
 def test_eval_and_models_take_it(forks: Forks, work: Path, model: Path) -> None:
