@@ -12,6 +12,7 @@ import pytest
 from command_forks import Forks
 from PIL import Image
 from planted import texture, upsampled, write_data
+from tiny_pairs import write_averaging_pair
 
 from aigdetect.methods.registry import METHODS
 from aigdetect.model.card import read_card
@@ -120,6 +121,32 @@ def test_models_are_fused_beside_their_own_figures(forks: Forks, work: Path, mod
     single = forks.run("eval", "--data", "data", *both, "--fuse", "--quiet", cwd=work)
     assert (single.status, single.stderr.count("\n")) == (2, 1)
     assert "--fuse: needs images of two generators" in single.stderr
+
+
+def test_a_method_that_looks_through_others_is_trained_and_scanned_without_them(
+    forks: Forks, work: Path
+) -> None:
+    write_averaging_pair(work / "pair", "mean")
+    settings = ["--set", "size=64", "--set", "pretrained=false", "--device", "cpu"]
+    command = ["train", "--data", "data", "--out", "blade", "--method", "aeroblade", *settings]
+    missing = forks.run(*command, "--quiet", cwd=work)
+    assert (missing.status, len(missing.stderr.splitlines())) == (2, 1)
+    assert "error: aeroblade: needs an autoencoder" in missing.stderr
+    assert "name it with --instrument" in missing.stderr
+    assert not (work / "blade").exists()
+    done = forks.run(*command, "--instrument", "pair", cwd=work)
+    assert done.status == 0, done.stderr
+    (work / "pair").rename(work / "gone")
+    both = ["--model", "blade", "--also", "dct", "--device", "cpu", "--jsonl", "blade.jsonl"]
+    done = forks.run("scan", "data", *both, cwd=work)
+    assert done.status == 0, done.stderr
+    rows = [json.loads(line) for line in (work / "blade.jsonl").read_bytes().splitlines()]
+    real, fake = ([row for row in rows if f"/{label}/" in row["path"]] for label in ("real", "fake"))
+    for score in ("score", "score_dct"):
+        assert min(row[score] for row in fake) > max(row[score] for row in real)
+    info = forks.run("models", "info", "./blade", cwd=work)
+    assert info.status == 0
+    assert read_card(work / "blade").data["instrument"]["digest"] in info.stdout
 
 
 def test_calibrate_keeps_the_method(forks: Forks, work: Path, model: Path) -> None:
