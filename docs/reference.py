@@ -15,6 +15,7 @@ import typer.cli
 import typer.main
 
 from aigdetect.cli.app import app
+from aigdetect.cli.lazy import StandIn
 from aigdetect.data.augment import Augmentation
 from aigdetect.model.calibration import Calibration
 from aigdetect.model.card import AdapterCard, ModelCard, Preprocess
@@ -26,7 +27,10 @@ DOCS = Path(__file__).parent
 
 def commands() -> str:
     """What ``--help`` says of every command, as one page."""
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    command.commands |= {
+        name: each.load() for name, each in command.commands.items() if isinstance(each, StandIn)
+    }
     context = typer.Context(command, info_name="aigdetect")
     page = typer.cli.get_docs_for_click(obj=command, ctx=context, name="aigdetect", title="All commands")
     return page.strip() + "\n"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 
 from aigdetect.errors import ModelError, UsageError
+from aigdetect.methods.instrument import instrument_in
 from aigdetect.methods.registry import Method, build_network, choose_precision_of, find_method
 from aigdetect.model.base import Network
 from aigdetect.model.build import load_tower
@@ -123,8 +124,9 @@ def load_network(
         WeightsError: if the weights of the backbone cannot be found.
     """
     if not card.has_backbone:
-        whole = _without_backbone(card)
-        whole.load_adapter_state(read_adapter(folder, card))
+        state = read_adapter(folder, card)
+        whole = _without_backbone(card, instrument_in(state))
+        whole.load_adapter_state(state)
         return whole.eval(), None
     tower, found = load_tower(
         card.backbone, file=weights, digest=card.backbone_digest, offline=offline, say=say
@@ -153,9 +155,9 @@ def _method_of(card: ModelCard) -> Method:
         raise ModelError(f"{card.name}: {error}; use the aigdetect that wrote it") from error
 
 
-def _without_backbone(card: ModelCard) -> Network:
+def _without_backbone(card: ModelCard, instrument: Mapping[str, torch.Tensor]) -> Network:
     try:
-        return build_network(_method_of(card), card.hyperparameters)
+        return build_network(_method_of(card), card.hyperparameters, instrument)
     except UsageError as error:
         raise ModelError(f"{card.name}: {error}; restore the model folder") from error
 

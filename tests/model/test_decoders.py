@@ -11,7 +11,7 @@ from tiny_pairs import WIDTH, block, conv, encoder, write_pair
 from torch import Tensor
 
 from aigdetect.errors import UsageError
-from aigdetect.training.decoders import find_pairs, load_pair
+from aigdetect.model.decoders import find_pairs, load_pair
 
 
 def run_block(state: dict[str, Tensor], number: int, x: Tensor) -> Tensor:

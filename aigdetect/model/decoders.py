@@ -51,25 +51,26 @@ class Pair:
     digest: str
 
 
-def find_pairs(folder: Path) -> list[Pair]:
-    """The pairs in a folder, by name.
+def find_pairs(place: Path) -> list[Pair]:
+    """The pairs in a folder, by name, or the one whose encoder is named.
 
     Raises:
         UsageError: if there is none, or a file cannot be read.
     """
     pairs = []
     try:
-        for encoder in sorted(folder.glob(f"*{_ENCODER}")):
+        named = place.name.endswith(_ENCODER) and place.is_file()
+        for encoder in [place] if named else sorted(place.glob(f"*{_ENCODER}")):
             name = encoder.name.removesuffix(_ENCODER)
             decoder = encoder.with_name(name + _DECODER)
             if decoder.is_file():
                 digest = hashlib.sha256(encoder.read_bytes() + decoder.read_bytes()).hexdigest()
                 pairs.append(Pair(name, encoder, decoder, digest))
     except OSError as error:
-        raise UsageError(f"aligned: {error.filename}: {error.strerror}") from error
+        raise UsageError(f"{error.filename}: cannot be read ({error.strerror})") from error
     if not pairs:
         raise UsageError(
-            f"aligned: {folder} holds no pair of files NAME{_ENCODER} and NAME{_DECODER}; name another folder"
+            f"{place} holds no pair of files NAME{_ENCODER} and NAME{_DECODER}; name another folder"
         )
     return pairs
 
@@ -124,15 +125,26 @@ def load_pair(pair: Pair) -> TinyAutoencoder:
         UsageError: if the files are not such a pair.
     """
     try:
-        states = [load(path.read_bytes()) for path in (pair.encoder, pair.decoder)]
-        network = TinyAutoencoder(*states)
-        network.encoder.load_state_dict(states[0])
-        network.decoder.load_state_dict(states[1])
+        network = filled(*(load(path.read_bytes()) for path in (pair.encoder, pair.decoder)))
     except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
         raise UsageError(
-            f"aligned: {pair.encoder} and {pair.decoder.name} are no pair of a tiny autoencoder "
+            f"{pair.encoder} and {pair.decoder.name} are no pair of a tiny autoencoder "
             f"({str(error).splitlines()[0]})"
         ) from error
+    return network
+
+
+def filled(encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> TinyAutoencoder:
+    """The network of such tensors, float32 on the CPU.
+
+    Raises:
+        ValueError: if they are not those of a pair.
+        RuntimeError: likewise.
+        KeyError: likewise.
+    """
+    network = TinyAutoencoder(encoder, decoder)
+    network.encoder.load_state_dict(dict(encoder))
+    network.decoder.load_state_dict(dict(decoder))
     return network.float().eval()
 
 
