@@ -27,8 +27,9 @@ from aigdetect.model.export import TOLERANCE, export_model
 from aigdetect.model.heatmap import heatmap
 from aigdetect.training.beginning import begin_with, find_instrument
 from aigdetect.training.distributed import Group
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Step, Watch
 
