@@ -24,10 +24,10 @@ from rich.table import Table
 from aigdetect.errors import ImageError
 from aigdetect.evidence.consistency import claims_untouched
 from aigdetect.evidence.containers import find_blocks
-from aigdetect.evidence.directories import read_entries
 from aigdetect.evidence.jpeg_structure import thumbnail_of
 from aigdetect.evidence.provenance import read_provenance
 from aigdetect.evidence.thumbnails import LEAST_ALIKE, similarity
+from aigdetect.formats.tiff import entries
 from aigdetect.images.decode import decode
 from aigdetect.images.thumbnail import reduced
 
@@ -59,7 +59,7 @@ def drafted(data: bytes) -> Pixels:
 
 def stated_size(exif: bytes) -> tuple[int, ...]:
     """Width and height that EXIF states; empty if it does not."""
-    values = {entry.tag: entry.numbers() for entry in read_entries(exif) if entry.directory == "ExifIFD"}
+    values = {entry.tag: entry.numbers() for entry in entries(exif) if entry.directory == "ExifIFD"}
     sides = [values.get(tag, ()) for tag in (0xA002, 0xA003)]
     return tuple(int(side[0]) for side in sides) if all(sides) else ()
 

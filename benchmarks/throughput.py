@@ -36,9 +36,10 @@ from rich.table import Table
 from aigdetect.images.decode import decode
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Pixels
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import DEFAULT_MODEL
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.model.index import fetch_wheel, take_member
 from aigdetect.model.passes import single_threads
 from aigdetect.model.weights import find_weights, load_tower_state

@@ -28,8 +28,8 @@ from rich.table import Table
 
 from aigdetect.data.dataset import Reading
 from aigdetect.data.layouts import Sample, find_samples
-from aigdetect.evaluation.metrics import ROC_AUC, tpr_at_fpr
 from aigdetect.files import write_atomically
+from aigdetect.metrics.ranking import ROC_AUC, tpr_at_fpr
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration_fit import fit_calibration

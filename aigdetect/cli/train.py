@@ -77,6 +77,13 @@ def train(
     list_methods: Annotated[
         bool, typer.Option("--list-methods", help="Name all methods and their papers, and stop.")
     ] = False,
+    instrument: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Weights of the network of others that a method looks through, such as an autoencoder.",
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -379,6 +386,7 @@ def train(
             workers=workers,
             cache_folder=cache_folder,
             beginning=beginning,
+            instrument=instrument,
             follow_symlinks=follow_symlinks,
         ),
     )

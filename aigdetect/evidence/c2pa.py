@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from aigdetect.evidence.binding import BOXES_MISMATCH, MISMATCH, is_bound, moved_back
 from aigdetect.evidence.findings import MAX_ITEMS, Strength, clip
 from aigdetect.evidence.manifests import Manifest, Role, read_manifests
+from aigdetect.formats.jumbf import Store, stores
 
 ANCHORS = "AIGDETECT_C2PA_ANCHORS"
 """Environment variable that names a file of certificates (PEM) of the signers to be trusted."""
@@ -36,12 +39,15 @@ class Credentials:
         strength: the same in this program's words.
         reasons: why they are not trusted or not valid: codes of the C2PA specification, or an error.
         manifests: what is claimed: the manifest of the file first, then those of what it was made from.
+        outside: where they lie if that is not where they belong, in words; then the rest of the file was
+            checked against what they say of it.
     """
 
     state: str
     strength: Strength
     reasons: tuple[str, ...] = ()
     manifests: tuple[Manifest, ...] = ()
+    outside: str = ""
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -55,6 +61,7 @@ class Credentials:
             "strength": self.strength.value,
             "reasons": list(self.reasons),
             "manifests": [manifest.as_dict() for manifest in self.manifests],
+            **({"outside": self.outside} if self.outside else {}),
         }
 
 
@@ -62,21 +69,70 @@ def read_credentials(file: bytes | BinaryIO) -> Credentials | None:
     """Read and check the content credentials embedded in a file; never raises, never uses the network.
 
     Args:
-        file: the whole file, in memory or open.
+        file: the whole file, in memory or open; only in memory they are looked for outside their place.
 
     Returns:
         what they say; None if there are none in the file itself.
     """
     anchors, problems = _anchors()
+    found = _read(file, anchors, problems)
+    if not isinstance(file, bytes) or not (found is None or _astray(found)):
+        return found
+    elsewhere = (_read_outside(file, store, anchors, problems) for store in stores(file))
+    outside = [each for each in elsewhere if each is not None]
+    intact = next((each for each in outside if each.strength is not Strength.BROKEN), None)
+    return intact or found or next(iter(outside), None)
+
+
+def _astray(found: Credentials) -> bool:
+    """Whether what is wrong with credentials may be that they are not where they were, or not all of them."""
+    return found.state == "unreadable" or not {MISMATCH, BOXES_MISMATCH}.isdisjoint(found.failures)
+
+
+def _read(file: bytes | BinaryIO, anchors: str, problems: tuple[str, ...]) -> Credentials | None:
+    """The credentials where they belong."""
     try:
-        store = _read_store(BytesIO(file) if isinstance(file, bytes) else file, anchors)
-        return None if store is None else _credentials(store, problems)
+        report = _read_report(BytesIO(file) if isinstance(file, bytes) else file, anchors)
+        return None if report is None else _credentials(report, problems)
     except (ImportError, OSError, MemoryError) as error:  # says nothing against the file
         return Credentials("not checked", Strength.TEXT, (_said(error),))
     except Exception as error:  # noqa: BLE001 - whatever it is, the credentials could not be read
         if str(error).startswith(_ELSEWHERE):
             return None
         return Credentials("unreadable", Strength.BROKEN, (_said(error),))
+
+
+def _read_outside(data: bytes, store: Store, anchors: str, problems: tuple[str, ...]) -> Credentials | None:
+    """The credentials in a store outside its place; None if they cannot be said to be those of the file."""
+    try:
+        found = _credentials(_report_outside(data, store, anchors), problems)
+    except Exception as error:  # noqa: BLE001 - as above
+        found = Credentials("unreadable", Strength.BROKEN, (_said(error),))
+    if store.by_itself and found.strength is Strength.BROKEN:
+        return None
+    return replace(found, outside=store.where)
+
+
+def _report_outside(data: bytes, store: Store, anchors: str) -> Mapping[str, Any]:
+    """The library's report on a store, as if it were in its place."""
+    with open_reader(BytesIO(data), anchors, store.data) as reader:
+        report, details = parsed(reader.json()), parsed(reader.detailed_json())
+    codes = set(_codes((report.get("validation_results") or {}).get("activeManifest")))
+    if MISMATCH in codes and is_bound(data, store, details):
+        return _without(report, MISMATCH)
+    if BOXES_MISMATCH in codes and (moved := moved_back(data, store)):
+        return _read_report(BytesIO(moved), anchors) or report
+    return report
+
+
+def _without(report: Mapping[str, Any], code: str) -> Mapping[str, Any]:
+    """A report without a failure of the file's own manifest."""
+    own = dict(report["validation_results"]["activeManifest"])
+    own["failure"] = [each for each in own["failure"] if each.get("code") != code]
+    codes = set(_codes(own))
+    state = "Trusted" if not codes else "Valid" if codes == {_UNTRUSTED} else "Invalid"
+    results = {**report["validation_results"], "activeManifest": own}
+    return {**report, "validation_results": results, "validation_state": state}
 
 
 def _said(error: Exception) -> str:
@@ -114,23 +170,41 @@ def _anchors() -> tuple[str, tuple[str, ...]]:
         return "", (clip(f"the list of trusted signers cannot be read ({ANCHORS}={path})"),)
 
 
-def _read_store(file: BinaryIO, anchors: str) -> Mapping[str, Any] | None:
-    """What the library says of the manifests in a file, as it says it."""
+def _read_report(file: BinaryIO, anchors: str) -> Mapping[str, Any] | None:
+    """The library's report on the credentials where they belong; None if there are none."""
+    with open_reader(file, anchors) as reader:
+        return None if reader is None else parsed(reader.json())
+
+
+@contextmanager
+def open_reader(file: BinaryIO, anchors: str = "", store: bytes | None = None) -> Iterator[Any]:
+    """The library's reader of the credentials in a file, kept from the network.
+
+    Args:
+        file: open for reading.
+        anchors: certificates of those to be trusted, PEM.
+        store: the manifest store, if it is not to be looked for in the file.
+
+    Yields:
+        a ``c2pa.Reader``; None if there are no credentials.
+    """
     import c2pa
 
-    with c2pa.Context.from_dict(offline_settings(anchors)) as context:
-        reader = c2pa.Reader.try_create(None, file, context=context)
-        if reader is None:
-            return None
-        with reader:
-            text = reader.json()
-    store = json.loads(text) if len(text) <= _MAX_JSON else None
-    if not isinstance(store, dict):
+    with c2pa.Context.from_dict(_offline_settings(anchors)) as context:
+        reader = c2pa.Reader.try_create(None, file, store, context=context)
+        with reader or nullcontext():
+            yield reader
+
+
+def parsed(text: str) -> Mapping[str, Any]:
+    """A report of the library; ValueError if it is too long, or none."""
+    report = json.loads(text) if len(text) <= _MAX_JSON else None
+    if not isinstance(report, dict):
         raise ValueError("too large")
-    return store
+    return report
 
 
-def offline_settings(anchors: str) -> dict[str, Any]:
+def _offline_settings(anchors: str) -> dict[str, Any]:
     """Settings that keep the library from the network, and name whom to trust."""
     settings: dict[str, Any] = {
         "verify": {

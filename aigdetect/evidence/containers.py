@@ -11,7 +11,7 @@ from itertools import islice
 
 from aigdetect.evidence.fields import Field, Unread
 from aigdetect.evidence.findings import decoded
-from aigdetect.formats import boxes, gif, jpeg, png, riff, samsung, tiff
+from aigdetect.formats import boxes, gif, jpeg, jumbf, png, riff, samsung, tiff
 from aigdetect.formats.block import Block
 from aigdetect.formats.items import items
 
@@ -50,7 +50,8 @@ class Blocks:
         xmp: packets of XMP, each with its extension behind it.
         iptc: records of IPTC-IIM.
         texts: comments and named texts, and what stands behind the image.
-        credentials: whether there is something in the place where C2PA content credentials go.
+        credentials: whether there is something in the place where C2PA content credentials go, or some of
+            them elsewhere.
         unread: what is there and could not be read, each once.
     """
 
@@ -129,6 +130,8 @@ def find_blocks(data: bytes) -> Blocks:
         _psd(data, found)
     elif boxes.is_boxed(data):
         _boxes(data, found)
+    # where credentials lie is for their own reader to say
+    found.credentials |= jumbf.MARK in data
     return found.blocks()
 
 
@@ -407,8 +410,6 @@ def _boxes(data: bytes, found: _Found) -> None:
             packed = decoded(box.head(4)).strip()
             if packed in ("Exif", "xml"):
                 found.lose(packed.upper(), "compressed by Brotli")
-    # where credentials lie is for their own reader to say
-    found.credentials |= b"jumdc2pa" in data
 
 
 def _item(item: Block, found: _Found) -> None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
-from aigdetect.evidence.c2pa import offline_settings
+from aigdetect.evidence.c2pa import open_reader, parsed
+from aigdetect.formats.jumbf import stores
 
 MAX_THUMBNAILS = 4
 """Most thumbnails of one file."""
 
 _MAX_BYTES = 4 << 20
 _MAX_INGREDIENTS = 100
-_MAX_JSON = 32 << 20
 
 
-def read_ingredient_thumbnails(data: bytes) -> tuple[bytes, ...]:
+def read_ingredient_thumbnails(data: bytes, outside: str = "") -> tuple[bytes, ...]:
     """Thumbnails of the ingredients that the manifest of the file names, in its order.
 
     Whether the credentials hold is for :func:`aigdetect.evidence.c2pa.read_credentials` to say. Nothing is
@@ -25,33 +24,29 @@ def read_ingredient_thumbnails(data: bytes) -> tuple[bytes, ...]:
 
     Args:
         data: the whole file.
+        outside: where its credentials lie if that is not where they belong, as
+            :class:`aigdetect.evidence.c2pa.Credentials` has it.
 
     Returns:
         files of images as found, which may be hostile; empty if there are none; never raises.
     """
     try:
-        return tuple(_thumbnails(data))
+        store = next((each.data for each in stores(data) if each.where == outside), None) if outside else None
+        return tuple(_thumbnails(data, store))
     except Exception:  # noqa: BLE001 - whatever it is, they could not be read
         return ()
 
 
-def _thumbnails(data: bytes) -> Iterator[bytes]:
-    import c2pa
-
-    with c2pa.Context.from_dict(offline_settings("")) as context:
-        reader = c2pa.Reader.try_create(None, BytesIO(data), context=context)
-        if reader is None:
-            return
-        with reader:
-            text = reader.json()
-            store = json.loads(text) if len(text) <= _MAX_JSON else {}
-            manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
-            found = 0
-            for ingredient in (manifest.get("ingredients") or [])[:_MAX_INGREDIENTS]:
-                thumbnail = _resource(reader, ingredient.get("thumbnail"))
-                if thumbnail and found < MAX_THUMBNAILS:
-                    found += 1
-                    yield thumbnail
+def _thumbnails(data: bytes, store: bytes | None) -> Iterator[bytes]:
+    with open_reader(BytesIO(data), store=store) as reader:
+        report = parsed(reader.json())
+        manifest = report.get("manifests", {}).get(report.get("active_manifest"), {})
+        found = 0
+        for ingredient in (manifest.get("ingredients") or [])[:_MAX_INGREDIENTS]:
+            thumbnail = _resource(reader, ingredient.get("thumbnail"))
+            if thumbnail and found < MAX_THUMBNAILS:
+                found += 1
+                yield thumbnail
 
 
 def _resource(reader: Any, named: Any) -> bytes:

@@ -182,6 +182,8 @@ def understood(
     asked = blocks.credentials and not within.over and not within.failed
     if asked and credentials is None and b"c2pa" in data:  # JUMBF boxes may hold other things
         unread.append(Unread("C2PA", "present, not read: not where content credentials belong"))
+    if credentials and credentials.outside:
+        unread.append(Unread("C2PA", f"outside its place: {credentials.outside}"))
     findings = (
         *(claims.credential_claims(credentials) if credentials else ()),
         *map(claims.generation_claims, generation),

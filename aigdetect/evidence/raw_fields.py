@@ -17,7 +17,7 @@ from aigdetect.evidence.containers import (
     photoshop_resources,
     png_text,
 )
-from aigdetect.evidence.directories import Entry, read_entries
+from aigdetect.evidence.directories import in_words
 from aigdetect.evidence.field_names import (
     ADOBE,
     BOXES,
@@ -266,18 +266,18 @@ def _exif(data: bytes, begin: int, end: int) -> Iterator[RawField]:
 
     yield RawField("TIFF", "ExifByteOrder", decoded(data[begin : begin + 2]), begin, 2)
     names_of = {"GPS": GPSTAGS, "InteropIFD": INTEROPERABILITY}
-    for entry in read_entries(memoryview(data)[begin:end]):
+    for entry in tiff.entries(memoryview(data)[begin:end]):
         name = names_of.get(entry.directory, TAGS).get(entry.tag, f"0x{entry.tag:04X}")
-        yield RawField(entry.directory, name, entry.text(), begin + entry.offset, len(entry.data))
+        place, length = begin + entry.value.offset, len(entry.value.data)
+        yield RawField(entry.directory, name, in_words(entry), place, length)
         yield from _within(data, begin, entry)
 
 
-def _within(data: bytes, begin: int, entry: Entry) -> Iterator[RawField]:
+def _within(data: bytes, begin: int, entry: tiff.Entry) -> Iterator[RawField]:
     """What a TIFF keeps in entries of its own."""
     readers: dict[int, Reader] = {0x02BC: _xmp, 0x83BB: _iptc, 0x8649: _resources, 0x8773: _icc}
     if entry.tag in readers and entry.directory == "IFD0":
-        at = begin + entry.offset
-        yield from _attempt(readers[entry.tag], data, at, at + len(entry.data))
+        yield from _attempt(readers[entry.tag], data, begin + entry.value.offset, begin + entry.value.end)
 
 
 def _xmp(data: bytes, begin: int, end: int) -> Iterator[RawField]:

@@ -84,8 +84,15 @@ NAMES = (
         2023,
     ),
     # its designs may hold photographs, and may be generated: it says of none which
-    Name("Microsoft Designer", r"microsoft designer", "https://designer.microsoft.com", 2023, Says.POSSIBLY),
-    Name("MAI-Image", r"mai[- ]image(?:[- ]\d+)?", "https://microsoft.ai/news", 2025),
+    Name(
+        "Microsoft Designer",
+        r"microsoft designer",
+        "https://create.microsoft.com/en-us/learn/articles/designer-content-credentials",
+        2023,
+        Says.POSSIBLY,
+    ),
+    # the model behind Bing's; with its number, as people may be called Mai
+    Name("MAI-Image", r"mai-image-\d[\w.-]*", _SURVEY, 2025),
     Name("ComfyUI", r"comfyui", "https://github.com/comfyanonymous/ComfyUI", 2023),
     Name("SwarmUI", r"swarmui|stableswarmui", "https://github.com/mcmonkeyprojects/SwarmUI", 2023),
     Name("InvokeAI", r"invokeai", "https://github.com/invoke-ai/InvokeAI", 2022),
@@ -100,31 +107,42 @@ NAMES = (
     ),
     Name("Easy Diffusion", r"easy diffusion", "https://github.com/easydiffusion/easydiffusion", 2022),
     Name("Craiyon", r"craiyon", "https://www.craiyon.com", 2022),
-    Name("Ideogram", r"ideogram(?: ai)?", _SURVEY, 2023),
+    # as a maker of cameras: "Ideogram AI"; the word alone names signs, and those who draw them
+    Name("Ideogram", r"ideogram(?: ai|\.ai|[ -]v?\d)", _SURVEY, 2023),
     Name("NightCafe", r"nightcafe", "https://creator.nightcafe.studio", 2019, person=True),
-    Name("Recraft", r"recraft(?: ai)?", "https://www.recraft.ai/docs", 2023),
-    Name("Reve", r"reve(?:\.com| image|\s*\Z)", _SURVEY, 2025, person=True),
+    # takes backgrounds from photographs and enlarges them, too
+    Name(
+        "Recraft", r"recraft(?: ai| v\d|\s*\Z)", "https://www.recraft.ai/llms.txt", 2023, Says.POSSIBLY, True
+    ),
+    Name("Reve", r"reve\.com", _SURVEY, 2025),
     Name("StarryAI", r"starryai", "https://starryai.com", 2021),
     Name("Tensor.Art", r"tensor\.?art", "https://tensor.art", 2023),
-    Name("SeaArt", r"seaart(?:\.ai| ai)?", "https://docs.seaart.ai", 2023, person=True),
-    Name("PixAI", r"pixai(?:\.art)?", "https://platform.pixai.art/docs", 2023),
+    Name(
+        "SeaArt",
+        r"seaart(?:\.ai| ai|\s*\Z)",
+        "https://cloud.seaart.ai/docs/api-reference/model-api/openai/gpt-image-1",
+        2023,
+        person=True,
+    ),
+    Name("PixAI", r"pixai(?:\.art|\s*\Z)", "https://huggingface.co/p-external", 2023, person=True),
     Name("Dreamina", r"dreamina|jimeng|即梦(?:ai)?", _SURVEY, 2024, person=True),
-    Name("Doubao", r"doubao|豆包", _SURVEY, 2024, person=True),
-    Name("Seedream", r"(?:bytedance )?seedream", "https://seed.bytedance.com/en/seedream4_0", 2025),
+    Name("Seedream", r"(?:bytedance |doubao[- ])?seedream", "https://arxiv.org/abs/2503.07703", 2025),
+    # an assistant that also edits and passes on what it did not generate
+    Name("Doubao", r"doubao|豆包", _SURVEY, 2024, Says.POSSIBLY, person=True),
     Name(
         "Kling",
-        r"kling(?: ?ai|\s*\Z)|可灵",
-        "https://app.klingai.com/global/dev/document-api",
+        r"kling ?ai|可灵(?:ai)?",
+        "https://zenn.dev/taku_sid/articles/20250416_kelings_ai",
         2024,
         person=True,
     ),
-    Name("Qwen-Image", r"qwen(?:[- ]image|\s*\Z)", "https://github.com/QwenLM/Qwen-Image", 2025, person=True),
+    # "Qwen" and "Hunyuan" alone name language models, and what describes images by them
+    Name("Qwen-Image", r"qwen[- ]image", "https://github.com/QwenLM/Qwen-Image", 2025),
     Name(
         "Hunyuan",
-        r"(?:tencent )?hunyuan(?:[- ]?image|[- ]?dit)?",
-        "https://github.com/Tencent-Hunyuan/HunyuanImage-2.1",
+        r"(?:tencent )?hunyuan[- ]?(?:image|dit)",
+        "https://github.com/Tencent-Hunyuan/HunyuanDiT",
         2024,
-        person=True,
     ),
     Name("Krea", r"krea ai", "https://docs.krea.ai", 2023),
     Name("Playground", r"playground ai", "https://playground.com", 2022),

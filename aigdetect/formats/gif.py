@@ -12,11 +12,12 @@ _IMAGE, _EXTENSION = b",!"
 _EXTENSIONS = {0xFE: "comment", 0xFF: "application"}
 
 
-def blocks(data: bytes) -> Iterator[Block]:
+def blocks(data: bytes, begin: int = 0) -> Iterator[Block]:
     """The blocks of a GIF file up to its trailer, or to where it is cut off; their number is not bounded.
 
     Args:
         data: the whole file.
+        begin: where the first block is; the one behind the header by default.
 
     Yields:
         blocks of the kinds ``"image"``, ``"comment"``, ``"application"`` and, for other extensions, their
@@ -25,7 +26,7 @@ def blocks(data: bytes) -> Iterator[Block]:
     """
     if len(data) < 13:
         return
-    at = first_block(data)
+    at = begin or first_block(data)
     while at + 1 < len(data) and data[at] in (_IMAGE, _EXTENSION):
         if data[at] == _IMAGE:
             kind = "image"

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from aigdetect.data.split import split_by_generator
 from aigdetect.errors import DataError, UsageError
 from aigdetect.files import write_atomically
 from aigdetect.locks import alone_in
+from aigdetect.methods.instrument import Instrument
 from aigdetect.methods.pretrained import find_pretrained
 from aigdetect.methods.registry import build_network, choose_precision_of, find_method
 from aigdetect.model.base import Network
@@ -216,6 +218,7 @@ def train_model(
     offline: bool = False,
     session: Session | None = None,
     beginning: Beginning | None = None,
+    instrument: Instrument | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> ModelCard:
     """Train a detector and write its model folder: card, adapter, list of images, log of every step, curves.
@@ -230,6 +233,8 @@ def train_model(
         offline: look for weights on this machine only.
         session: how the run is carried out.
         beginning: a trained model that the run begins with; None begins anew.
+        instrument: what the method looks through, if it does
+            (:func:`aigdetect.training.beginning.find_instrument`).
         say: called with one line per step of the search for weights.
 
     Returns:
@@ -249,7 +254,7 @@ def train_model(
     chosen = choose_device(device)
     method = find_method(recipe.method)
     recipe = replace(recipe, precision=choose_precision_of(method, recipe.precision, chosen))
-    build = _on_a_tower if method.reads_tower else _from_pixels
+    build = _on_a_tower if method.reads_tower else partial(_from_pixels, instrument=instrument)
     built = build(split, recipe, beginning, session, weights=weights, offline=offline, say=say)
     network, adapter = built.network, built.adapter
     _log.info(
@@ -267,6 +272,7 @@ def train_model(
         images=digest_images(*(split.training, split.validation, split.selection), contents=split.contents),
         command=command,
         decoders=digest_decoders(recipe.aligned),
+        instrument=instrument.digest if instrument else "",
     )
     if (card := session.finished(folder, run)) is not None:
         say(f"{folder}: finished already")
@@ -321,6 +327,11 @@ def train_model(
                 "digest": run.images,
                 **({"decoders": run.decoders} if run.decoders else {}),
                 **({} if method.reads_tower else {"begun with": built.begun_with}),
+                **(
+                    {"instrument": {"name": instrument.name, "digest": instrument.digest}}
+                    if instrument
+                    else {}
+                ),
                 **({"from": beginning.lineage()} if beginning else {}),
             },
             metrics={
@@ -418,6 +429,7 @@ def _from_pixels(
     beginning: Beginning | None,
     session: Session,
     *,
+    instrument: Instrument | None,
     weights: Path | None,
     offline: bool,
     say: Callable[[str], None],
@@ -425,7 +437,7 @@ def _from_pixels(
     """A network that is trained as a whole, and all of which will lie in the model folder."""
     method = find_method(recipe.method)
     torch.manual_seed(recipe.seed)
-    network = build_network(method, recipe.hyperparameters)
+    network = build_network(method, recipe.hyperparameters, instrument.state if instrument else None)
     if recipe.head_penalty is not None and not network.fits_head:
         raise UsageError(f"head_penalty: {method.name} has no head of its own to fit; leave it out")
     if network.normalises_batches and not session.group.alone:

@@ -97,7 +97,7 @@ def test_a_bad_certificate_is_told_from_broken_contents(
 ) -> None:
     failure = [{"code": code, "url": "self#jumbf=/c2pa/a/c2pa.signature"} for code in codes]
     store = {"validation_state": state, "validation_results": {"activeManifest": {"failure": failure}}}
-    monkeypatch.setattr("aigdetect.evidence.c2pa._read_store", lambda *_: store)
+    monkeypatch.setattr("aigdetect.evidence.c2pa._read_report", lambda *_: store)
     assert read(b"").strength is strength
 
 

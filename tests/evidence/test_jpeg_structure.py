@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
 import time
 
 import pytest
@@ -87,6 +88,17 @@ def test_the_thumbnail_in_exif() -> None:
     assert found.thumbnail == f"16 x 12, {len(small)} bytes"
     assert thumbnail_of(tiff_with_thumbnail(small)) == small
     assert thumbnail_of(tiff_with_thumbnail(small)[:-1]) == b""
+
+
+@pytest.mark.parametrize(("kind", "place"), [(11, 0x7F800000), (11, 0x7FC00000), (9, 0xFFFFFFF0), (2, 65)])
+def test_a_thumbnail_at_no_place(kind: int, place: int) -> None:
+    entry = struct.pack("<HHII", 0x0201, 4, 1, 44)
+    made = tiff_with_thumbnail(jpeg(size=(16, 12)))
+    assert entry in made
+    spoilt = made.replace(entry, struct.pack("<HHII", 0x0201, kind, 1, place))
+    found = read_structure(jpeg_with(jpeg_segment(0xE1, b"Exif\0\0" + spoilt)))
+    assert found is not None
+    assert found.thumbnail == ""
 
 
 def test_a_file_that_ends_too_early_has_no_end() -> None:
