@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from aigdetect.model.linear import ROWS
 
+_ROWS_AT_ONCE = 128  # of a matrix that becomes integers
 _LEVELS = 255  # of a uint8 above 0
 _SIGNED = 127  # greatest number of a matrix; the least is its negative
 
@@ -105,10 +106,7 @@ class _Product:
         self, base: nn.Linear, activation: str, dtype: torch.dtype, bias: Tensor | None = None
     ) -> None:
         self.in_features = base.in_features
-        weight = base.weight.detach()
-        # a row of zeros has no step of its own
-        step = (weight.abs().amax(dim=1) / _SIGNED).clamp(min=torch.finfo(torch.float32).tiny)
-        whole = (weight / step[:, None]).round_().to(torch.int8)
+        whole, step = to_integers(base.weight.detach())
         self._weight = torch.ops.onednn.qlinear_prepack(whole, [ROWS, base.in_features])
         self._step = step
         self._zeros = torch.zeros(len(step), dtype=torch.int64)
@@ -123,6 +121,26 @@ class _Product:
             *(1.0, 0, self._dtype, self._activation, [], "none"),
         )
         return product
+
+
+def to_integers(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix in 8-bit integers.
+
+    Args:
+        weight: ``(out, in)`` float32.
+
+    Returns:
+        int8 ``(out, in)``, -127..127, and the step of each row, float32 ``(out,)``.
+    """
+    step, whole = torch.empty(len(weight)), torch.empty(weight.shape, dtype=torch.int8)
+    # three more of so large a matrix would be the most that a scan ever holds
+    for rows, steps, levels in zip(
+        *(torch.split(x, _ROWS_AT_ONCE) for x in (weight, step, whole)), strict=True
+    ):
+        # a row of zeros has no step of its own
+        torch.clamp(rows.abs().amax(dim=1) / _SIGNED, min=torch.finfo(torch.float32).tiny, out=steps)
+        levels.copy_((rows / steps[:, None]).round_())
+    return whole, step
 
 
 def _whole(levels: Tensor) -> Tensor:

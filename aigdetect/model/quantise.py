@@ -16,8 +16,8 @@ from aigdetect.model.attention import SelfAttention
 from aigdetect.model.basis import bare, read_turned, rewrite, turn
 from aigdetect.model.int8 import NormedInt8, TokenInt8
 from aigdetect.model.mole import LowRankMixture
+from aigdetect.model.quickgelu import fold_before, fold_behind, is_quick_gelu
 from aigdetect.model.tower import Beside
-from aigdetect.model.vit import is_quick_gelu
 
 
 def require_plain(block: nn.Module) -> None:
@@ -65,13 +65,19 @@ def quantise_mlp(block: Any, mlp: Any) -> None:
 
     Args:
         block: changed in place, the bypass beside its MLP, too.
-        mlp: its MLP alone, with QuickGELU folded.
+        mlp: its MLP alone, with QuickGELU folded or not.
     """
     read = partial(read_turned, norm=block.ln_2)
     block.ln_2 = bare(block.ln_2)
-    activation = "swish" if isinstance(mlp.gelu, nn.SiLU) else "gelu"
+    quick = is_quick_gelu(mlp.gelu)
+    activation = "swish" if quick or isinstance(mlp.gelu, nn.SiLU) else "gelu"
+    # one layer after the other: a copy of either is among the largest things that a scan holds
+    if quick:
+        fold_before(mlp.c_fc)
     mlp.c_fc = NormedInt8(rewrite(mlp.c_fc, read=read), torch.float32, activation)
     mlp.gelu = nn.Identity()  # the product before it applies it
+    if quick:
+        fold_behind(mlp.c_proj)
     mlp.c_proj = TokenInt8(rewrite(mlp.c_proj, write=turn), follows=activation)
     if isinstance(block.mlp, Beside):
         cast(LowRankMixture, block.mlp.bypass).rewrite(read=read, write=turn)

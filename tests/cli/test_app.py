@@ -131,6 +131,38 @@ def test_the_end_after_an_interrupt_waits_for_no_thread_but_for_what_was_asked_f
     assert (done.returncode, done.stdout, done.stderr) == (130, "rows; cleared away\n", "")
 
 
+def test_every_end_is_at_once_but_does_what_was_asked_for() -> None:
+    code = (
+        "import atexit, sys, threading, time\n"
+        "import aigdetect.cli.app\n"
+        "from aigdetect.__main__ import main\n"
+        "def program():\n"
+        "    atexit.register(print, 'cleared away')\n"
+        "    threading.Thread(target=time.sleep, args=(3600,)).start()\n"
+        "    print('rows', end='; ')\n"
+        "    sys.exit(1)\n"
+        "aigdetect.cli.app.main = program\n"
+        "main()\n"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "rows; cleared away\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_no_success() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "aigdetect", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+            check=False,
+        )
+    assert done.returncode not in (0, 1)
+    assert "No space left" in done.stderr
+
+
 def test_version() -> None:
     done = python("-m", "aigdetect", "--version")
     assert (done.returncode, done.stdout) == (0, f"aigdetect {aigdetect.__version__}\n")
