@@ -8,15 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from aigdetect.evidence.containers import (
-    EXIF_RESOURCE,
-    IPTC_RESOURCE,
-    XMP_KEY,
-    XMP_RESOURCE,
-    inflate,
-    photoshop_resources,
-    png_text,
-)
+from aigdetect.evidence.containers import XMP_KEY
 from aigdetect.evidence.directories import in_words
 from aigdetect.evidence.field_names import (
     ADOBE,
@@ -37,7 +29,8 @@ from aigdetect.evidence.field_names import (
 from aigdetect.evidence.findings import clip, decoded
 from aigdetect.evidence.jpeg_structure import read_segments, read_structure
 from aigdetect.evidence.packets import read_properties
-from aigdetect.formats import boxes, gif, jpeg, png, riff, tiff
+from aigdetect.evidence.png_text import inflate, png_text
+from aigdetect.formats import boxes, gif, jpeg, photoshop, png, riff, tiff
 from aigdetect.formats.block import cut
 
 MAX_FIELDS = 10_000
@@ -288,8 +281,8 @@ def _xmp(data: bytes, begin: int, end: int) -> Iterator[RawField]:
 
 def _resources(data: bytes, begin: int, end: int) -> Iterator[RawField]:
     """Photoshop's image resources."""
-    readers = {IPTC_RESOURCE: _iptc, EXIF_RESOURCE: _exif, XMP_RESOURCE: _xmp}
-    for kind, block in photoshop_resources(cut(data, "resources", begin, end)):
+    readers = {photoshop.IPTC: _iptc, photoshop.EXIF: _exif, photoshop.XMP: _xmp}
+    for kind, block in photoshop.resources(cut(data, "resources", begin, end)):
         name = PHOTOSHOP_RESOURCES.get(kind, f"0x{kind:04X}")
         yield RawField("Photoshop", name, "", begin, block.end - begin)
         if kind in readers:

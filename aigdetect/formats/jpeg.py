@@ -31,6 +31,7 @@ CHROMA = (
 )
 """The same of its chroma table (K.2)."""
 
+_MAX_SEGMENTS = 1 << 22  # of which scans are counted
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing, restart or fill
 _SCAN, _END = 0xDA, 0xD9
 _NAMES = {
@@ -83,9 +84,10 @@ def segments_behind(data: bytes, end: int, beginning: bytes) -> Iterator[Block]:
         yield cut(data, _NAMES[beginning[0]], begin, end)
 
 
-def count_scans(data: bytes) -> int:
-    """Passes over the picture in a JPEG file, however many: many in a progressive one."""
-    return sum(marker == _SCAN for marker, _, _ in _segments(data))
+def count_scans(data: bytes, most: int) -> int:
+    """Passes over the picture in a JPEG file, counted to a number of them: many in a progressive one."""
+    scans = (marker for marker, _, _ in islice(_segments(data), _MAX_SEGMENTS) if marker == _SCAN)
+    return sum(1 for _ in islice(scans, most))
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:

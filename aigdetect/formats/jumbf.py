@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from aigdetect.formats import boxes, gif, jpeg, png, riff
-from aigdetect.formats.block import Block
+from aigdetect.formats.block import MAX_BLOCKS, Block
 
 MARK = b"jumdc2pa"
 """What every manifest store has at its beginning, and nothing in it has again but another store."""
@@ -127,7 +127,7 @@ def _one(where: str, block: Block, before: int, behind: int) -> Store:
 
 def _in_gif(data: bytes) -> Iterator[Store]:
     place, end = 0, gif.first_block(data)
-    for block in gif.blocks(data):
+    for block in islice(gif.blocks(data), MAX_BLOCKS):
         place, end = place or block.kind == "image", block.end + 1
         if _is_extension(block):
             yield _extension(block, int(place))
