@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from aigdetect.errors import UsageError
 from aigdetect.model.attention import SelfAttention
 from aigdetect.model.basis import turn
+from aigdetect.model.kept import keep_under
 from aigdetect.model.linear import PackedLinear, linear_of
 from aigdetect.model.memory import give_back_freed_memory
 from aigdetect.model.mole import LowRankMixture
@@ -54,11 +55,12 @@ class ClipTower(ImageTower):
         for block in self.blocks:
             require_plain(block)
         for index, block in enumerate(cast(Any, self.blocks)):
-            quantise_attention(block)
-            quantise_mlp(block, self.mlps[index])
+            keep = keep_under(f"block{index}", self.keep)
+            quantise_attention(block, keep)
+            quantise_mlp(block, self.mlps[index], keep)
             give_back_freed_memory()
-        matrix = nn.Parameter(turn(torch.eye(self.width)), requires_grad=False)
-        self._turn = PackedLinear(linear_of(matrix), torch.float32)
+        (matrix,) = self.keep("turn", lambda: (turn(torch.eye(self.width)),))
+        self._turn = PackedLinear(linear_of(nn.Parameter(matrix, requires_grad=False)), torch.float32)
 
     def stem(self, images: Tensor) -> Tensor:
         """See :meth:`ImageTower.stem`."""

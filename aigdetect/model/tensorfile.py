@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ class TensorFile:
 
     Attributes:
         entries: by name, in the order of the file.
+        metadata: what the file says of itself, text by name.
+        status: owner, mode and the like of what was opened.
 
     Args:
         path: the file.
@@ -72,7 +75,8 @@ class TensorFile:
         self._file: BinaryIO = path.open("rb")
         (length,) = _LENGTH.unpack(self._file.read(_LENGTH.size))
         header = json.loads(self._file.read(length))
-        header.pop("__metadata__", None)
+        self.metadata: dict[str, str] = header.pop("__metadata__", {})
+        self.status = os.fstat(self._file.fileno())
         self.entries = {name: _entry(told, _LENGTH.size + length) for name, told in header.items()}
 
     def __enter__(self) -> TensorFile:
