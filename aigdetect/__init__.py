@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aigdetect.data.layouts import find_samples
     from aigdetect.library import evaluate, train
-    from aigdetect.model.detector import Detector, Score, load_detector
+    from aigdetect.methods.loading import load_detector
+    from aigdetect.model.detector import Detector, Score
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "Score", "__version__", "evaluate", "find_samples", "load_detector", "train"]
@@ -16,7 +17,7 @@ __all__ = ["Detector", "Score", "__version__", "evaluate", "find_samples", "load
 _HOMES = {
     "Detector": "aigdetect.model.detector",
     "Score": "aigdetect.model.detector",
-    "load_detector": "aigdetect.model.detector",
+    "load_detector": "aigdetect.methods.loading",
     "evaluate": "aigdetect.library",
     "train": "aigdetect.library",
     "find_samples": "aigdetect.data.layouts",

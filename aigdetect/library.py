@@ -17,12 +17,13 @@ from aigdetect.evaluation.results import Evaluation
 from aigdetect.evaluation.run import evaluate as measure
 from aigdetect.evaluation.run import open_store, score_missing
 from aigdetect.locks import LOCK_NAME
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
-from aigdetect.model.detector import load_detector
 from aigdetect.scanning.engines import default_workers
-from aigdetect.training.beginning import begin_with
+from aigdetect.training.beginning import begin_with, find_instrument
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Watch
 
@@ -36,6 +37,7 @@ def train(
     *,
     validation_data: AnyPath | Sequence[AnyPath] = (),
     beginning: str | None = None,
+    instrument: AnyPath | None = None,
     resume: bool = False,
     device: str = "auto",
     weights: Path | None = None,
@@ -54,6 +56,8 @@ def train(
         validation_data: likewise, of images to validate on; if there are none, a part of ``data`` is held
             out.
         beginning: a trained model to go on from, by name or folder; None begins anew.
+        instrument: file or folder of the network of others that a method looks through, if it does; a model
+            to go on from has its own.
         resume: go on where a run into ``out`` was stopped.
         device: ``"auto"``, or any name that torch knows.
         weights: file with the backbone's weights; None searches for them.
@@ -79,6 +83,7 @@ def train(
     chosen = make_recipe(begun.settings() if begun else {}, settings)
     if begun:
         begun.require_fit(chosen)
+    looked_through = find_instrument(chosen.method, begun, None if instrument is None else Path(instrument))
     threads = workers or default_workers()
     return train_model(
         split_data(
@@ -94,6 +99,7 @@ def train(
         offline=offline,
         session=Session(workers=threads, resume=resume, watch=watch or Watch()),
         beginning=begun,
+        instrument=looked_through,
     )
 
 

@@ -23,8 +23,8 @@ from aigdetect.data.dataset import load_pixels
 from aigdetect.data.facts import choose_some
 from aigdetect.data.layouts import find_samples
 from aigdetect.images.views import Pixels
+from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.model.card import find_model_folder, read_card
-from aigdetect.model.detector import load_detector, load_network
 from aigdetect.model.export import export_model
 
 

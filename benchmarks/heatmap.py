@@ -37,8 +37,9 @@ from torch import Tensor
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.images.decode import decode
 from aigdetect.images.views import Pixels, resize
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import DEFAULT_MODEL
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.model.heatmap import heatmap, logits_of_tokens
 from aigdetect.model.network import MoleNetwork
 

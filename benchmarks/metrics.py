@@ -20,24 +20,18 @@ from rich.table import Table
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from aigdetect.evaluation.bootstrap import RESAMPLES, bootstrap
-from aigdetect.evaluation.metrics import (
+from aigdetect.metrics.bootstrap import RESAMPLES, bootstrap
+from aigdetect.metrics.measure import Floats, Ints, Measure
+from aigdetect.metrics.probabilities import BRIER_SCORE, EXPECTED_CALIBRATION_ERROR
+from aigdetect.metrics.ranking import (
     AVERAGE_PRECISION,
-    BEST_ACCURACY,
-    BRIER_SCORE,
-    CLLR,
     EQUAL_ERROR_RATE,
-    EXPECTED_CALIBRATION_ERROR,
     FALSE_POSITIVE_RATES,
-    MINIMUM_CLLR,
     ROC_AUC,
-    Floats,
-    Ints,
-    Measure,
-    accuracy,
-    balanced_accuracy,
     tpr_at_fpr,
 )
+from aigdetect.metrics.rates import BEST_ACCURACY, accuracy, balanced_accuracy
+from aigdetect.metrics.ratios import CLLR, MINIMUM_CLLR
 
 PLAIN_RESAMPLES = 20
 

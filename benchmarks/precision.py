@@ -23,10 +23,11 @@ from rich.table import Table
 
 from aigdetect.data.dataset import load_pixels
 from aigdetect.data.layouts import Sample, find_samples
-from aigdetect.evaluation.metrics import ROC_AUC
+from aigdetect.methods.loading import load_detector
+from aigdetect.metrics.ranking import ROC_AUC
 from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import DEFAULT_MODEL
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 
 
 @dataclass

@@ -13,9 +13,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from processes import Took, run_alone
 from rich.console import Console
 from rich.table import Table
-from startup import HERE, Took, timed
+from startup import HERE, program
 
 from aigdetect.data.facts import choose_some
 from aigdetect.data.layouts import find_samples
@@ -44,7 +45,13 @@ def main() -> None:
         command = ["eval", "--data", place, "--model", options.model, "--robustness", options.operations]
         for _ in range(options.rounds):
             for name, checkout in checkouts.items():
-                times[name].append(timed(checkout, [*command, "--bootstrap", "0", "--offline", "-q"]))
+                times[name].append(
+                    run_alone(
+                        program(*command, "--bootstrap", "0", "--offline", "-q"),
+                        folder=checkout,
+                        environment={"PYTHONPATH": str(checkout)},
+                    )
+                )
     table = Table(title=f"eval --robustness {options.operations}: {len(chosen)} images, seconds")
     for title in ("what", "clock", "processors"):
         table.add_column(title, justify="left" if title == "what" else "right")

@@ -32,7 +32,7 @@ NAMES = {"plain": "decoding and scoring alone", "whole": "with SHA-256 and prove
 
 def scan(paths: list[str], model: str, *, plain: bool) -> tuple[float, int]:
     """Seconds of the processors for a scan in this process, and its highest memory in bytes."""
-    from aigdetect.model.detector import load_detector
+    from aigdetect.methods.loading import load_detector
     from aigdetect.scanning.pipeline import scan_found
 
     detector = load_detector(model, device="cpu")

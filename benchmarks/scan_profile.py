@@ -30,8 +30,9 @@ from aigdetect.images.find import find_files
 from aigdetect.images.opening import MAX_PIXELS, open_image
 from aigdetect.images.read import MAX_BYTES, read_bytes
 from aigdetect.images.views import crop
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import DEFAULT_MODEL
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.writers import CsvWriter, RecordWriter
 

@@ -134,7 +134,7 @@ def main() -> None:
     args = parser.parse_args()
     detector = None
     if args.model:
-        from aigdetect.model.detector import load_detector
+        from aigdetect.methods.loading import load_detector
 
         detector = load_detector(args.model, weights=args.weights, precision=args.precision)
     made = scan(

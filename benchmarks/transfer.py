@@ -26,11 +26,13 @@ from rich.table import Table
 from aigdetect.data.dataset import load_pixels, map_ordered
 from aigdetect.data.layouts import Sample, count_by_generator, find_samples
 from aigdetect.errors import ImageError
-from aigdetect.evaluation.metrics import AVERAGE_PRECISION, ROC_AUC, Figure, card_figures, tpr_at_fpr
 from aigdetect.evaluation.robustness import CLEAN, Operation, parse_operations
 from aigdetect.images.views import Pixels
+from aigdetect.methods.loading import load_detector
+from aigdetect.metrics.measure import Figure
+from aigdetect.metrics.ranking import AVERAGE_PRECISION, ROC_AUC, card_figures, tpr_at_fpr
 from aigdetect.model.card import find_model_folder, read_card, write_card
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 
 Floats = NDArray[np.float64]
 

@@ -28,8 +28,8 @@ from rich.table import Table
 
 from aigdetect.data.dataset import Reading
 from aigdetect.data.layouts import Sample, find_samples
-from aigdetect.evaluation.metrics import ROC_AUC, tpr_at_fpr
 from aigdetect.files import write_atomically
+from aigdetect.metrics.ranking import ROC_AUC, tpr_at_fpr
 from aigdetect.model.arithmetic import choose_precision, prepare_tower
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration_fit import fit_calibration
@@ -38,8 +38,8 @@ from aigdetect.model.network import MoleNetwork
 from aigdetect.training.aligned import list_aligned, make_aligned, parents_of
 from aigdetect.training.draw import draw_samples, draw_scored
 from aigdetect.training.folds import make_folds
+from aigdetect.training.networks import adapter_of
 from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.run import adapter_of
 from aigdetect.training.trainer import Trainer
 from aigdetect.training.watching import Watch
 

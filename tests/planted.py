@@ -12,10 +12,12 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from aigdetect.data.layouts import find_samples
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
-from aigdetect.model.detector import load_detector
+from aigdetect.training.beginning import find_instrument
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 
 SIDE = 72
@@ -65,11 +67,16 @@ def write_data(root: Path, trace: str | None, *, count: int = 40, seed: int = 0)
     return root
 
 
-def learn(method: str, data: Path, folder: Path, **settings: Any) -> ModelCard:
+def learn(
+    method: str, data: Path, folder: Path, *, instrument: Path | None = None, **settings: Any
+) -> ModelCard:
     """Train a method."""
     recipe = make_recipe({"method": method, "batch_size": 8, "cache": "memory", **settings})
     split = split_data([find_samples(data)], recipe)
-    return train_model(split, recipe, folder, device="cpu", session=Session())
+    looked_through = find_instrument(method, None, instrument)
+    return train_model(
+        split, recipe, folder, device="cpu", session=Session(), instrument=looked_through, offline=True
+    )
 
 
 def auc(folder: Path, trace: str | None, *, count: int = 40, seed: int = 1) -> float:

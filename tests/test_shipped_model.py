@@ -17,6 +17,7 @@ from skimage import data as photographs
 from sklearn.datasets import load_sample_images
 
 from aigdetect.images.views import take_views
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import (
     ADAPTER_NAME,
@@ -26,7 +27,7 @@ from aigdetect.model.card import (
     read_card,
     shipped_models,
 )
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.model.weights import Weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""Pairs of tiny autoencoders with random weights."""
+"""Pairs of tiny autoencoders with random weights, and one whose weights mean something."""
 
 from __future__ import annotations
 
@@ -62,3 +62,17 @@ def write_pair(
             for key, shape in shapes.get(part, chosen).items()
         }
         save_file(state, folder / f"{name}_{part}.safetensors")
+
+
+def write_averaging_pair(folder: Path, name: str) -> None:
+    """A pair that gives back the mean of each cell of 2x2 pixels in all of its pixels, and nothing else."""
+    same = torch.eye(3)[..., None, None] * torch.nn.functional.pad(torch.ones(1, 1), (1, 1, 1, 1))
+    mean = torch.eye(3)[..., None, None] * torch.tensor([[0, 0, 0], [0, 0.25, 0.25], [0, 0.25, 0.25]])
+    none = torch.zeros(3)
+    # small latents are hardly bent
+    encoder = {"0.weight": same, "0.bias": none, "1.weight": mean, "2.weight": 0.05 * same, "2.bias": none}
+    decoder = {"1.weight": 20 * same, "1.bias": none, "3.weight": same, "5.weight": same, "5.bias": none}
+    folder.mkdir(exist_ok=True)
+    for part, state in (("encoder", encoder), ("decoder", decoder)):
+        held = {key: tensor.clone().contiguous() for key, tensor in state.items()}
+        save_file(held, folder / f"{name}_{part}.safetensors")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from aigdetect.evaluation.document import Block, Cell, Facts, Plot, Row, Table, Text
+from aigdetect.evaluation.report.document import Block, Cell, Facts, Plot, Row, Table, Text
 from aigdetect.text import printable
 
 _STYLES = {"plain": "", "warning": "bold yellow", "small": "dim"}

@@ -119,8 +119,8 @@ def calibrate(
     )
     from aigdetect.files import writing
     from aigdetect.locks import alone_in
+    from aigdetect.methods.loading import load_detector
     from aigdetect.model.card import DEFAULT_MODEL, check_adapter, find_model_folder, read_card
-    from aigdetect.model.detector import load_detector
     from aigdetect.model.learnt import read_learnt
 
     folder = find_model_folder(model or DEFAULT_MODEL)

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from typer.completion import get_completion_script  # type: ignore[attr-defined]
+import typer
 
 PROGRAM = "aigdetect"
 #: file name by shell, as the shells' own completion folders expect them
 FILES = {"bash": "aigdetect.bash", "zsh": "_aigdetect", "fish": "aigdetect.fish"}
+#: environment variable in which a shell asks the program what may follow
+_ASKED = f"_{PROGRAM.upper()}_COMPLETE"
+
+
+def _install(ctx: typer.Context, param: typer.CallbackParam, value: bool) -> bool:
+    from typer.completion import install_callback
+
+    return bool(install_callback(ctx, param, value))
+
+
+def _show(ctx: typer.Context, param: typer.CallbackParam, value: bool) -> bool:
+    from typer.completion import show_callback
+
+    return bool(show_callback(ctx, param, value))
+
+
+InstallCompletion = Annotated[
+    bool,
+    typer.Option(
+        "--install-completion", callback=_install, help="Install completion for the current shell, and exit."
+    ),
+]
+ShowCompletion = Annotated[
+    bool,
+    typer.Option("--show-completion", callback=_show, help="Print the script of that completion, and exit."),
+]
+
+
+def listen_to_shells() -> None:
+    """Be ready to answer, if a shell asks what may follow."""
+    if _ASKED in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
 
 
 def completion_script(shell: str) -> str:
@@ -18,9 +54,9 @@ def completion_script(shell: str) -> str:
     Args:
         shell: ``bash``, ``zsh`` or ``fish``.
     """
-    script = get_completion_script(
-        prog_name=PROGRAM, complete_var=f"_{PROGRAM.upper()}_COMPLETE", shell=shell
-    )
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
+
+    script = get_completion_script(prog_name=PROGRAM, complete_var=_ASKED, shell=shell)
     return script.strip() + "\n"
 
 

@@ -193,10 +193,10 @@ def _status(program: object, terminal: Terminal) -> int:
 
 
 def end_at_once(status: int) -> NoReturn:
-    """End the process after what has been asked for at its exit, but without waiting for threads.
+    """End the process after what has been asked for at its exit, but free nothing and wait for no thread.
 
-    To free a model takes the interpreter a second, and a thread inside a decoder could hold it for minutes:
-    too long for someone who has pressed Ctrl-C.
+    To free a model and the libraries below it takes the interpreter a second, and more memory than scoring
+    did; a thread inside a decoder could hold it for minutes, too long for someone who has pressed Ctrl-C.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it must not cut this short
     atexit._run_exitfuncs()
@@ -204,6 +204,16 @@ def end_at_once(status: int) -> NoReturn:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
+
+
+def output_is_written() -> bool:
+    """Whether all that was printed has gone where it was to go."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def drop_output() -> None:

@@ -39,10 +39,10 @@ from aigdetect.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
     from aigdetect.evaluation.bias import BiasAudit
-    from aigdetect.evaluation.document import Block
     from aigdetect.evaluation.experts import ExpertStudy
     from aigdetect.evaluation.foreign import ForeignScores
     from aigdetect.evaluation.plan import Model, Plan
+    from aigdetect.evaluation.report.document import Block
     from aigdetect.evaluation.results import Evaluation, FoundData
     from aigdetect.evaluation.store import ScoreStore
     from aigdetect.model.detector import Detector
@@ -235,11 +235,11 @@ def evaluate(
     console.tables(evaluation)
     studies = _look_inside(plan, loader, workers) if experts else []
     if json:
-        from aigdetect.evaluation.report import results_json
+        from aigdetect.evaluation.report.folder import results_json
 
         sys.stdout.write(results_json(evaluation, studies))
     if report is not None:
-        from aigdetect.evaluation.report import write_report
+        from aigdetect.evaluation.report.folder import write_report
 
         written = write_report(evaluation, report, experts=studies)
         terminal.say(f"{len(written)} files written to {report}")
@@ -266,7 +266,7 @@ class _Console:
 
     def tables(self, evaluation: Evaluation) -> None:
         from aigdetect.evaluation import tables
-        from aigdetect.evaluation.sections import detector_section
+        from aigdetect.evaluation.report.sections import detector_section
 
         told = detector_section(evaluation)
         self.section(told.title, told.blocks)
@@ -288,8 +288,8 @@ class _Console:
 def _say_what_is_there(plan: Plan, console: _Console, workers: int) -> list[BiasAudit]:
     """What was found, what the files alone give away, and the protocol: before any score."""
     from aigdetect.evaluation.bias import audit_bias
-    from aigdetect.evaluation.document import Text
-    from aigdetect.evaluation.sections import bias_section
+    from aigdetect.evaluation.report.bias_section import bias_section
+    from aigdetect.evaluation.report.document import Text
     from aigdetect.evaluation.tables import data_table
 
     told = [Text(_told(each)) for each in plan.found]
@@ -341,7 +341,7 @@ class _Loader:
 
     def load(self, model: Model) -> Detector:
         """The model; only the last one stays in memory."""
-        from aigdetect.model.detector import load_detector
+        from aigdetect.methods.loading import load_detector
 
         if self._loaded is None or self._loaded[0] != model.name:
             device, precision, batch_size, weights, offline = self._options
@@ -365,7 +365,7 @@ def _check_report(report: Path | None, *, resume: bool, force: bool) -> None:
         if resume:
             raise UsageError("--resume: name the --report folder whose scores are to be taken")
         return
-    from aigdetect.evaluation.report import check_report
+    from aigdetect.evaluation.report.folder import check_report
 
     check_report(report, force=force or resume)
     if (report / _SCORES).exists() and not (force or resume):

@@ -43,7 +43,7 @@ def export(
         raise UsageError(f"{out}: is there already; name another file")
     folder = find_model_folder(model)
     card = read_card(folder)
-    from aigdetect.model.detector import load_network
+    from aigdetect.methods.loading import load_network
     from aigdetect.model.export import export_model
 
     network, _ = load_network(

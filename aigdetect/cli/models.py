@@ -14,6 +14,7 @@ import typer
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import Debug, Json, Quiet, Verbose, terminal
+from aigdetect.cli.plain import PlainCommand, PlainGroup
 from aigdetect.errors import AigdetectError, ModelError, UsageError, WeightsError
 from aigdetect.text import printable
 
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="models",
     help="The shipped models and the backbones under them: list, describe, fetch, verify.",
+    cls=PlainGroup,
     no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 Name = Annotated[str, typer.Argument(help="A shipped model, a model folder, or a backbone such as ViT-B-16.")]
@@ -56,7 +60,7 @@ class Check:
     error: str
 
 
-@app.command("list")
+@app.command("list", cls=PlainCommand)
 def list_models(
     as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False, debug: Debug = False
 ) -> None:
@@ -72,7 +76,7 @@ def list_models(
     _print_columns([row for facts in backbones for row in _backbone_rows(facts)])
 
 
-@app.command("info")
+@app.command("info", cls=PlainCommand)
 def info(
     name: Name, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False, debug: Debug = False
 ) -> None:
@@ -88,7 +92,7 @@ def info(
         _print_facts(facts)
 
 
-@app.command("pull")
+@app.command("pull", cls=PlainCommand)
 def pull(
     name: Name,
     source: Annotated[
@@ -112,7 +116,7 @@ def pull(
     _print(str(weights.path))
 
 
-@app.command("verify")
+@app.command("verify", cls=PlainCommand)
 def verify(
     as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False, debug: Debug = False
 ) -> None:

@@ -57,6 +57,24 @@ class Outputs:
     force: bool
     resume: bool
 
+    @classmethod
+    def of_options(
+        cls,
+        *,
+        csv: str | None,
+        jsonl: str | None,
+        json: bool,
+        html: Path | None,
+        heatmaps: Path | None,
+        case: Path | None,
+        force: bool,
+        resume: bool,
+    ) -> Outputs:
+        """Those of a command, which names the case by its folder."""
+        from aigdetect.scanning.case import CaseFolder
+
+        return cls(csv, jsonl, json, html, heatmaps, CaseFolder(case) if case else None, force, resume)
+
     @property
     def page(self) -> Path | None:
         """The page to write, if any."""
@@ -232,15 +250,19 @@ class Outputs:
             handler.close()
 
     @contextmanager
-    def sinks(self) -> Iterator[list[Sink]]:
-        """What takes in the rows besides the files that hold them."""
+    def sinks(self, also: Sequence[str]) -> Iterator[list[Sink]]:
+        """What takes in the rows besides the files that hold them.
+
+        Args:
+            also: what further models are called, of which rows have columns.
+        """
         from aigdetect.scanning.writers import CsvWriter, JsonlWriter, RecordWriter
 
         writers: list[RecordWriter] = []
         if self.csv is not None and not _holds_rows(self.csv):
-            writers.append(CsvWriter(self.csv))
+            writers.append(CsvWriter(self.csv, also=also))
         others = dict.fromkeys([self.jsonl, STDIO if self.json else None])
-        writers += [JsonlWriter(target) for target in others if target and not _holds_rows(target)]
+        writers += [JsonlWriter(target, also=also) for target in others if target and not _holds_rows(target)]
         with ExitStack() as stack:
             sinks: list[Sink] = [stack.enter_context(sink) for sink in self._for_people()]
             yield sinks + [stack.enter_context(writer) for writer in writers]

@@ -136,8 +136,15 @@ def _verdict(record: Record) -> str:
 
 
 def _remarks(record: Record) -> str:
-    """Why there is no score or what limits it, and what in the metadata must not be overlooked."""
-    return "; ".join((*((record.error,) if record.error else record.notes), *_claims(record)))
+    """Why there is no score or what limits it, what others say, and what no one must overlook in metadata."""
+    remarks = (record.error,) if record.error else record.notes
+    return "; ".join((*remarks, *_opinions(record), *_claims(record)))
+
+
+def _opinions(record: Record) -> Iterator[str]:
+    for opinion in record.also:
+        if opinion.verdict is not None:
+            yield f"{opinion.model}: {opinion.verdict} ({score_text(opinion.score)})"
 
 
 def _claims(record: Record) -> Iterator[str]:

@@ -13,27 +13,32 @@ from aigdetect.model.card import shipped_models
 from aigdetect.scanning.decoding.workers import Processes, start_server
 from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.preparation import Preparation
-from aigdetect.scanning.scanner import LocalScanner, Scanner, Wanted
+from aigdetect.scanning.scanner import LocalScanner, Scanner, Wanted, load_others
 
 
 def in_this_program(
-    wanted: Wanted, prepare: Preparation, workers: int | None, timeout: float
+    wanted: Wanted, also: Sequence[Wanted], prepare: Preparation, workers: int | None, timeout: float
 ) -> AbstractContextManager[Scanner]:
     """A model in this process, loaded on entry; what decodes begins to start at once, in the background.
 
     Args:
         wanted: the model.
+        also: further models.
         prepare: what is done with each file before it is scored.
         workers: processes that decode; 0 for threads, None for the default.
         timeout: seconds that decoding one file may take.
     """
-    return _in_this_program(wanted, _engine(prepare, workers, timeout))
+    return _in_this_program(wanted, also, _engine(prepare, workers, timeout))
 
 
 @contextmanager
-def _in_this_program(wanted: Wanted, engine: Engine) -> Generator[Scanner, None, None]:
+def _in_this_program(
+    wanted: Wanted, also: Sequence[Wanted], engine: Engine
+) -> Generator[Scanner, None, None]:
     with closing(engine):
-        yield LocalScanner(wanted.load(say=terminal.say, warn=terminal.warn), engine)
+        detector = wanted.load(say=terminal.say, warn=terminal.warn)
+        others = load_others(also, say=terminal.say, warn=terminal.warn)
+        yield LocalScanner(detector, engine, others)
 
 
 def _engine(prepare: Preparation, workers: int | None, timeout: float) -> Engine:
@@ -51,6 +56,7 @@ def _engine(prepare: Preparation, workers: int | None, timeout: float) -> Engine
 @contextmanager
 def on_a_cluster(
     wanted: Wanted,
+    also: Sequence[Wanted],
     prepare: Preparation,
     workers: int | None,
     timeout: float,
@@ -62,6 +68,7 @@ def on_a_cluster(
 
     Args:
         wanted: the model.
+        also: further models.
         prepare: what is done with each file before it is scored.
         workers: processes that decode for each model; 0 for none, None for the default.
         timeout: seconds that decoding one file may take.
@@ -76,8 +83,9 @@ def on_a_cluster(
 
         room = share(wanted.device)
         decoders = max(1, min(default_workers(), room.cpus)) if workers is None else workers
-        wanted = replace(_for_other_machines(wanted), device="cuda" if room.gpus else wanted.device)
-        job = Job(wanted, prepare, decoders, timeout, tuple(heat_maps))
+        device = "cuda" if room.gpus else wanted.device
+        models = (replace(_for_other_machines(each), device=device) for each in (wanted, *also))
+        job = Job(next(models), prepare, decoders, timeout, tuple(heat_maps), tuple(models))
         with closing(ClusterScanner(job, room, warn=terminal.warn)) as scanner:
             for line in scanner.loaded.said:
                 terminal.say(line)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from aigdetect.cli import training
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import (
     RUN,
@@ -78,6 +77,13 @@ def train(
     list_methods: Annotated[
         bool, typer.Option("--list-methods", help="Name all methods and their papers, and stop.")
     ] = False,
+    instrument: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="Weights of the network of others that a method looks through, such as an autoencoder.",
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -296,6 +302,8 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node gpu -m aigdetect train --data progan/ --out models/mine
     """
+    from aigdetect.cli import training
+
     if list_methods:
         training.list_methods()
         return Exit.DONE
@@ -378,6 +386,7 @@ def train(
             workers=workers,
             cache_folder=cache_folder,
             beginning=beginning,
+            instrument=instrument,
             follow_symlinks=follow_symlinks,
         ),
     )

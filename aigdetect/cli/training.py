@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aigdetect.data.layouts import DataSet
     from aigdetect.model.card import ModelCard
     from aigdetect.training.beginning import Beginning
+    from aigdetect.training.partition import Split
     from aigdetect.training.recipe import Recipe
-    from aigdetect.training.run import Split
     from aigdetect.training.watching import Watch
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Order:
     workers: int | None
     cache_folder: Path | None
     beginning: str | None
+    instrument: Path | None = None
     follow_symlinks: bool = False
 
 
@@ -114,13 +115,17 @@ def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Or
 def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order, out: Path) -> Exit:
     from aigdetect.methods.registry import find_method
     from aigdetect.model.detector import adapter_config
+    from aigdetect.training.beginning import find_instrument
     from aigdetect.training.distributed import joined
-    from aigdetect.training.run import adapter_of, split_data, train_model
+    from aigdetect.training.networks import adapter_of
+    from aigdetect.training.partition import split_data
+    from aigdetect.training.run import train_model
     from aigdetect.training.session import Session
 
     recipe, beginning = _recipe(order.beginning, config, given)
     if find_method(recipe.method).reads_tower:
         adapter_config(adapter_of(recipe))  # said before a long look at the data
+    instrument = find_instrument(recipe.method, beginning, order.instrument)  # likewise
     data = _look_at(roots, follow=order.follow_symlinks)
     own = _look_at_validation(roots, follow=order.follow_symlinks)
     workers = order.workers or _decoding_threads(order.device)
@@ -155,6 +160,7 @@ def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: O
             offline=order.offline,
             session=session,
             beginning=beginning,
+            instrument=instrument,
             say=terminal.say,
         )
     if group.first:

@@ -18,10 +18,10 @@ from aigdetect.data.dataset import load_pixels, map_ordered
 from aigdetect.data.facts import ImageFacts, choose_some, facts_of, read_facts
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import ImageError, UsageError
-from aigdetect.evaluation.metrics import Figure, Floats
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.perturb import encode_jpeg, encode_webp, jpeg, webp
 from aigdetect.images.views import Pixels, center_view
+from aigdetect.metrics.measure import Figure, Floats
 
 SIZES_TOLD = 3
 """Sizes that are told of a class, the commonest."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aigdetect.errors import DataError
-from aigdetect.evaluation.metrics import Floats, Ints
+from aigdetect.metrics.measure import Floats, Ints
 
 #: what the detector goes by that others are fused into
 FUSED = "fused"

@@ -8,29 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from aigdetect.evaluation.benchmark import REAL, Benchmark
-from aigdetect.evaluation.bootstrap import RESAMPLES, Distribution, mean_of, resample
 from aigdetect.evaluation.families import FAMILIES
-from aigdetect.evaluation.metrics import (
+from aigdetect.evaluation.results import MEASURES, BenchmarkSet, EvaluatedSet, ImageScore, Threshold
+from aigdetect.metrics.bootstrap import RESAMPLES, Distribution, mean_of, resample
+from aigdetect.metrics.measure import Figure, Floats, Ints, Measure
+from aigdetect.metrics.probabilities import BRIER_SCORE, EXPECTED_CALIBRATION_ERROR
+from aigdetect.metrics.ranking import (
     AVERAGE_PRECISION,
-    BEST_ACCURACY,
-    BRIER_SCORE,
-    CLLR,
     EQUAL_ERROR_RATE,
-    EXPECTED_CALIBRATION_ERROR,
     FALSE_POSITIVE_RATES,
-    MINIMUM_CLLR,
     ROC_AUC,
-    Figure,
-    Floats,
-    Ints,
-    Measure,
+    tpr_at_fpr,
+)
+from aigdetect.metrics.rates import (
+    BEST_ACCURACY,
     accuracy,
     balanced_accuracy,
     false_positive_rate,
-    tpr_at_fpr,
     true_positive_rate,
 )
-from aigdetect.evaluation.results import MEASURES, BenchmarkSet, EvaluatedSet, ImageScore, Threshold
+from aigdetect.metrics.ratios import CLLR, MINIMUM_CLLR
 
 MEAN = "mean over generators"
 POOLED = "all images"

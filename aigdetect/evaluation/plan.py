@@ -12,7 +12,6 @@ from aigdetect.data.origins import origins_of
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.benchmark import Benchmark, build_benchmark, describe_data, take_split
 from aigdetect.evaluation.bias import Parity, parse_parity
-from aigdetect.evaluation.bootstrap import RESAMPLES
 from aigdetect.evaluation.families import read_families
 from aigdetect.evaluation.foreign import ForeignScores, parse_scores_option, read_scores
 from aigdetect.evaluation.fusion import FUSED, require_origins
@@ -21,6 +20,7 @@ from aigdetect.evaluation.results import FoundData
 from aigdetect.evaluation.robustness import Operation, parse_operations
 from aigdetect.evaluation.scoring import AS_THEY_ARE
 from aigdetect.images.opening import MAX_PIXELS
+from aigdetect.metrics.bootstrap import RESAMPLES
 from aigdetect.model.card import ModelCard, find_model_folder, read_card
 
 

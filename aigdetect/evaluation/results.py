@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aigdetect.evaluation.bias import BiasAudit
-from aigdetect.evaluation.metrics import Figure
 from aigdetect.evaluation.published import PublishedTable
 from aigdetect.evaluation.robustness import LevelSummary
+from aigdetect.metrics.measure import Figure
 from aigdetect.model.calibration import Verdict
 
 MEASURES: dict[str, str] = {

@@ -13,19 +13,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aigdetect.errors import UsageError
-from aigdetect.evaluation.bootstrap import LEAST, RESAMPLES, Distribution, bootstrap
-from aigdetect.evaluation.metrics import (
-    AVERAGE_PRECISION,
+from aigdetect.images import perturb
+from aigdetect.images.views import Pixels
+from aigdetect.metrics.bootstrap import LEAST, RESAMPLES, Distribution, bootstrap
+from aigdetect.metrics.measure import (
     Figure,
     Floats,
     Ints,
-    accuracy,
     checked,
-    false_positive_rate,
     unrankable,
 )
-from aigdetect.images import perturb
-from aigdetect.images.views import Pixels
+from aigdetect.metrics.ranking import AVERAGE_PRECISION
+from aigdetect.metrics.rates import accuracy, false_positive_rate
 
 Bools = NDArray[np.bool_]
 

@@ -22,7 +22,6 @@ from aigdetect.evaluation.families import FAMILIES
 from aigdetect.evaluation.foreign import ForeignScores
 from aigdetect.evaluation.fusion import FUSED, fuse_left_out
 from aigdetect.evaluation.measuring import Measured, arrays, means_by_family, measure_detector
-from aigdetect.evaluation.metrics import AVERAGE_PRECISION, Figure, Floats, Measure, balanced_accuracy
 from aigdetect.evaluation.plan import Model, Plan, parity_operation
 from aigdetect.evaluation.protocols import Protocol
 from aigdetect.evaluation.published import PublishedTable
@@ -30,6 +29,9 @@ from aigdetect.evaluation.results import EvaluatedDetector, Evaluation, ImageSco
 from aigdetect.evaluation.robustness import LevelSummary, Operation, summarise
 from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_forms
 from aigdetect.evaluation.store import ScoreStore
+from aigdetect.metrics.measure import Figure, Floats, Measure
+from aigdetect.metrics.ranking import AVERAGE_PRECISION
+from aigdetect.metrics.rates import balanced_accuracy
 from aigdetect.model.card import ModelCard
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.scoring import Scorer

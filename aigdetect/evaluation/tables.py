@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aigdetect.evaluation.benchmark import REAL
-from aigdetect.evaluation.document import Cell, Table, TableBuilder
 from aigdetect.evaluation.families import FAMILIES, read_families
 from aigdetect.evaluation.measuring import MEAN, POOLED
-from aigdetect.evaluation.metrics import Figure
 from aigdetect.evaluation.published import PublishedTable
+from aigdetect.evaluation.report.document import Cell, Table, TableBuilder
 from aigdetect.evaluation.results import (
     MEASURES,
     BenchmarkSet,
@@ -19,6 +18,7 @@ from aigdetect.evaluation.results import (
     Run,
 )
 from aigdetect.evaluation.robustness import CLEAN, LevelSummary
+from aigdetect.metrics.measure import Figure
 
 BY_GENERATOR = ("average_precision", "roc_auc", "balanced_accuracy")
 """Measures that are told by generator; all others are in the results."""

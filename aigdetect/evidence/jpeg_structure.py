@@ -39,7 +39,7 @@ _WITHIN = (  # what an application segment begins with
     (b"JP", "JUMBF"),
 )
 
-# Tables of quality 50 (ITU-T T.81, K.1 and K.2), in the zigzag order of files, for luma and chroma.
+# the order in which files have the steps of a table
 _ZIGZAG = tuple(
     row * 8 + column
     for total in range(15)
@@ -48,26 +48,6 @@ _ZIGZAG = tuple(
         for step in range(max(0, total - 7), min(7, total) + 1)
     )
 )
-LUMA = (
-    *(16, 11, 10, 16, 24, 40, 51, 61),
-    *(12, 12, 14, 19, 26, 58, 60, 55),
-    *(14, 13, 16, 24, 40, 57, 69, 56),
-    *(14, 17, 22, 29, 51, 87, 80, 62),
-    *(18, 22, 37, 56, 68, 109, 103, 77),
-    *(24, 35, 55, 64, 81, 104, 113, 92),
-    *(49, 64, 78, 87, 103, 121, 120, 101),
-    *(72, 92, 95, 98, 112, 100, 103, 99),
-)
-"""Steps of the standard's luma table, row by row."""
-
-_CHROMA = (
-    *(17, 18, 24, 47, 99, 99, 99, 99),
-    *(18, 21, 26, 66, 99, 99, 99, 99),
-    *(24, 26, 56, 99, 99, 99, 99, 99),
-    *(47, 66, 99, 99, 99, 99, 99, 99),
-    *(99,) * 32,
-)
-
 # MD5 of the one DQT segment that Photoshop and Lightroom write at "quality" 0 to 12, colour and grey
 # (collected by J. Duttke in ExifTool's JPEGDigest.pm)
 _PHOTOSHOP = {
@@ -252,8 +232,8 @@ def _owner(
         return "", None, None
     luma, *colours = (table for table in of_components if table is not None)
     quality = _nearest_quality(luma)
-    standard = luma == _standard(LUMA, quality) and all(
-        table in (_standard(_CHROMA, quality), luma if len(colours) != 2 else None) for table in colours
+    standard = luma == _standard(jpeg.LUMA, quality) and all(
+        table in (_standard(jpeg.CHROMA, quality), luma if len(colours) != 2 else None) for table in colours
     )
     # as one segment, however a program that lost nothing has parted it
     segment = b"".join(
@@ -274,7 +254,7 @@ def _nearest_quality(luma: tuple[int, ...]) -> int:
 @cache
 def _luma_tables() -> dict[tuple[int, ...], int]:
     """Qualities, 1 to 100, by their luma tables."""
-    return {_standard(LUMA, quality): quality for quality in range(1, 101)}
+    return {_standard(jpeg.LUMA, quality): quality for quality in range(1, 101)}
 
 
 def _distance(one: Sequence[int], other: Sequence[int]) -> int:

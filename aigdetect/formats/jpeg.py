@@ -10,6 +10,27 @@ from aigdetect.formats.block import MAX_BLOCKS, Block, cut
 
 SIGNATURE = b"\xff\xd8"
 
+LUMA = (
+    *(16, 11, 10, 16, 24, 40, 51, 61),
+    *(12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56),
+    *(14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77),
+    *(24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101),
+    *(72, 92, 95, 98, 112, 100, 103, 99),
+)
+"""Quantisation steps of the standard's luma table, of quality 50, row by row (ITU-T T.81, K.1)."""
+
+CHROMA = (
+    *(17, 18, 24, 47, 99, 99, 99, 99),
+    *(18, 21, 26, 66, 99, 99, 99, 99),
+    *(24, 26, 56, 99, 99, 99, 99, 99),
+    *(47, 66, 99, 99, 99, 99, 99, 99),
+    *(99,) * 32,
+)
+"""The same of its chroma table (K.2)."""
+
 _MAX_SEGMENTS = 1 << 22  # of which scans are counted
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing, restart or fill
 _SCAN, _END = 0xDA, 0xD9

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from aigdetect.evidence.jpeg_structure import LUMA
+from aigdetect.formats.jpeg import LUMA
 
 _LUMA = np.array(LUMA).reshape(1, 64)
 

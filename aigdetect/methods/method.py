@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError, WeightsError
+from aigdetect.methods.instrument import InstrumentKind
 from aigdetect.model.base import Network, Statistics
 from aigdetect.model.head import Head
 from aigdetect.parsing import STRICT_KEYS, plain
@@ -28,6 +30,8 @@ class MethodNetwork(Network):
     Attributes:
         settings_type: dataclass of its hyperparameters, the paper's by default; one is the view's ``size``.
         recipe: settings of its recipe that are not the defaults of all, by name.
+        looks_through: networks of others that it needs; None if it needs none. One that does takes their
+            tensors behind its settings, and holds them, frozen, as ``instrument``.
         settings: its hyperparameters.
         body: what trains before the head; not there in a :class:`FeatureNetwork`.
 
@@ -39,6 +43,7 @@ class MethodNetwork(Network):
 
     settings_type: ClassVar[type[Any]]
     recipe: ClassVar[Mapping[str, Any]]
+    looks_through: ClassVar[InstrumentKind | None] = None
     body: nn.Module
     mean: Tensor
     std: Tensor
@@ -90,8 +95,15 @@ class MethodNetwork(Network):
         """See :meth:`Network.prepare`: all is float32."""
 
     def frozen_settings(self) -> Mapping[str, Any]:
-        """See :meth:`Network.frozen_settings`."""
-        return {"method": type(self).__name__, "hyperparameters": plain(asdict(self.settings))}
+        """See :meth:`Network.frozen_settings`; what does not train is told by its digest."""
+        told = {"method": type(self).__name__, "hyperparameters": plain(asdict(self.settings))}
+        frozen = [parameter for parameter in self.parameters() if not parameter.requires_grad]
+        if frozen:
+            digest = hashlib.sha256()
+            for parameter in frozen:
+                digest.update(parameter.detach().to("cpu", torch.float32).contiguous().numpy().data)
+            told["frozen"] = digest.hexdigest()
+        return told
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """See :meth:`Network.trainable`."""

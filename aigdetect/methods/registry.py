@@ -15,8 +15,12 @@ from aigdetect.model.card import DEFAULT_METHOD
 from aigdetect.parsing import parse, plain
 
 if TYPE_CHECKING:
-    import torch
+    from pathlib import Path
 
+    import torch
+    from torch import Tensor
+
+    from aigdetect.methods.instrument import Instrument
     from aigdetect.methods.method import MethodNetwork
 
 
@@ -52,6 +56,11 @@ class Method:
         module, _, name = self.place.partition(":")
         found: type[MethodNetwork] = getattr(import_module(f"aigdetect.methods.{module}"), name)
         return found
+
+    @property
+    def needs_instrument(self) -> bool:
+        """Whether it looks through a network of others (:mod:`aigdetect.methods.instrument`)."""
+        return not self.reads_tower and self.network_type.looks_through is not None
 
     @property
     def settings_type(self) -> type[Any] | None:
@@ -131,6 +140,19 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "generalize, ECCV 2020",
                 "patchfor:PatchForensics",
             ),
+            Method(
+                "aeroblade",
+                "distance of an image to what an autoencoder of a diffusion model gives back of it",
+                "J. Ricker et al., AEROBLADE: Training-Free Detection of Latent Diffusion Images Using "
+                "Autoencoder Reconstruction Error, CVPR 2024",
+                "aeroblade:Aeroblade",
+            ),
+            Method(
+                "dire",
+                "ResNet-50 on the difference of an image to what such an autoencoder gives back of it",
+                "Z. Wang et al., DIRE for Diffusion-Generated Image Detection, ICCV 2023",
+                "dire:Dire",
+            ),
         )
     }
 )
@@ -172,14 +194,50 @@ def hyperparameters_of(method: Method, given: Mapping[str, Any]) -> dict[str, An
         raise UsageError(f"{method.name}: {error}") from error
 
 
-def build_network(method: Method, hyperparameters: Mapping[str, Any]) -> MethodNetwork:
-    """The network of a method that reads no image tower, float32 on the CPU, with random weights.
+def read_instrument(method: Method, place: Path | None) -> Instrument | None:
+    """The network of others that a method looks through.
+
+    Args:
+        method: the method.
+        place: the file or folder that was given for it; None if none was.
+
+    Returns:
+        None if the method needs none.
 
     Raises:
-        UsageError: if a hyperparameter is unknown or impossible.
+        UsageError: if it needs one and none was given, or what was given is none; or if it needs none.
+    """
+    kind = None if method.reads_tower else method.network_type.looks_through
+    if kind is None:
+        if place is not None:
+            raise UsageError(f"instrument: {method.name} looks through no network of others; leave it out")
+        return None
+    if place is None:
+        raise UsageError(f"{method.name}: needs {kind.needed}; fetch it, and name it with --instrument")
+    try:
+        return kind.read(place)
+    except UsageError as error:
+        raise UsageError(f"instrument: {error}; {method.name} needs {kind.needed}") from error
+
+
+def build_network(
+    method: Method, hyperparameters: Mapping[str, Any], instrument: Mapping[str, Tensor] | None = None
+) -> MethodNetwork:
+    """The network of a method that reads no image tower, float32 on the CPU, with random weights.
+
+    Args:
+        method: the method.
+        hyperparameters: its own.
+        instrument: tensors of what it looks through, if it does.
+
+    Raises:
+        UsageError: if a hyperparameter is unknown or impossible, or the instrument is none for it.
     """
     kind: Any = method.network_type  # each takes settings of its own type
-    network: MethodNetwork = kind(parse(kind.settings_type, hyperparameters_of(method, hyperparameters)))
+    settings = parse(kind.settings_type, hyperparameters_of(method, hyperparameters))
+    network: MethodNetwork = (
+        kind(settings) if kind.looks_through is None else kind(settings, instrument or {})
+    )
     return network
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from aigdetect.errors import UsageError
 from aigdetect.model.int8 import can_multiply
 from aigdetect.model.linear import PackedLinear, can_pack
+from aigdetect.model.memory import give_back_freed_memory
 from aigdetect.model.tower import ImageTower
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -79,6 +80,7 @@ def prepare_tower(
             gradient = trained_from is not None and index >= trained_from
             for layer in layers:
                 _replace(layer, partial(PackedLinear, dtype=_DTYPES[precision], gradient=gradient))
+            give_back_freed_memory()
     else:
         tower.set_precision(_DTYPES[precision])
 

@@ -10,12 +10,16 @@ both the turn and the affine part of the norm fit into the matrices beside it (a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aigdetect.model.linear import linear_of
+
+_ROWS_AT_ONCE = 128  # of a matrix that is turned
 
 #: a matrix ``(out, d)`` to the one for turned and normalised tokens, and what that leaves to add
 Reading = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -38,12 +42,18 @@ def turn(values: Tensor, dim: int = 0) -> Tensor:
     """
     from scipy.fft import dct, idct  # slow to import, and wanted by one precision only
 
-    # the old generator, whose numbers are promised to stay as they are
-    signs = np.random.RandomState(0).choice(np.array([-1, 1], dtype=np.float32), values.shape[dim])
-    signs[0] = 1
+    signs = _signs(values.shape[dim])
     spectrum = dct(values.detach().numpy(), norm="ortho", axis=dim)
     spectrum *= np.expand_dims(signs, [other for other in range(values.ndim) if other != dim % values.ndim])
     return torch.from_numpy(idct(spectrum, norm="ortho", axis=dim, overwrite_x=True))
+
+
+@cache
+def _signs(width: int) -> NDArray[np.float32]:
+    # the old generator, whose numbers are promised to stay as they are
+    signs = np.random.RandomState(0).choice(np.array([-1, 1], dtype=np.float32), width)
+    signs[0] = 1
+    return signs
 
 
 def read_turned(weight: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
@@ -56,7 +66,13 @@ def read_turned(weight: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
     Returns:
         the new matrix ``(out, d)``, and what is to be added to its product, ``(out,)``; float32.
     """
-    return turn(weight * norm.weight, dim=1), weight @ norm.bias
+    turned = torch.empty(weight.shape)
+    # some rows at a time, which spares two more of a matrix that may be the largest of a tower
+    for rows, into in zip(
+        torch.split(weight, _ROWS_AT_ONCE), torch.split(turned, _ROWS_AT_ONCE), strict=True
+    ):
+        into.copy_(turn(rows * norm.weight, dim=1))
+    return turned, weight @ norm.bias
 
 
 def bare(norm: nn.LayerNorm) -> nn.LayerNorm:

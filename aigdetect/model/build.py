@@ -11,6 +11,7 @@ from torch import nn
 
 from aigdetect.errors import WeightsError
 from aigdetect.model.backbones import BackboneSpec, parse_backbone
+from aigdetect.model.kept import kept_beside
 from aigdetect.model.tower import ImageTower
 from aigdetect.model.vit import PlainVit
 from aigdetect.model.weights import Weights, find_weights, load_tower_state
@@ -64,7 +65,10 @@ def load_tower(
         )
     # the tensors themselves, not copies: a second one of them all would take longer than the first score
     base.load_state_dict(state, assign=True)
-    return wrap_tower(base, name=spec.name, **statistics), found
+    tower = wrap_tower(base, name=spec.name, **statistics)
+    if found.origin != "file":
+        tower.keep = kept_beside(found.path, found.digest)
+    return tower, found
 
 
 def _build_without_values(spec: BackboneSpec) -> tuple[nn.Module, dict[str, Any]]:

@@ -56,11 +56,17 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class AdapterCard:
-    """Shape of the trained part.
+    """Shape of the trained part: bypasses and head.
 
-    Of the bypasses as in :class:`aigdetect.model.tower.AdapterConfig`, and of the head as in
-    :class:`aigdetect.model.head.Head`; ``head_views`` says whether views share its weights, a name out of
-    :data:`HEAD_VIEWS`, and ``kinds`` names the kinds of pictures that it tells apart.
+    Attributes:
+        blocks: how many of the last blocks are adapted; None for all.
+        modules: what is adapted in each, ``"mlp"``, ``"attention"`` or both.
+        shared_rank: rank of the shared expert; 0 for none.
+        expert_ranks: ranks of the separate experts.
+        alpha: scaling constant of the bypasses; None for a scale of 1.
+        head_blocks: of how many last blocks the head reads the class tokens; 0 for the embedding.
+        head_views: whether views of two scales share the head's weights, a name out of :data:`HEAD_VIEWS`.
+        kinds: the kinds of pictures that the head tells apart.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
 from aigdetect.model.attention import SelfAttention
 from aigdetect.model.basis import turn
+from aigdetect.model.kept import keep_under
 from aigdetect.model.linear import PackedLinear, linear_of
+from aigdetect.model.memory import give_back_freed_memory
 from aigdetect.model.mole import LowRankMixture
 from aigdetect.model.quantise import quantise_attention, quantise_mlp, require_plain
+from aigdetect.model.quickgelu import fold_quick_gelu
 from aigdetect.model.tower import ImageTower
-from aigdetect.model.vit import PlainVit, is_quick_gelu
-
-_QUICK_GELU = 1.702  # QuickGELU is x * sigmoid(1.702 x)
+from aigdetect.model.vit import PlainVit
 
 
 class ClipTower(ImageTower):
@@ -40,11 +40,7 @@ class ClipTower(ImageTower):
         return cast(Any, self.base).transformer.resblocks  # type: ignore[no-any-return]
 
     def fold(self, index: int) -> None:
-        """See :meth:`ImageTower.fold`; QuickGELU becomes one fast function.
-
-        ``x * sigmoid(1.702 x)`` is ``silu(1.702 x) / 1.702``, and both factors fit into the matrices beside
-        it: one pass over the widest activations of the tower in the place of three.
-        """
+        """See :meth:`ImageTower.fold`; QuickGELU becomes one fast function."""
         fold_quick_gelu(self.mlps[index])
 
     def set_precision(self, dtype: torch.dtype) -> None:
@@ -59,11 +55,12 @@ class ClipTower(ImageTower):
         for block in self.blocks:
             require_plain(block)
         for index, block in enumerate(cast(Any, self.blocks)):
-            self.fold(index)
-            quantise_attention(block)
-            quantise_mlp(block, self.mlps[index])
-        matrix = nn.Parameter(turn(torch.eye(self.width)), requires_grad=False)
-        self._turn = PackedLinear(linear_of(matrix), torch.float32)
+            keep = keep_under(f"block{index}", self.keep)
+            quantise_attention(block, keep)
+            quantise_mlp(block, self.mlps[index], keep)
+            give_back_freed_memory()
+        (matrix,) = self.keep("turn", lambda: (turn(torch.eye(self.width)),))
+        self._turn = PackedLinear(linear_of(nn.Parameter(matrix, requires_grad=False)), torch.float32)
 
     def stem(self, images: Tensor) -> Tensor:
         """See :meth:`ImageTower.stem`."""
@@ -109,25 +106,3 @@ class ClipTower(ImageTower):
         if not isinstance(attention, SelfAttention):
             raise UsageError(f"modules: attention of the kind {type(attention).__name__} cannot be adapted")
         attention.bypasses.update(bypasses)
-
-
-class _SiLU(nn.SiLU):
-    """SiLU, in place where no gradient needs its input."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.silu(x, inplace=not torch.is_grad_enabled())
-
-
-def fold_quick_gelu(mlp: Any) -> None:
-    """Turn QuickGELU between the two layers of a CLIP MLP into SiLU; nothing happens with another."""
-    if not is_quick_gelu(mlp.gelu):
-        return
-    with torch.no_grad():
-        for parameter, factor in (
-            (mlp.c_fc.weight, _QUICK_GELU),
-            (mlp.c_fc.bias, _QUICK_GELU),
-            (mlp.c_proj.weight, 1 / _QUICK_GELU),
-        ):
-            # not in place: the values may lie in a file
-            parameter.data = parameter.data * factor
-    mlp.gelu = _SiLU()

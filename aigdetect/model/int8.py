@@ -8,6 +8,7 @@ earlier. oneDNN multiplies these about twice as fast as bfloat16 where a process
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from aigdetect.model.linear import ROWS
 
+_ROWS_AT_ONCE = 128  # of a matrix that becomes integers
 _LEVELS = 255  # of a uint8 above 0
 _SIGNED = 127  # greatest number of a matrix; the least is its negative
 
@@ -35,14 +37,38 @@ def can_multiply() -> bool:
     the kernels are missing.
     """
     x = torch.full((2, 64), _LEVELS, dtype=torch.uint8)
-    base = nn.Linear(64, 16, bias=False)
     with torch.no_grad():
-        base.weight.fill_(1.0)
         try:
-            product = _Product(base, "swish", torch.float32)(x, 1.0, 0)  # so far up, the identity
+            ones = to_integers(torch.ones(16, 64))
+            product = _Product(*ones, "swish", torch.float32)(x, 1.0, 0)  # so far up, the identity
         except (AttributeError, NotImplementedError, RuntimeError, TypeError):
             return False
     return torch.allclose(product, torch.tensor(64.0 * _LEVELS))
+
+
+@dataclass(frozen=True)
+class WholeLinear:
+    """A linear layer whose matrix is in 8-bit integers.
+
+    Attributes:
+        whole: the matrix, see :func:`to_integers`.
+        step: of each of its rows.
+        bias: float32 ``(out,)``.
+    """
+
+    whole: Tensor
+    step: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, base: nn.Linear) -> WholeLinear:
+        """What stands for a layer with a bias."""
+        return cls(*to_integers(base.weight.detach()), base.bias.detach().float())
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All of it, as it is made anew of."""
+        return self.whole, self.step, self.bias
 
 
 class NormedInt8(nn.Module):
@@ -54,9 +80,10 @@ class NormedInt8(nn.Module):
         activation: applied to the output, a key of :data:`ACTIVATIONS`.
     """
 
-    def __init__(self, base: nn.Linear, dtype: torch.dtype, activation: str = "") -> None:
+    def __init__(self, base: nn.Linear | WholeLinear, dtype: torch.dtype, activation: str = "") -> None:
         super().__init__()
-        self.product = _Product(base, activation, dtype, bias=base.bias)
+        layer = base if isinstance(base, WholeLinear) else WholeLinear.of(base)
+        self.product = _Product(layer.whole, layer.step, activation, dtype, bias=layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., in)`` float32 to ``(..., out)``; what lies beyond :data:`REACH` is cut."""
@@ -74,10 +101,11 @@ class TokenInt8(nn.Module):
             either sign.
     """
 
-    def __init__(self, base: nn.Linear, follows: str = "") -> None:
+    def __init__(self, base: nn.Linear | WholeLinear, follows: str = "") -> None:
         super().__init__()
-        self.product = _Product(base, "", torch.float32)
-        self._bias = base.bias.detach().float()
+        layer = base if isinstance(base, WholeLinear) else WholeLinear.of(base)
+        self.product = _Product(layer.whole, layer.step, "", torch.float32)
+        self._bias = layer.bias
         self._zero = _ZERO_POINT if follows else _MIDDLE
         self._least_step = -ACTIVATIONS[follows] / _ZERO_POINT if follows else torch.finfo(torch.float32).tiny
 
@@ -95,24 +123,21 @@ class _Product:
     """uint8 tokens times an int8 matrix, scaled back.
 
     Args:
-        base: gives the matrix.
+        whole: the matrix ``(out, in)`` int8.
+        step: of each of its rows, float32 ``(out,)``.
         activation: see :class:`NormedInt8`.
         dtype: of the output.
         bias: added to the output.
     """
 
     def __init__(
-        self, base: nn.Linear, activation: str, dtype: torch.dtype, bias: Tensor | None = None
+        self, whole: Tensor, step: Tensor, activation: str, dtype: torch.dtype, bias: Tensor | None = None
     ) -> None:
-        self.in_features = base.in_features
-        weight = base.weight.detach()
-        # a row of zeros has no step of its own
-        step = (weight.abs().amax(dim=1) / _SIGNED).clamp(min=torch.finfo(torch.float32).tiny)
-        whole = (weight / step[:, None]).round_().to(torch.int8)
-        self._weight = torch.ops.onednn.qlinear_prepack(whole, [ROWS, base.in_features])
+        self.in_features = whole.shape[1]
+        self._weight = torch.ops.onednn.qlinear_prepack(whole, [ROWS, self.in_features])
         self._step = step
         self._zeros = torch.zeros(len(step), dtype=torch.int64)
-        self._bias = None if bias is None else bias.detach().float()
+        self._bias = bias
         self._activation = activation or "none"
         self._dtype = dtype
 
@@ -123,6 +148,26 @@ class _Product:
             *(1.0, 0, self._dtype, self._activation, [], "none"),
         )
         return product
+
+
+def to_integers(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix in 8-bit integers.
+
+    Args:
+        weight: ``(out, in)`` float32.
+
+    Returns:
+        int8 ``(out, in)``, -127..127, and the step of each row, float32 ``(out,)``.
+    """
+    step, whole = torch.empty(len(weight)), torch.empty(weight.shape, dtype=torch.int8)
+    # three more of so large a matrix would be the most that a scan ever holds
+    for rows, steps, levels in zip(
+        *(torch.split(x, _ROWS_AT_ONCE) for x in (weight, step, whole)), strict=True
+    ):
+        # a row of zeros has no step of its own
+        torch.clamp(rows.abs().amax(dim=1) / _SIGNED, min=torch.finfo(torch.float32).tiny, out=steps)
+        levels.copy_((rows / steps[:, None]).round_())
+    return whole, step
 
 
 def _whole(levels: Tensor) -> Tensor:

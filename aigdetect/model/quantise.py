@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
 from aigdetect.model.attention import SelfAttention
-from aigdetect.model.basis import bare, read_turned, rewrite, turn
-from aigdetect.model.int8 import NormedInt8, TokenInt8
+from aigdetect.model.basis import Reading, Writing, bare, read_turned, rewrite, turn
+from aigdetect.model.int8 import NormedInt8, TokenInt8, WholeLinear
+from aigdetect.model.kept import Keep, keep_nothing, tensor_digest
 from aigdetect.model.mole import LowRankMixture
+from aigdetect.model.quickgelu import fold_before, fold_behind, is_quick_gelu
 from aigdetect.model.tower import Beside
-from aigdetect.model.vit import is_quick_gelu
 
 
 def require_plain(block: nn.Module) -> None:
@@ -44,34 +46,82 @@ def require_plain(block: nn.Module) -> None:
         )
 
 
-def quantise_attention(block: Any) -> None:
+def quantise_attention(block: Any, keep: Keep) -> None:
     """Read turned tokens, multiply in integers, write turned tokens; attention itself is in bfloat16.
 
     Args:
         block: changed in place, the bypasses of its attention, too.
+        keep: keeps what is made of it.
     """
     attention = cast(SelfAttention, block.attn)
     read = partial(read_turned, norm=block.ln_1)
     block.ln_1 = bare(block.ln_1)
-    attention.in_proj = NormedInt8(rewrite(cast(nn.Linear, attention.in_proj), read=read), torch.bfloat16)
-    attention.out_proj = TokenInt8(rewrite(cast(nn.Linear, attention.out_proj), write=turn))
+    into, out = cast(nn.Linear, attention.in_proj), cast(nn.Linear, attention.out_proj)
+    attention.in_proj = NormedInt8(_kept("in_proj", keep, lambda: rewrite(into, read=read)), torch.bfloat16)
+    attention.out_proj = TokenInt8(_kept("out_proj", keep, lambda: rewrite(out, write=turn)))
+    reading, writing = _keep_reading("attention", keep, read), _keep_writing(keep)
     for name, bypass in attention.bypasses.items():
         leaves = name == "out"
-        cast(LowRankMixture, bypass).rewrite(read=None if leaves else read, write=turn if leaves else None)
+        cast(LowRankMixture, bypass).rewrite(
+            read=None if leaves else reading, write=writing if leaves else None
+        )
 
 
-def quantise_mlp(block: Any, mlp: Any) -> None:
+def quantise_mlp(block: Any, mlp: Any, keep: Keep) -> None:
     """Read turned tokens, multiply in integers, write turned tokens.
 
     Args:
         block: changed in place, the bypass beside its MLP, too.
-        mlp: its MLP alone, with QuickGELU folded.
+        mlp: its MLP alone, with QuickGELU folded or not.
+        keep: keeps what is made of it.
     """
     read = partial(read_turned, norm=block.ln_2)
     block.ln_2 = bare(block.ln_2)
-    activation = "swish" if isinstance(mlp.gelu, nn.SiLU) else "gelu"
-    mlp.c_fc = NormedInt8(rewrite(mlp.c_fc, read=read), torch.float32, activation)
+    quick = is_quick_gelu(mlp.gelu)
+    activation = "swish" if quick or isinstance(mlp.gelu, nn.SiLU) else "gelu"
+
+    def make_first() -> nn.Linear:
+        if quick:
+            fold_before(mlp.c_fc)
+        return rewrite(mlp.c_fc, read=read)
+
+    def make_second() -> nn.Linear:
+        if quick:
+            fold_behind(mlp.c_proj)
+        return rewrite(mlp.c_proj, write=turn)
+
+    # one layer after the other: a copy of either is among the largest things that a scan holds
+    mlp.c_fc = NormedInt8(_kept("c_fc", keep, make_first), torch.float32, activation)
     mlp.gelu = nn.Identity()  # the product before it applies it
-    mlp.c_proj = TokenInt8(rewrite(mlp.c_proj, write=turn), follows=activation)
+    mlp.c_proj = TokenInt8(_kept("c_proj", keep, make_second), follows=activation)
     if isinstance(block.mlp, Beside):
-        cast(LowRankMixture, block.mlp.bypass).rewrite(read=read, write=turn)
+        cast(LowRankMixture, block.mlp.bypass).rewrite(
+            read=_keep_reading("mlp", keep, read), write=_keep_writing(keep)
+        )
+
+
+def _kept(name: str, keep: Keep, make: Callable[[], nn.Linear]) -> nn.Linear | WholeLinear:
+    """A layer, or what was kept of it."""
+    if keep is keep_nothing:
+        return make()
+    return WholeLinear(*keep(name, lambda: WholeLinear.of(make()).tensors))
+
+
+def _keep_reading(name: str, keep: Keep, read: Reading) -> Reading:
+    """The same, kept for each matrix of a bypass, whose values are part of the name."""
+
+    def reading(weight: Tensor) -> tuple[Tensor, Tensor]:
+        matrix, offset = keep(f"{name}.{tensor_digest(weight)[:16]}", lambda: read(weight))
+        return matrix, offset
+
+    return reading
+
+
+def _keep_writing(keep: Keep) -> Writing:
+    """As :func:`_keep_reading`."""
+
+    def writing(values: Tensor) -> Tensor:
+        (written,) = keep(f"out.{tensor_digest(values)[:16]}", lambda: (turn(values),))
+        return written
+
+    return writing

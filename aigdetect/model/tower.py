@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
+from aigdetect.model.kept import Keep, keep_nothing
 from aigdetect.model.mole import LowRankMixture, MixtureConfig
 
 AdaptedModule = Literal["mlp", "attention"]
@@ -95,7 +96,10 @@ class ImageTower(nn.Module, ABC):
         std: channel standard deviations, likewise.
         attentions: attention of every block, in order, without bypasses beside it.
         mlps: MLP of every block, likewise.
+        keep: keeps what :meth:`quantise` makes of the weights, which says what these are.
     """
+
+    keep: Keep = staticmethod(keep_nothing)
 
     def __init__(
         self,

@@ -7,16 +7,19 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from aigdetect.errors import WeightsError
+from aigdetect.model.tensorfile import TensorFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from torch import Tensor
+
+    Buffer: TypeAlias = bytes | memoryview
 
 SUFFIX = ".safetensors"
 # the image tower inside a whole CLIP
@@ -68,7 +71,7 @@ def verify_tower(file: TowerFile) -> None:
     if not file.digest:
         raise WeightsError(f"{file.path}: damaged, or not written by this program: {remedy}")
     try:
-        digest = _file_digest(file.path)
+        digest = file_digest(file.path)
     except Exception as error:
         raise WeightsError(f"{file.path}: damaged ({brief(error)}): {remedy}") from error
     if digest != file.digest:
@@ -106,29 +109,43 @@ def load_tower_state(path: Path) -> dict[str, Tensor]:
         path: safetensors file; of a whole CLIP in open_clip's naming only the ``visual.`` part is read.
 
     Returns:
-        tensors under the tower's own names, floating ones as float32; a timm classifier is left out.
+        tensors under the tower's own names, floating ones as float32; a timm classifier is left out. Large
+        ones that the file has in float32 are the file itself, mapped into memory for as long as they live.
 
     Raises:
         WeightsError: if it is not a safetensors file, or cannot be read.
     """
-    import torch
-    from safetensors import safe_open
-
     try:
-        with safe_open(path, "pt") as file:
-            names = _tower_names(file.keys())
-            tensors = {ours: file.get_tensor(theirs) for theirs, ours in names.items()}
+        with TensorFile(path) as file:
+            return {ours: _as_float32(file.tensor(theirs)) for theirs, ours in _tower_names(file).items()}
     except Exception as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({brief(error)})") from error
-    return {
-        name: tensor.to(torch.float32) if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
+        raise _unreadable(path, error) from error
 
 
-def _tower_names(names: Iterable[str]) -> dict[str, str]:
+def tower_names(path: Path) -> set[str]:
+    """Names that :func:`load_tower_state` gives, without reading a tensor.
+
+    Raises:
+        WeightsError: as there.
+    """
+    try:
+        with TensorFile(path) as file:
+            return set(_tower_names(file).values())
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path}: not a readable safetensors file ({brief(error)})")
+
+
+def _as_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _tower_names(file: TensorFile) -> dict[str, str]:
     """Names in a file that belong to the image tower, each with its name inside the tower."""
-    names = list(names)
+    names = list(file.entries)
     prefix = _VISUAL if any(name.startswith(_VISUAL) for name in names) else ""
     return {
         name: name.removeprefix(prefix)
@@ -148,23 +165,43 @@ def tensors_digest(state: Mapping[str, Tensor]) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    return _digest((name, state[name].detach().float().cpu().numpy()) for name in sorted(state))
+    return _digest((name, state[name].shape, [_float32_bytes(state[name])]) for name in sorted(state))
 
 
-def _file_digest(path: Path) -> str:
-    """The same digest of a file that we wrote, one tensor at a time and without torch."""
-    from safetensors import safe_open
+def file_digest(path: Path) -> str:
+    """The same digest of the image tower in a file, which is read a part at a time; mostly without torch.
 
-    with safe_open(path, "np") as file:
-        return _digest((name, file.get_tensor(name)) for name in sorted(file.keys()))
+    Args:
+        path: see :func:`load_tower_state`.
+
+    Raises:
+        Exception: of many kinds, if the file is damaged.
+    """
+    with TensorFile(path) as file:
+        theirs = {ours: name for name, ours in _tower_names(file).items()}
+        return _digest(
+            (name, file.entries[theirs[name]].shape, _float32_pieces(file, theirs[name]))
+            for name in sorted(theirs)
+        )
 
 
-def _digest(arrays: Iterable[tuple[str, np.ndarray[Any, Any]]]) -> str:
+def _digest(tensors: Iterable[tuple[str, Iterable[int], Iterable[Buffer]]]) -> str:
     digest = hashlib.sha256()
-    for name, array in arrays:
-        digest.update(f"{name} {list(array.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(array, dtype="<f4").data)
+    for name, shape, pieces in tensors:
+        digest.update(f"{name} {list(shape)}\n".encode())
+        for piece in pieces:
+            digest.update(piece)
     return digest.hexdigest()
+
+
+def _float32_pieces(file: TensorFile, name: str) -> Iterable[Buffer]:
+    if file.entries[name].dtype == "float32":
+        return file.pieces(name)
+    return [_float32_bytes(file.tensor(name))]
+
+
+def _float32_bytes(tensor: Tensor) -> Buffer:
+    return np.ascontiguousarray(tensor.detach().float().cpu().numpy(), dtype="<f4").data
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -12,19 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from aigdetect.model.backbones import VitShape
-
-
-class QuickGELU(nn.Module):
-    """OpenAI's activation, ``x * sigmoid(1.702 x)``."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Of any shape to the same shape."""
-        return x * torch.sigmoid(1.702 * x)
-
-
-def is_quick_gelu(module: object) -> bool:
-    """Whether this is QuickGELU, ours or open_clip's, which must not be imported for this."""
-    return type(module).__name__ == "QuickGELU"
+from aigdetect.model.quickgelu import QuickGELU
 
 
 class Block(nn.Module):

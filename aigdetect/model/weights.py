@@ -24,15 +24,17 @@ from aigdetect.model.towerfile import (
     TowerFile,
     brief,
     describe_tower,
+    file_digest,
     load_tower_state,
     tensors_digest,
+    tower_names,
     verify_tower,
     write_tower,
 )
 from aigdetect.model.wheel import OPENAI_VIT_B_16, TowerWheel, read_onnx_tower
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from torch import Tensor
 
@@ -285,9 +287,8 @@ def _from_file(search: _Search, file: Path) -> Weights:
         return _from_wheel_file(search, file)
     if file.suffix != SUFFIX:
         raise WeightsError(f"{file}: only safetensors are read, never pickles: convert it to safetensors")
-    state = load_tower_state(file)
-    _check_tower(state, search.spec, file)
-    digest, told = tensors_digest(state), describe_tower(file)
+    _check_tower(tower_names(file), search.spec, file)
+    digest, told = file_digest(file), describe_tower(file)
     if told.digest not in ("", digest):
         raise WeightsError(f"{file}: damaged (its tensors do not match its digest): copy it again")
     if told.backbone not in ("", search.spec.name):
@@ -343,7 +344,7 @@ def _from_hub(search: _Search, folder: Path, work: Path) -> Weights:
     except LookupError as error:
         raise LookupError(f"not on the model hub ({brief(error)})") from error
     state = load_tower_state(path)
-    _check_tower(state, search.spec, path)
+    _check_tower(state.keys(), search.spec, path)
     return _keep(search, state, "hub", folder, work)
 
 
@@ -362,10 +363,10 @@ def _from_index(search: _Search, folder: Path, work: Path) -> Weights:
     return _keep(search, state, "index", folder, work)
 
 
-def _check_tower(state: Mapping[str, Tensor], spec: BackboneSpec, path: Path) -> None:
-    if _LANDMARK[spec.library] in state:
+def _check_tower(names: Collection[str], spec: BackboneSpec, path: Path) -> None:
+    if _LANDMARK[spec.library] in names:
         return
-    naming = "Transformers'" if any(name.startswith("vision_model.") for name in state) else "another"
+    naming = "Transformers'" if any(name.startswith("vision_model.") for name in names) else "another"
     raise WeightsError(
         f"{path}: no image tower in {spec.library}'s naming ({naming} naming, or no such tower): "
         f"give {spec.library}'s own safetensors file of {spec.name}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,7 @@ from aigdetect.images.find import Found
 from aigdetect.scanning.cluster import Share, last_line
 from aigdetect.scanning.heat import HeatMap
 from aigdetect.scanning.in_use import ModelInUse
+from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.pipeline import Result, log_trace
 from aigdetect.scanning.preparation import Prepared
 from aigdetect.scanning.record import Record
@@ -112,6 +113,11 @@ class ClusterScanner:
     def model(self) -> ModelInUse:
         """The model of every worker."""
         return self.loaded.model
+
+    @property
+    def also(self) -> Mapping[str, ModelInUse]:
+        """Further models of every worker."""
+        return self.loaded.also
 
     def results(self, found: Iterable[Found], known: Known) -> Generator[Result, None, None]:
         """See :class:`aigdetect.scanning.scanner.Scanner`.
@@ -213,7 +219,7 @@ class ClusterScanner:
         ray.kill(actor.handle)  # it may only have been out of reach
         owed = [block for block in actor.owed.values() if block is not None]
         if owed:
-            owed[:1] = _again(owed[0])
+            owed[:1] = _again(owed[0], tuple(self.also))
         self._waiting.extendleft(reversed(owed))
         if actor.host:
             self._warn(f"a worker on {actor.host} died: others do again what it was doing")
@@ -233,14 +239,20 @@ def _absolute(item: Found) -> Found:
     return replace(item, path=f"{Path.cwd()}/{item.path}")
 
 
-def _again(block: _Block) -> list[_Block]:
-    """What is left to do of a block whose worker died over it."""
+def _again(block: _Block, also: Sequence[str]) -> list[_Block]:
+    """What is left to do of a block whose worker died over it.
+
+    Args:
+        block: see above.
+        also: what further models are called.
+    """
     block.deaths += 1
     if block.deaths < _DEATHS:
         return [block]
     if len(block.items) > 1:
         block.parts = [_Block([item]) for item in block.items]
         return block.parts
-    record = Record(block.items[0].path).failed("every worker that scanned it died", "process")
+    record = Record(block.items[0].path, also=tuple(map(Opinion, also)))
+    record = record.failed("every worker that scanned it died", "process")
     block.results = [Result(record, Prepared(record))]
     return []

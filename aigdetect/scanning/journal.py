@@ -18,6 +18,7 @@ from typing import Any
 from aigdetect.errors import UsageError
 from aigdetect.files import IN_USE, draft_beside, writing
 from aigdetect.replacing import Form, require_own
+from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.record import Cause, Record
@@ -195,6 +196,8 @@ class Journal:
             pictures: to be shown beside each row on a page; empty keeps nothing for a page.
         """
         first = record.verdict is not None and record.frames is None and SAME_CONTENT not in record.notes
+        # what a further model could not say this time it may say of a file that is yet to come
+        first = first and all(opinion.verdict is not None for opinion in record.also)
         values = (
             path,
             bytes.fromhex(fingerprint),
@@ -380,7 +383,8 @@ def _score(record: Record) -> str:
     """What records of the same content have in common beyond what the file itself tells."""
     row = record.as_dict()
     names = ("verdict", "score", "logit", "log10_lr", "notes", "model", "precision", "stability", "kind")
-    return json.dumps({name: row[name] for name in names})
+    also = [opinion.as_dict() for opinion in record.also]
+    return json.dumps({**{name: row[name] for name in names}, "also": also})
 
 
 def _record(score: Mapping[str, Any]) -> Record:
@@ -398,4 +402,5 @@ def _record(score: Mapping[str, Any]) -> Record:
         precision=score["precision"],
         stability=stability and Stability.from_dict(stability),
         kind=score.get("kind"),
+        also=tuple(Opinion(**opinion) for opinion in score.get("also", ())),
     )

@@ -97,6 +97,7 @@ class Ledger:
         self._ends: tuple[int | None, ...] = (None,) * len(KINDS)
         self.lost = 0
         self._pictures = False  # whether they are kept
+        self._also: Sequence[str] = ()  # what further models are called
         self._journal = self._resumed() if resume else None
         if self._journal is not None:
             # before anyone asks which files have a row
@@ -146,10 +147,13 @@ class Ledger:
                 stack.enter_context(self._journal)
                 self._require(self._journal, settings, pictures)
             self._pictures = pictures
+            self._also = settings.names_of_others
             try:
                 with ExitStack() as files:
                     for (kind, path), end in zip(self._targets.files().items(), self._ends, strict=False):
-                        writer = KINDS[kind](str(path), force=self._force or resumed, keep=end)
+                        writer = KINDS[kind](
+                            str(path), force=self._force or resumed, keep=end, also=self._also
+                        )
                         self._writers.append(files.enter_context(writer))
                     yield
             finally:
@@ -302,7 +306,7 @@ class Ledger:
                     draft.finish()
                     draft.keep()  # from the next moment on the journal may count on it
 
-            headers = [len(KINDS[kind]("").header().encode()) for kind in paths]
+            headers = [len(KINDS[kind]("", also=self._also).header().encode()) for kind in paths]
             names = {kind: draft.path.name for kind, draft in drafts.items()}
             moved = _moved(journal.lines(), headers, old, new)
             try:

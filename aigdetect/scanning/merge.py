@@ -17,7 +17,7 @@ from aigdetect.replacing import refuse_inputs
 from aigdetect.scanning.case import CaseFolder
 from aigdetect.scanning.journal import Journal, Line
 from aigdetect.scanning.ledger import KINDS, journal_beside
-from aigdetect.scanning.settings import difference
+from aigdetect.scanning.settings import difference, names_of_others
 from aigdetect.scanning.shard import Shard
 
 
@@ -28,6 +28,11 @@ class _Part:
     path: Path
     journal: Journal
     files: Mapping[str, Path]
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """What further models are called, of which the rows have columns."""
+        return names_of_others(self.journal.fact("settings"))
 
     @property
     def shard(self) -> Shard:
@@ -80,7 +85,7 @@ def merge(
         targets = {kind: stack.enter_context(writing_atomically(path)) for kind, path in outputs.items()}
         for kind, target in targets.items():
             with writing(outputs[kind]):
-                target.write(_header(kind))
+                target.write(_header(kind, opened[0].also))
         for row in _in_order(opened):
             for kind, target in targets.items():
                 begin, end = row.spans[kind]
@@ -150,8 +155,8 @@ def _source(part: _Part, kind: str, stack: ExitStack) -> BinaryIO:
         raise UsageError(f"{part.files[kind]}: cannot be read ({error.strerror})") from error
 
 
-def _header(kind: str) -> bytes:
-    return KINDS[kind]("").header().encode("utf-8")
+def _header(kind: str, also: Sequence[str]) -> bytes:
+    return KINDS[kind]("", also=also).header().encode("utf-8")
 
 
 def _in_order(parts: Sequence[_Part]) -> Iterator[_Row]:
@@ -162,7 +167,7 @@ def _in_order(parts: Sequence[_Part]) -> Iterator[_Row]:
 
 def _rows(index: int, part: _Part) -> Iterator[_Row]:
     kinds = tuple(part.files)
-    begin = tuple(len(_header(kind)) for kind in kinds)
+    begin = tuple(len(_header(kind, part.also)) for kind in kinds)
     for line in part.journal.lines():
         if not line.superseded:
             yield _Row(index, line, dict(zip(kinds, zip(begin, line.ends, strict=True), strict=True)))

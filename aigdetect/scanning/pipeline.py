@@ -19,7 +19,7 @@ from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.preparation import Preparation, Prepared
 from aigdetect.scanning.record import Record
-from aigdetect.scanning.scoring import Known, Scorer, score_batch
+from aigdetect.scanning.scoring import NO_OTHERS, Known, Scorer, score_batch
 
 if TYPE_CHECKING:
     from aigdetect.scanning.heat import HeatMap
@@ -147,7 +147,12 @@ def scan_found(
 
 
 def scan_with(
-    engine: Engine, found: Iterable[Found], scorer: Scorer, *, known: Known | None = None
+    engine: Engine,
+    found: Iterable[Found],
+    scorer: Scorer,
+    *,
+    known: Known | None = None,
+    also: Mapping[str, Scorer] = NO_OTHERS,
 ) -> Generator[Result, None, None]:
     """Score what was found, lazily.
 
@@ -157,6 +162,7 @@ def scan_with(
         scorer: the detector.
         known: remembers what was scored, and spares files of the same content; it must know a record before
             the next one is asked for. None scores every file.
+        also: further models, see :func:`score_batch`; the engine's preparation has a view for each.
 
     Yields:
         one result per image or error, in the order found, whatever the engine.
@@ -164,7 +170,7 @@ def scan_with(
     items = (item for item in found if item.kind != "other")
     with closing(engine.prepared(items, ahead=scorer.batch_size)) as prepared:
         for batch in _batches(prepared, scorer):
-            for item, record in zip(batch, score_batch(batch, scorer, known), strict=True):
+            for item, record in zip(batch, score_batch(batch, scorer, known, also), strict=True):
                 yield Result(record, item)
 
 

@@ -39,6 +39,7 @@ class Prepared:
         pictures: for a page of results, if asked for.
         trace: traceback of an unforeseen error, for those who look for its cause.
         frames: of a video, which has no view of its own: the same for each frame that is looked at.
+        also: what each further model sees, in their order; None where there is no room for it.
     """
 
     record: Record
@@ -47,13 +48,24 @@ class Prepared:
     pictures: Pictures | None = None
     trace: str = ""
     frames: tuple[Prepared, ...] = ()
+    also: tuple[Pixels | None, ...] = ()
+
+    def seen_by(self, place: int) -> Prepared:
+        """The same for a further model, by its place among them: its view, and nothing after mild changes."""
+        view = self.also[place] if place < len(self.also) else None
+        lost = view is None and self.view is not None
+        return Prepared(
+            self.record.failed("out of memory", "memory") if lost else self.record,
+            view,
+            frames=tuple(frame.seen_by(place) for frame in self.frames),
+        )
 
 
 @dataclass(frozen=True)
 class Preparation:
     """Reads and decodes files, one call for each; never raises.
 
-    It can be sent to another process if ``take_view`` can.
+    It can be sent to another process if ``take_view`` and those of ``also`` can.
 
     Attributes:
         take_view: an image to what the model sees of it; may be called in several threads at once.
@@ -64,6 +76,7 @@ class Preparation:
         decode: False reads digest and metadata only.
         metadata: reads the metadata of an image; None leaves them out, also of a video.
         video: which frames of a video are looked at.
+        also: the same as ``take_view`` for each further model.
     """
 
     take_view: Callable[[Picture], Pixels]
@@ -74,6 +87,7 @@ class Preparation:
     decode: bool = True
     metadata: Callable[[bytes], Provenance] | None = read_provenance
     video: Sampling = field(default_factory=Sampling)
+    also: tuple[Callable[[Picture], Pixels], ...] = ()
 
     def __call__(self, item: Found, file: int | None = None) -> Prepared:
         """Read and decode one file: digest, metadata, pixels; none of these takes away what came before.
@@ -217,6 +231,7 @@ class Preparation:
             self._view(image.image),
             variants,
             draw(image.pixels, ingredients) if self.pictures else None,
+            also=tuple(_further_view(take_view, image.image) for take_view in self.also),
         )
 
     def _view(self, picture: Picture) -> Pixels:
@@ -231,6 +246,14 @@ class Preparation:
             return tuple(self._view(change.apply(image.pixels)) for change in MILD), ()
         except MemoryError:  # an image that only just fits is scored all the same
             return (), ("stability not measured: out of memory",)
+
+
+def _further_view(take_view: Callable[[Picture], Pixels], picture: Picture) -> Pixels | None:
+    """What a further model sees; its own want of memory costs its own opinion."""
+    try:
+        return np.array(take_view(picture))
+    except MemoryError:
+        return None
 
 
 def _ingredients(record: Record, data: bytes) -> tuple[bytes, ...]:

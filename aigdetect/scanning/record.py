@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from aigdetect.evidence.provenance import Provenance
 from aigdetect.model.calibration import Verdict
+from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.stability import Stability
 
 Status = Literal["scored", "error"]
@@ -47,7 +48,8 @@ class Scored(Protocol):
 class Record:
     """What is known about one image, a frame of a video, or a whole video; None for what is not known.
 
-    The attributes are the columns, in order, but for the last three; columns are only ever added at the end.
+    The attributes are the columns, in order, but for the last four; columns are only ever added at the end.
+    Those of further models, if any are asked, come behind all others.
 
     Attributes:
         path: as given, or joined to the folder as given; ``os.fsencode`` brings back its bytes.
@@ -73,6 +75,7 @@ class Record:
         doubtful: whether so little of the image is left, or to be seen, that the verdict can only be
             uncertain; no column.
         parts: of a video: the records of its frames; no column.
+        also: what each further model that is asked says of it; two columns each.
     """
 
     path: str
@@ -97,6 +100,7 @@ class Record:
     cause: Cause = field(default="file", metadata={"column": False})
     doubtful: bool = field(default=False, metadata={"column": False})
     parts: tuple[Record, ...] = field(default=(), metadata={"column": False})
+    also: tuple[Opinion, ...] = field(default=(), metadata={"column": False})
 
     @property
     def rows(self) -> tuple[Record, ...]:
@@ -146,14 +150,31 @@ class Record:
             stability=stability,
         ).noted(*((f"verdict not stable: {', '.join(flips)}",) if flips else ()))
 
+    def heard(self, model: str, said: Record, before: Record) -> Record:
+        """The record with what a further model says; why it says nothing is a note, and may pass.
+
+        Args:
+            model: what the model is called among those that are asked.
+            said: the record of the same file, had that model scored it.
+            before: the record before any model saw it.
+        """
+        opinion = Opinion(model, said.score, said.verdict)
+        with_it = replace(self, also=(*self.also, opinion))
+        if not said.error or said.error == before.error:
+            return with_it
+        cause = said.cause if self.cause == "file" else self.cause
+        return replace(with_it, cause=cause).noted(f"{model}: {said.error}")
+
     def as_dict(self) -> dict[str, Any]:
         """An object for JSON, its keys in the order of the columns."""
         row: dict[str, Any] = {name: getattr(self, name) for name in COLUMNS}
         row["notes"] = list(self.notes)
         row["provenance"] = self.provenance and self.provenance.as_dict()
         row["stability"] = self.stability and self.stability.as_dict()
+        for opinion in self.also:
+            row |= opinion.as_columns()
         return row
 
 
 COLUMNS = tuple(each.name for each in fields(Record) if each.metadata.get("column", True))
-"""Names of the columns, in order."""
+"""Names of the columns, in order, without those of further models."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from aigdetect.scanning.heat import deserves_heat_map
 from aigdetect.scanning.in_use import ModelInUse
 from aigdetect.scanning.pipeline import Result
 from aigdetect.scanning.preparation import Preparation, Prepared
-from aigdetect.scanning.scanner import LocalScanner, Wanted
+from aigdetect.scanning.scanner import LocalScanner, Wanted, load_others
 from aigdetect.scanning.settings import Settings
 
 
@@ -30,6 +30,7 @@ class Job:
         decoders: processes that read and decode; 0 does it in a thread of the worker.
         timeout: seconds that a file may take.
         heat_maps: verdicts of the images whose heat maps are drawn.
+        also: further models.
     """
 
     wanted: Wanted
@@ -37,6 +38,7 @@ class Job:
     decoders: int = 1
     timeout: float = TIMEOUT
     heat_maps: tuple[Verdict, ...] = ()
+    also: tuple[Wanted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Loaded:
     Attributes:
         host: the machine's name.
         model: what scores.
+        also: further models by what they are called.
         settings: what the rows depend on, with the worker's own version of the program.
         said: what the search for weights said, line by line.
         warned: warnings, one line each.
@@ -53,6 +56,7 @@ class Loaded:
 
     host: str
     model: ModelInUse
+    also: Mapping[str, ModelInUse]
     settings: Settings
     said: tuple[str, ...]
     warned: tuple[str, ...]
@@ -78,19 +82,22 @@ class Worker:
         """
         job, said, warned = self._job, list[str](), list[str]()
         detector = job.wanted.load(say=said.append, warn=warned.append)
+        also = load_others(job.also, say=said.append, warn=warned.append)
         engine = (
             Processes(job.prepare, job.decoders, timeout=job.timeout)
             if job.decoders
             else Threads(job.prepare, 1)
         )
-        self._scanner = LocalScanner(detector, engine)
+        self._scanner = LocalScanner(detector, engine, also)
         settings = Settings.of_model(
             self._scanner.model,
             fpr=job.wanted.fpr,
             max_pixels=job.prepare.max_pixels,
             stability=job.prepare.stability,
+            also=self._scanner.also,
         )
-        return Loaded(socket.gethostname(), self._scanner.model, settings, tuple(said), tuple(warned))
+        scanner = self._scanner
+        return Loaded(socket.gethostname(), scanner.model, scanner.also, settings, tuple(said), tuple(warned))
 
     def scan(self, items: Sequence[Found]) -> list[Result]:
         """Results of files, in order, without what the model saw of them."""
@@ -108,4 +115,5 @@ class Worker:
 
 def _without_views(prepared: Prepared) -> Prepared:
     """What is known of a file without what the model saw of it."""
-    return replace(prepared, view=None, variants=(), frames=tuple(map(_without_views, prepared.frames)))
+    frames = tuple(map(_without_views, prepared.frames))
+    return replace(prepared, view=None, variants=(), frames=frames, also=())

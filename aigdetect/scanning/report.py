@@ -66,6 +66,7 @@ class Report:
                 started=datetime.fromisoformat(str(self._sessions[0]["started"])),
                 finished=datetime.fromisoformat(str(self._sessions[-1]["ended"])),
                 passed_over=tally.passed_over,
+                also=self._settings.also,
             )
             write_page(self._page, self._ledger.page_rows(), header)
         self._ledger.note("met", tally.met)

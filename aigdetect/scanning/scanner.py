@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from aigdetect.errors import AigdetectError
@@ -17,6 +18,7 @@ from aigdetect.model.weights import Weights, find_weights
 from aigdetect.scanning.engines import Engine
 from aigdetect.scanning.heat import HeatMap, draw_heat_map
 from aigdetect.scanning.in_use import ModelInUse
+from aigdetect.scanning.opinion import numbered
 from aigdetect.scanning.pipeline import Result, scan_with
 from aigdetect.scanning.scoring import Known
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:  # it imports torch
 
 @dataclass(frozen=True)
 class Wanted:
-    """A model as asked for; the attributes are those of :func:`aigdetect.model.detector.load_detector`.
+    """A model as asked for; the attributes are those of :func:`aigdetect.methods.loading.load_detector`.
 
     Attributes:
         model: a shipped model by name, or a model folder.
@@ -52,7 +54,7 @@ class Wanted:
             # hashing leaves Python to the import of torch, which takes five times as long
             cached = beside.submit(self._cached_weights)
             with _without_collection():
-                from aigdetect.model.detector import load_detector
+                from aigdetect.methods.loading import load_detector
 
             return load_detector(
                 self.model,
@@ -65,6 +67,23 @@ class Wanted:
                 say=say,
                 warn=warn,
             )
+
+    def beside(self, model: str) -> Wanted:
+        """A further model, asked for in the same way as far as it can be.
+
+        What has no tower calculates in float32, and given weights are those of one backbone.
+
+        Raises:
+            UsageError: if there is no such model.
+            ModelError: if a card is damaged.
+        """
+        own, other = (read_card(find_model_folder(name)) for name in (self.model, model))
+        return replace(
+            self,
+            model=model,
+            precision=self.precision if other.has_backbone else "auto",
+            weights=self.weights if other.backbone == own.backbone else None,
+        )
 
     def _cached_weights(self) -> Weights | None:
         """What the search would find in the cache, checked; None leaves the search, and its errors, to it."""
@@ -79,12 +98,24 @@ class Wanted:
             return None
 
 
+def load_others(
+    also: Sequence[Wanted], *, say: Callable[[str], None], warn: Callable[[str], None]
+) -> dict[str, Detector]:
+    """Load further models, by what they are called; arguments and errors are those of ``load_detector``."""
+    loaded = [wanted.load(say=say, warn=warn) for wanted in also]
+    return dict(zip(numbered(detector.card.name for detector in loaded), loaded, strict=True))
+
+
 class Scanner(Protocol):
     """Turns files into results."""
 
     @property
     def model(self) -> ModelInUse:
         """The model that scores."""
+
+    @property
+    def also(self) -> Mapping[str, ModelInUse]:
+        """Further models by what they are called, in order."""
 
     def results(self, found: Iterable[Found], known: Known) -> Generator[Result, None, None]:
         """See :func:`aigdetect.scanning.pipeline.scan_with`."""
@@ -102,16 +133,24 @@ class LocalScanner:
     Args:
         detector: the model.
         engine: who reads and decodes; closed with the scanner.
+        also: further models by what they are called.
     """
 
-    def __init__(self, detector: Detector, engine: Engine) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        engine: Engine,
+        also: Mapping[str, Detector] = MappingProxyType({}),
+    ) -> None:
         self.model = ModelInUse.of(detector)
+        self.also = {name: ModelInUse.of(other) for name, other in also.items()}
+        self._others = also
         self._detector = detector
         self._engine = engine
 
     def results(self, found: Iterable[Found], known: Known | None) -> Generator[Result, None, None]:
         """See :class:`Scanner`; None scores every file."""
-        return scan_with(self._engine, found, self._detector, known=known)
+        return scan_with(self._engine, found, self._detector, known=known, also=self._others)
 
     def heat_map(self, result: Result) -> HeatMap | None:
         """See :class:`Scanner`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from types import MappingProxyType
 from typing import Protocol
 
 from aigdetect.errors import ImageError
@@ -55,6 +55,10 @@ class Scorer(Protocol):
         """One score per view, in order."""
 
 
+NO_OTHERS: Mapping[str, Scorer] = MappingProxyType({})
+"""No further models."""
+
+
 class Known(Protocol):
     """Remembers records by content."""
 
@@ -62,29 +66,60 @@ class Known(Protocol):
         """The first scored record of a file with this digest, without its path; None if there is none."""
 
 
-def score_batch(batch: Sequence[Prepared], scorer: Scorer, known: Known | None) -> Iterator[Record]:
+def score_batch(
+    batch: Sequence[Prepared], scorer: Scorer, known: Known | None, also: Mapping[str, Scorer] = NO_OTHERS
+) -> Iterator[Record]:
     """Score a batch: one record per item, in order.
 
     Args:
         batch: what was prepared.
         scorer: the detector.
         known: records before this batch; files with the same content are not scored again. None scores all.
+        also: further models by what they are called, in the order of what was prepared for them; what they
+            say stands beside the record, and changes nothing in it.
     """
     twins = _twins(batch, known) if known else {}
     alone = [item for at, item in enumerate(batch) if at not in twins]
-    views = [each for item in alone for each in (item, *item.frames) if each.view is not None]
-    records = iter(_score(views, scorer))
+    records = iter(_with_opinions(list(_records(alone, scorer)), alone, also))
     done: list[Record] = []
     for at, item in enumerate(batch):
         if at in twins:
             twin = twins[at]
             done.append(_like(item.record, done[twin] if isinstance(twin, int) else twin))
-        elif item.frames:
-            frames = list(islice(records, len(item.frames)))
-            done.append(summed_up(item.record, frames, scorer.half_rates))
         else:
-            done.append(item.record if item.view is None else next(records))
+            done.append(next(records))
     yield from done
+
+
+def _records(items: Sequence[Prepared], scorer: Scorer) -> Iterator[Record]:
+    """One record per item, whatever the contents of the others."""
+    views = [each for item in items for each in (item, *item.frames) if each.view is not None]
+    scored = iter(_score(views, scorer))
+    for item in items:
+        if item.frames:
+            frames = [frame.record if frame.view is None else next(scored) for frame in item.frames]
+            yield summed_up(item.record, frames, scorer.half_rates)
+        else:
+            yield item.record if item.view is None else next(scored)
+
+
+def _with_opinions(
+    records: Sequence[Record], items: Sequence[Prepared], also: Mapping[str, Scorer]
+) -> Sequence[Record]:
+    """The records of items with what further models say of each, and of its frames."""
+    for place, (model, scorer) in enumerate(also.items()):
+        seen = [item.seen_by(place) for item in items]
+        records = [
+            _heard(record, model, said, item)
+            for record, said, item in zip(records, _records(seen, scorer), items, strict=True)
+        ]
+    return records
+
+
+def _heard(record: Record, model: str, said: Record, item: Prepared) -> Record:
+    parts = zip(record.parts, said.parts, item.frames, strict=True)
+    heard = tuple(_heard(part, model, of_part, frame) for part, of_part, frame in parts)
+    return replace(record.heard(model, said, item.record), parts=heard)
 
 
 def like_earlier(record: Record, known: Known) -> Record:
@@ -133,6 +168,7 @@ def _like(record: Record, twin: Record) -> Record:
         precision=twin.precision,
         stability=twin.stability,
         kind=twin.kind,
+        also=twin.also,
     )
 
 

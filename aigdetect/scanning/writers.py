@@ -30,6 +30,7 @@ from typing import BinaryIO
 from aigdetect.errors import UsageError
 from aigdetect.files import hold, writing
 from aigdetect.replacing import Form, require_own
+from aigdetect.scanning.opinion import opinion_columns
 from aigdetect.scanning.record import COLUMNS, Record
 
 STDOUT = "-"
@@ -45,9 +46,13 @@ _STARTS_FORMULA = re.compile(rf"\A(?=\s*['{_FORMULA}]|[\t\r\n])")
 _HIDES_FORMULA = re.compile(rf"(?<=[;\t\r\n])(?=\s*[{_FORMULA}])")
 
 
-def csv_header() -> str:
-    """The first line of a CSV file."""
-    return _csv_line(COLUMNS)
+def csv_header(also: Sequence[str] = ()) -> str:
+    """The first line of a CSV file.
+
+    Args:
+        also: what further models are called.
+    """
+    return csv_line((*COLUMNS, *opinion_columns(also)))
 
 
 def csv_row(record: Record) -> str:
@@ -115,16 +120,21 @@ class RecordWriter:
 
     Attributes:
         target: file name, or ``"-"`` for standard output.
+        also: what further models are called that each record has heard.
         end: bytes written so far.
 
     Args:
         target: see the attributes.
         force: overwrite an existing file, if this program wrote it.
         keep: go on behind so many bytes of an existing file, and drop what comes after; None begins anew.
+        also: see the attributes.
     """
 
-    def __init__(self, target: str, *, force: bool = False, keep: int | None = None) -> None:
+    def __init__(
+        self, target: str, *, force: bool = False, keep: int | None = None, also: Sequence[str] = ()
+    ) -> None:
         self.target = target
+        self.also = also
         self.end = 0
         self._force = force
         self._keep = keep
@@ -218,7 +228,7 @@ class CsvWriter(RecordWriter):
 
     def header(self) -> str:
         """The names of the columns."""
-        return csv_header()
+        return csv_header(self.also)
 
     def row(self, record: Record) -> str:
         """One line of CSV."""

@@ -30,8 +30,8 @@ from aigdetect.files import write_atomically, writing
 from aigdetect.images import perturb
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import Pixels, crop
+from aigdetect.model.decoders import Pair, find_pairs, load_pair
 from aigdetect.training.autoencoder import CROP, crops_used, fit_autoencoder
-from aigdetect.training.decoders import Pair, find_pairs, load_pair
 from aigdetect.training.recipe import UPSAMPLINGS
 
 #: from a sample to its pixels, or to a part of them
@@ -108,7 +108,7 @@ def make_aligned(
         samples: training images; the generated ones among them are passed over.
         folder: where the images go, encoded as their parents; made if it is not there.
         ways: out of :data:`aigdetect.training.recipe.UPSAMPLINGS`, or folders of pairs
-            (:mod:`aigdetect.training.decoders`).
+            (:mod:`aigdetect.model.decoders`).
         count: how many real images, drawn uniformly for each way; all of them if there are fewer.
         seed: of the draw, the crops and the autoencoders.
         reading: reads the images; those that cannot be read are left out.

@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from aigdetect.errors import UsageError
+from aigdetect.methods.instrument import Instrument, instrument_in
+from aigdetect.methods.registry import find_method, read_instrument
 from aigdetect.model.card import AdapterCard, ModelCard, find_model_folder, read_card
 from aigdetect.model.detector import read_adapter
 from aigdetect.model.learnt import read_learnt
@@ -75,6 +77,15 @@ class Beginning:
         """
         return read_adapter(self.folder, self.card)
 
+    def instrument(self) -> Instrument | None:
+        """What it looks through, as its folder holds it; None if it looks through nothing.
+
+        Raises:
+            ModelError: if its weights are missing or damaged.
+        """
+        told = self.card.data.get("instrument")
+        return told and Instrument(told["name"], told["digest"], instrument_in(self.adapter()))
+
     def learnt(self) -> frozenset[str]:
         """SHA-256 of the images that it has learnt from, as far as it says so."""
         return read_learnt(self.folder)
@@ -87,6 +98,25 @@ class Beginning:
         """How many of these contents it has learnt from."""
         learnt = self.learnt()
         return sum(content.hex() in learnt for content in contents)
+
+
+def find_instrument(method: str, beginning: Beginning | None, place: Path | None) -> Instrument | None:
+    """What a run is to look through: what was given, or, where it begins with a model, what that has.
+
+    Args:
+        method: name of the method.
+        beginning: the model that the run begins with, if it does.
+        place: the file or folder that was given, if one was.
+
+    Raises:
+        UsageError: if the method needs one and none was given, what was given is none, or is not needed.
+        ModelError: if the model that the run begins with is damaged.
+    """
+    if beginning is None:
+        return read_instrument(find_method(method), place)
+    if place is not None:
+        raise UsageError(f"instrument: {beginning.card.name}, which the run begins with, decides on it")
+    return beginning.instrument()
 
 
 def begin_with(name_or_folder: str) -> Beginning:

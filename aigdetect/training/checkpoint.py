@@ -34,6 +34,7 @@ class RunIdentity:
         command: command line that began the run.
         decoders: digest of the decoders through which images come back; see
             :func:`aigdetect.training.aligned.digest_decoders`.
+        instrument: digest of what the method looks through; empty if it looks through nothing.
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT_KEYS
@@ -42,6 +43,7 @@ class RunIdentity:
     images: str
     command: str = ""
     decoders: str = ""
+    instrument: str = ""
 
     def require_same(self, other: RunIdentity, place: str) -> None:
         """Refuse to go on with what another run left.
@@ -60,6 +62,7 @@ class RunIdentity:
             ("backbone's weights", self.backbone == other.backbone),
             ("images", self.images == other.images),
             ("decoders", self.decoders == other.decoders),
+            ("weights of its instrument", self.instrument == other.instrument),
         ):
             if not same:
                 raise UsageError(

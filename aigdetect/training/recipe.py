@@ -56,7 +56,7 @@ class Recipe:
             :func:`aigdetect.training.fit.fit_head`.
         aligned: real training images also come back as generated ones, through autoencoders that are trained
             here and upsample in these ways, names out of :data:`UPSAMPLINGS`, or through those of a folder,
-            named by its path (:mod:`aigdetect.training.decoders`).
+            named by its path (:mod:`aigdetect.model.decoders`).
         aligned_images: so many of them for each way.
         initial: SHA-256 of the adapter of the model that the run begins with; None: it begins anew.
         views: what the model sees of an image in a scan, names out of :data:`aigdetect.images.views.VIEWS`;

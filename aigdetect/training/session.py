@@ -170,5 +170,8 @@ class Session:
         # without a backbone, recipe and images are enough: what else the run began with is no backbone
         backbone = card.backbone_digest if card.has_backbone else run.backbone
         decoders = card.data.get("decoders", "")
-        run.require_same(RunIdentity(recipe, backbone, images, decoders=decoders), str(path))
+        instrument = card.data.get("instrument", {}).get("digest", "")
+        run.require_same(
+            RunIdentity(recipe, backbone, images, decoders=decoders, instrument=instrument), str(path)
+        )
         return card

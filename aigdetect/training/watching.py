@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aigdetect.evaluation.metrics import AVERAGE_PRECISION, card_figures
+from aigdetect.metrics.ranking import AVERAGE_PRECISION, card_figures
 
 if TYPE_CHECKING:
     from aigdetect.training.estimate import Estimate
@@ -62,7 +62,7 @@ class Epoch:
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:
-        """What these logits are worth; see `aigdetect.evaluation.metrics.card_figures`."""
+        """What these logits are worth; see `aigdetect.metrics.ranking.card_figures`."""
         return card_figures(self.labels, self.logits)
 
     @cached_property

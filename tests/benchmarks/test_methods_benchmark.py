@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from planted import write_data
+from tiny_pairs import write_averaging_pair
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -15,6 +16,7 @@ SETTINGS = """
 all: {batch_size: 8}
 freqdct: {size: 32}
 npr: {size: 32, network: test_resnet, epochs: 3, lr: 0.002}
+aeroblade: {size: 64, pretrained: false}
 """
 
 
@@ -22,6 +24,7 @@ def test_methods_are_trained_once_and_measured_under_each_condition(tmp_path: Pa
     write_data(tmp_path / "train", "upsampled", count=20)
     write_data(tmp_path / "test", "upsampled", count=10, seed=1)
     (tmp_path / "settings.yaml").write_text(SETTINGS)
+    write_averaging_pair(tmp_path / "pair", "mean")
     command = [
         sys.executable,
         str(REPOSITORY / "benchmarks" / "methods.py"),
@@ -34,7 +37,9 @@ def test_methods_are_trained_once_and_measured_under_each_condition(tmp_path: Pa
         "--out",
         "models",
         "--methods",
-        "freqdct,npr",
+        "freqdct,npr,aeroblade,dire",
+        "--instrument",
+        "aeroblade=pair",
         "--settings",
         "settings.yaml",
         "--device",
@@ -56,7 +61,8 @@ def test_methods_are_trained_once_and_measured_under_each_condition(tmp_path: Pa
 
     first = run()
     cards = {path: path.stat().st_mtime_ns for path in tmp_path.glob("models/*/model.yaml")}
-    assert {path.parent.name for path in cards} == {"freqdct", "npr"}
+    assert {path.parent.name for path in cards} == {"freqdct", "npr", "aeroblade"}
+    assert "dire: left out; name what it looks through with --instrument dire=PATH" in first
     tables = first.split("20 images: ")
     assert [table.split()[0] for table in tables[1:]] == ["clean", "jpeg:75", "resize:0.5"]
     rows = {line.split("│")[1].strip(): line.split("│")[2:] for line in tables[1].splitlines() if "│" in line}

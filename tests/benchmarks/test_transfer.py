@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import read_card
-from aigdetect.model.detector import load_detector
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGES = 12

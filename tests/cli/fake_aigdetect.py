@@ -2,6 +2,9 @@
 
 Run by the tests as ``python fake_aigdetect.py scan ...``. A first pixel of red 200 or more is ``ai``,
 100 or more ``uncertain``, else ``real``. ``FAKE_DELAY`` slows each batch down, in seconds.
+
+A further model of the name ``green`` says the same of green, and sees more of an image; it fails where green
+is ``FAKE_FAILURE``, and its trained part has the digest that ``FAKE_ADAPTER`` begins with.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -43,6 +46,14 @@ CARD = ModelCard(
 )
 
 
+GREEN = replace(
+    CARD,
+    name="green",
+    preprocess=Preprocess(16, (0.5,) * 3, (0.5,) * 3, ("center_crop", "whole")),
+    adapter_sha256=os.environ.get("FAKE_ADAPTER", "c").ljust(64, "0"),
+)
+
+
 class Detector:
     card = CARD
     device = "cpu"
@@ -57,9 +68,24 @@ class Detector:
         return [_score(int(view[0, 0, 0, 0])) for view in views]
 
 
+class GreenDetector(Detector):
+    card = GREEN
+
+    def score_views(self, views: Sequence[np.ndarray]) -> list[Score]:
+        assert {view.shape for view in views} == {(2, 16, 16, 3)}
+        greens = [int(view[0, 0, 0, 1]) for view in views]
+        if int(os.environ.get("FAKE_FAILURE", "-1")) in greens:
+            raise RuntimeError("green will not do")
+        return [_score(green) for green in greens]
+
+
 def _score(red: int) -> Score:
     verdict = "ai" if red >= 200 else "uncertain" if red >= 100 else "real"
     return Score((red - 150) / 10, red / 255, (red - 150) / 100, verdict)
+
+
+def _load_detector(model: str, **_: object) -> Detector:
+    return GreenDetector() if Path(model).name == "green" else Detector()
 
 
 def _find_weights(*_: object, **__: object) -> NoReturn:
@@ -68,13 +94,13 @@ def _find_weights(*_: object, **__: object) -> NoReturn:
 
 def main() -> None:
     detector = ModuleType("aigdetect.model.detector")
-    detector.load_detector = lambda *_, **__: Detector()  # type: ignore[attr-defined]
+    detector.load_detector = _load_detector  # type: ignore[attr-defined]
     sys.modules["aigdetect.model.detector"] = detector
 
     from aigdetect.model import card, weights
 
     card.find_model_folder = lambda name: Path(name)
-    card.read_card = lambda folder: CARD
+    card.read_card = lambda folder: GREEN if folder.name == "green" else CARD
     weights.find_weights = _find_weights  # the search would load open_clip, to look the backbone up
 
     from aigdetect.cli.app import main as program

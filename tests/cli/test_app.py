@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import command_forks
 import pytest
+from typer import Context
+from typer.main import get_command
 
 import aigdetect
-from aigdetect.cli.app import main
+from aigdetect.cli.app import Program, app, main
+from aigdetect.cli.lazy import StandIn
 from aigdetect.cli.options import terminal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -33,7 +37,13 @@ COMMANDS = [
     ["models", "pull"],
     ["models", "verify"],
 ]
-HEAVY = {"torch", "numpy", "PIL", "open_clip", "timm", "sklearn", "scipy", "skimage", "matplotlib", "onnx"}
+PROGRAM: Any = get_command(app)
+PLACES = list(Program.places.values())
+HEAVY = {
+    *("torch", "numpy", "PIL", "open_clip", "timm", "sklearn", "scipy", "skimage", "matplotlib", "onnx"),
+    *("rich", "pygments", "markdown_it", "pydantic", "pydantic_core", "yaml", "jinja2", "safetensors"),
+    *("cryptography", "email", "http", "importlib.metadata", "secrets", "socket", "ssl", "asyncio"),
+}
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -49,19 +59,50 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help_answers_without_anything_heavy(command: list[str]) -> None:
+def test_help_loads_nothing_heavy_and_no_other_command(command: list[str]) -> None:
     code = (
         "import sys\n"
         "from aigdetect.cli.app import main\n"
         f"sys.argv = ['aigdetect', *{command!r}, '--help']\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    status = end.code\n"
-        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
-        f"print('STATUS', status, 'LOADED', sorted(loaded & {HEAVY!r}))\n"
+        f"print('STATUS', status, 'LOADED', sorted({HEAVY!r} & set(sys.modules)))\n"
+        f"print(sum(place.partition(':')[0] in sys.modules for place, _ in {PLACES!r}))\n"
     )
     done = python("-c", code)
     assert "Usage: " in done.stdout
-    assert done.stdout.splitlines()[-1] == "STATUS 0 LOADED []", done.stderr
+    *_, loaded, commands = done.stdout.splitlines()
+    assert loaded == "STATUS 0 LOADED []", done.stderr
+    assert int(commands) == len(command[:1])
+
+
+@pytest.mark.parametrize("name", PROGRAM.commands)
+def test_a_stand_in_says_what_its_command_says(name: str) -> None:
+    command = PROGRAM.commands[name]
+    assert isinstance(command, StandIn)
+    assert command.get_short_help_str(1000) == command.load().get_short_help_str(1000)
+
+
+def test_help_shows_options_by_panel() -> None:
+    panels = command_forks.run("scan", "--help").stdout.split("\n\n")
+    starts = {panel.splitlines()[0]: panel for panel in panels if panel.strip()}
+    assert "--csv FILE" in starts["Options:"]
+    assert "--precision <auto|float32|bfloat16|int8>" in starts["Run:"]
+    assert "[default: auto]" in starts["Run:"]
+    assert "PATH" in starts["Arguments:"]
+
+
+def test_help_has_colours_on_a_terminal_that_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown() -> str:
+        return PROGRAM.get_help(Context(PROGRAM))  # type: ignore[no-any-return]
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b" not in shown()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert "\x1b[36m--version\x1b[0m" in shown()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in shown()
 
 
 def test_an_interrupt_while_it_loads_ends_it_like_any_other() -> None:
@@ -90,6 +131,38 @@ def test_the_end_after_an_interrupt_waits_for_no_thread_but_for_what_was_asked_f
     assert (done.returncode, done.stdout, done.stderr) == (130, "rows; cleared away\n", "")
 
 
+def test_every_end_is_at_once_but_does_what_was_asked_for() -> None:
+    code = (
+        "import atexit, sys, threading, time\n"
+        "import aigdetect.cli.app\n"
+        "from aigdetect.__main__ import main\n"
+        "def program():\n"
+        "    atexit.register(print, 'cleared away')\n"
+        "    threading.Thread(target=time.sleep, args=(3600,)).start()\n"
+        "    print('rows', end='; ')\n"
+        "    sys.exit(1)\n"
+        "aigdetect.cli.app.main = program\n"
+        "main()\n"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "rows; cleared away\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_no_success() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "aigdetect", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+            check=False,
+        )
+    assert done.returncode not in (0, 1)
+    assert "No space left" in done.stderr
+
+
 def test_version() -> None:
     done = python("-m", "aigdetect", "--version")
     assert (done.returncode, done.stdout) == (0, f"aigdetect {aigdetect.__version__}\n")
@@ -113,10 +186,12 @@ def test_bad_usage_is_status_2_and_says_so(arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_readme_names_every_command_and_option_it_shows() -> None:
+def test_the_readme_names_every_command_and_no_page_an_option_that_is_none() -> None:
     import re
 
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    others = [*REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("models/*/README.md")]
+    text = readme + "".join(page.read_text(encoding="utf-8") for page in others)
     for command in (
         "scan",
         "train",
@@ -129,7 +204,7 @@ def test_the_readme_names_every_command_and_option_it_shows() -> None:
         "verify",
     ):
         assert f"aigdetect {command}" in readme
-    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme))
+    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     known = "".join(
         command_forks.run(*command, "--help", env={"COLUMNS": "300"}).stdout for command in COMMANDS
     )

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from aigdetect.cli.blocks import show_blocks, show_title
-from aigdetect.evaluation.document import Facts, Plot, TableBuilder, Text
-from aigdetect.evaluation.metrics import Figure
+from aigdetect.evaluation.report.document import Facts, Plot, TableBuilder, Text
+from aigdetect.metrics.measure import Figure
 
 
 def shown(*blocks: object, width: int = 100) -> str:

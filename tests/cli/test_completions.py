@@ -62,6 +62,19 @@ def test_bash_offers_subcommands_and_options(program: dict[str, str]) -> None:
     assert {"--blocks", "--symmetric"} <= bash(["aigdetect", "train", "--"], program)
 
 
+def test_the_program_says_and_installs_what_the_shell_that_called_it_needs(
+    program: dict[str, str], tmp_path: Path
+) -> None:
+    script = (FOLDER / FILES["bash"]).read_text(encoding="utf-8")
+    # a command behind it keeps the shell, which the program looks for among those that called it
+    assert run("bash", "aigdetect --show-completion; true", program) >= set(script.splitlines())
+    home = {**program, "HOME": str(tmp_path)}
+    run("bash", "aigdetect --install-completion; true", home)
+    installed = tmp_path / ".bash_completions" / "aigdetect.sh"
+    assert installed.read_text(encoding="utf-8").strip() == script.strip()
+    assert str(installed) in (tmp_path / ".bashrc").read_text(encoding="utf-8")
+
+
 def test_fish_offers_the_commands(program: dict[str, str]) -> None:
     code = f"source '{FOLDER / FILES['fish']}'; complete -C 'aigdetect '"
     offered = {line.split("\t")[0] for line in run("fish", code, program)}

@@ -103,10 +103,10 @@ def test_help_names_every_exit_status() -> None:
 
 def test_usage_errors_do_not_load_the_model(folder: Path) -> None:
     code = (
-        "import sys\nfrom aigdetect.cli.app import program\nfrom aigdetect.cli.console import run\n"
+        "import sys\nfrom aigdetect.cli.app import app\nfrom aigdetect.cli.console import run\n"
         "from aigdetect.cli.options import terminal\n"
         f"sys.argv = ['aigdetect', 'scan', {str(folder / 'none')!r}, '--model', 'no-such-model']\n"
-        "status = run(program('scan'), terminal)\nassert 'torch' not in sys.modules\nsys.exit(status)"
+        "status = run(app, terminal)\nassert 'torch' not in sys.modules\nsys.exit(status)"
     )
     result = aigdetect(program=[sys.executable, "-c", code])
     assert result.returncode == 2

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aigdetect.cli.app import program
+from aigdetect.cli.app import app
 from aigdetect.cli.console import run
 from aigdetect.cli.spectrum import Averaging, Channel, Residual, Tiles, Window
 from aigdetect.spectrum.residual import RESIDUALS
@@ -79,7 +79,7 @@ def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
     def call(*args: object) -> tuple[int, str, str]:
         from aigdetect.cli.options import terminal
 
-        status = run(lambda **options: program("spectrum")([*map(str, args)], **options), terminal)
+        status = run(lambda **options: app([*map(str, args)], **options), terminal)
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command_forks import Forks
 from PIL import Image
 from planted import texture, upsampled, write_data
+from tiny_pairs import write_averaging_pair
 
 from aigdetect.methods.registry import METHODS
 from aigdetect.model.card import read_card
@@ -65,6 +67,30 @@ def test_scan_writes_rows_a_page_and_heat_maps(forks: Forks, work: Path, model: 
     assert len(list((work / "heat").glob("*.png"))) == 40
 
 
+def test_scan_asks_it_beside_a_mixture(forks: Forks, work: Path, model: Path, tiny_model: Any) -> None:
+    mixture = ["data", "--model", tiny_model.folder, "--weights", tiny_model.weights, "--device", "cpu"]
+    for name, arguments in {
+        "mixture": mixture,
+        "dct": ["data", "--model", "dct", "--device", "cpu"],
+        "both": [*mixture, "--precision", "float32", "--also", "dct", "--workers", "0"],
+    }.items():
+        done = forks.run("scan", *arguments, "--jsonl", f"{name}.jsonl", "--force", cwd=work)
+        assert done.status == 0, done.stderr
+    told = {
+        name: [json.loads(line) for line in (work / f"{name}.jsonl").read_bytes().splitlines()]
+        for name in ("mixture", "dct", "both")
+    }
+    assert [(row["score_dct"], row["verdict_dct"]) for row in told["both"]] == [
+        (row["score"], row["verdict"]) for row in told["dct"]
+    ]
+    assert [list(row.values())[:-2] for row in told["both"]] == [
+        list(row.values()) for row in told["mixture"]
+    ]
+    refused = forks.run("scan", "data", "--model", "dct", "--also", "nothing", cwd=work)
+    assert (refused.status, len(refused.stderr.splitlines())) == (2, 1)
+    assert "model 'nothing': no such folder" in refused.stderr
+
+
 def test_eval_and_models_take_it(forks: Forks, work: Path, model: Path) -> None:
     done = forks.run("eval", "--data", "data", "--model", "dct", "--json", "--device", "cpu", cwd=work)
     assert done.status == 0, done.stderr
@@ -95,6 +121,32 @@ def test_models_are_fused_beside_their_own_figures(forks: Forks, work: Path, mod
     single = forks.run("eval", "--data", "data", *both, "--fuse", "--quiet", cwd=work)
     assert (single.status, single.stderr.count("\n")) == (2, 1)
     assert "--fuse: needs images of two generators" in single.stderr
+
+
+def test_a_method_that_looks_through_others_is_trained_and_scanned_without_them(
+    forks: Forks, work: Path
+) -> None:
+    write_averaging_pair(work / "pair", "mean")
+    settings = ["--set", "size=64", "--set", "pretrained=false", "--device", "cpu"]
+    command = ["train", "--data", "data", "--out", "blade", "--method", "aeroblade", *settings]
+    missing = forks.run(*command, "--quiet", cwd=work)
+    assert (missing.status, len(missing.stderr.splitlines())) == (2, 1)
+    assert "error: aeroblade: needs an autoencoder" in missing.stderr
+    assert "name it with --instrument" in missing.stderr
+    assert not (work / "blade").exists()
+    done = forks.run(*command, "--instrument", "pair", cwd=work)
+    assert done.status == 0, done.stderr
+    (work / "pair").rename(work / "gone")
+    both = ["--model", "blade", "--also", "dct", "--device", "cpu", "--jsonl", "blade.jsonl"]
+    done = forks.run("scan", "data", *both, cwd=work)
+    assert done.status == 0, done.stderr
+    rows = [json.loads(line) for line in (work / "blade.jsonl").read_bytes().splitlines()]
+    real, fake = ([row for row in rows if f"/{label}/" in row["path"]] for label in ("real", "fake"))
+    for score in ("score", "score_dct"):
+        assert min(row[score] for row in fake) > max(row[score] for row in real)
+    info = forks.run("models", "info", "./blade", cwd=work)
+    assert info.status == 0
+    assert read_card(work / "blade").data["instrument"]["digest"] in info.stdout
 
 
 def test_calibrate_keeps_the_method(forks: Forks, work: Path, model: Path) -> None:

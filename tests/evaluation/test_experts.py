@@ -20,7 +20,8 @@ from aigdetect.evaluation.experts import (
     tsne,
 )
 from aigdetect.images.views import Pixels, take_views
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.methods.loading import load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.model.mole import collecting_routing
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig, ImageTower

@@ -8,9 +8,9 @@ from skimage import data as photographs
 from sklearn.metrics import average_precision_score
 
 from aigdetect.errors import UsageError
-from aigdetect.evaluation.metrics import Figure
 from aigdetect.evaluation.robustness import SUITE, Operation, parse_operations, summarise
 from aigdetect.images import perturb
+from aigdetect.metrics.measure import Figure
 
 PHOTO = photographs.astronaut()[100:190, 150:250]
 

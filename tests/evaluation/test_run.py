@@ -11,7 +11,6 @@ from aigdetect.errors import UsageError
 from aigdetect.evaluation.benchmark import build_benchmark
 from aigdetect.evaluation.bias import BiasAudit
 from aigdetect.evaluation.families import read_families
-from aigdetect.evaluation.metrics import Figure
 from aigdetect.evaluation.plan import Plan, Request, find_models, make_plan, parity_operation
 from aigdetect.evaluation.protocols import PROTOCOLS
 from aigdetect.evaluation.robustness import parse_operations
@@ -23,6 +22,7 @@ from aigdetect.evaluation.run import (
     score_missing,
     scores_thresholds,
 )
+from aigdetect.metrics.measure import Figure
 from aigdetect.model.calibration import Calibration
 from aigdetect.model.card import read_card
 from aigdetect.scanning.record import Record

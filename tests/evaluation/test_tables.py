@@ -9,13 +9,12 @@ import pytest
 from aigdetect.data.layouts import DataSet, Sample
 from aigdetect.evaluation.benchmark import Benchmark, build_benchmark
 from aigdetect.evaluation.bias import BiasAudit
-from aigdetect.evaluation.document import Table
 from aigdetect.evaluation.families import read_families
 from aigdetect.evaluation.foreign import ForeignScores
-from aigdetect.evaluation.metrics import Figure
 from aigdetect.evaluation.plan import Plan, Request
 from aigdetect.evaluation.protocols import PROTOCOLS
 from aigdetect.evaluation.published import published_tables
+from aigdetect.evaluation.report.document import Table
 from aigdetect.evaluation.results import Evaluation, ImageScore
 from aigdetect.evaluation.robustness import parse_operations, summarise
 from aigdetect.evaluation.run import evaluate as run_plan
@@ -27,6 +26,7 @@ from aigdetect.evaluation.tables import (
     robustness_table,
     summary_table,
 )
+from aigdetect.metrics.measure import Figure
 
 AUDIT = BiasAudit((), (), Figure(None), 0)
 

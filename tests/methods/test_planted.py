@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from planted import SIDE, auc, learn, write_data
+from tiny_pairs import write_averaging_pair
 
+from aigdetect.methods.loading import load_detector
 from aigdetect.methods.registry import METHODS
-from aigdetect.model.detector import load_detector
 
 # a few held-out images support no false-positive rate, and rank nothing where there is nothing to learn
 pytestmark = [
@@ -29,6 +30,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "freqspec": ("upsampled", {**TINY, "epochs": 8}),
     "gramnet": ("checkered", {**TINY, "epochs": 8}),
     "patchfor": ("checkered", {**TINY, "last": "layer2", "epochs": 12}),
+    "aeroblade": ("upsampled", {"size": 64, "pretrained": False}),
+    "dire": ("upsampled", {**TINY, "epochs": 8}),
 }
 #: three standard deviations of the area on 40 images of each of two classes that are one
 CHANCE = 3 * np.sqrt(81 / (12 * 40 * 40))
@@ -42,14 +45,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Path]:
     }
 
 
+@pytest.fixture(scope="session")
+def instruments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What some methods look through."""
+    root = tmp_path_factory.mktemp("instruments")
+    write_averaging_pair(root / "pair", "mean")
+    return {"aeroblade": root / "pair", "dire": root / "pair"}
+
+
 def test_every_method_is_tested_here() -> None:
     assert set(CASES) == {name for name, method in METHODS.items() if not method.reads_tower}
 
 
 @pytest.mark.parametrize("method", CASES)
-def test_a_planted_trace_is_learnt(method: str, data: dict[str | None, Path], tmp_path: Path) -> None:
+def test_a_planted_trace_is_learnt(
+    method: str, data: dict[str | None, Path], instruments: dict[str, Path], tmp_path: Path
+) -> None:
     trace, settings = CASES[method]
-    card = learn(method, data[trace], tmp_path / "model", **settings)
+    instrument = instruments.get(method)
+    card = learn(method, data[trace], tmp_path / "model", instrument=instrument, **settings)
     assert card.method == method
     assert card.backbone == "none"
     assert auc(tmp_path / "model", trace) > 0.95
@@ -61,9 +75,11 @@ def test_a_planted_trace_is_learnt(method: str, data: dict[str | None, Path], tm
 
 
 @pytest.mark.parametrize("method", CASES)
-def test_random_labels_are_not_learnt(method: str, data: dict[str | None, Path], tmp_path: Path) -> None:
+def test_random_labels_are_not_learnt(
+    method: str, data: dict[str | None, Path], instruments: dict[str, Path], tmp_path: Path
+) -> None:
     _, settings = CASES[method]
-    learn(method, data[None], tmp_path / "model", **settings)
+    learn(method, data[None], tmp_path / "model", instrument=instruments.get(method), **settings)
     assert abs(auc(tmp_path / "model", None) - 0.5) < CHANCE
 
 

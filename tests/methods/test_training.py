@@ -14,25 +14,27 @@ import timm
 import torch
 from planted import learn, texture, write_data
 from safetensors.torch import load_file, save_file
+from tiny_pairs import write_averaging_pair, write_pair
 
 from aigdetect.data.layouts import find_samples
 from aigdetect.errors import ModelError, UsageError, WeightsError
 from aigdetect.files import file_sha256
+from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.methods.pretrained import find_pretrained
 from aigdetect.methods.registry import build_network, find_method
 from aigdetect.model.card import ADAPTER_NAME, card_digest, read_card, write_card
-from aigdetect.model.detector import load_detector, load_network
 from aigdetect.model.export import TOLERANCE, export_model
 from aigdetect.model.heatmap import heatmap
-from aigdetect.training.beginning import begin_with
+from aigdetect.training.beginning import begin_with, find_instrument
 from aigdetect.training.distributed import Group
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Step, Watch
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate"),
+    pytest.mark.filterwarnings("ignore:.*too few for a false-"),
     pytest.mark.filterwarnings("ignore:.*no better than chance"),
 ]
 
@@ -49,6 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(data: Path, folder: Path, method: str, session: Session | None = None, **settings: Any) -> Any:
     weights = settings.pop("weights", None)
     beginning = settings.pop("beginning", None)
+    instrument = find_instrument(method, beginning, settings.pop("instrument", None))
     recipe = make_recipe(
         beginning.settings() if beginning else {}, {"method": method, "batch_size": 8, **settings}
     )
@@ -61,6 +64,7 @@ def train(data: Path, folder: Path, method: str, session: Session | None = None,
         offline=True,
         session=session or Session(),
         beginning=beginning,
+        instrument=instrument,
     )
 
 
@@ -213,3 +217,89 @@ def test_a_model_of_a_method_is_exported(method: str, data: Path, tmp_path: Path
     )
     assert found is None
     assert export_model(network, card, tmp_path / "m.pt2", "torch") <= TOLERANCE
+
+
+# --- what a method looks through ---------------------------------------------------------------------------
+
+DIRE: dict[str, Any] = {**NPR, "pretrained": False}
+
+
+def test_a_model_folder_holds_what_the_method_looks_through(data: Path, tmp_path: Path) -> None:
+    write_averaging_pair(tmp_path / "pair", "mean")
+    card = train(data, tmp_path / "first", "dire", instrument=tmp_path / "pair", **DIRE)
+    digest = hashlib.sha256(
+        b"".join(
+            (tmp_path / "pair" / f"mean_{part}.safetensors").read_bytes() for part in ("encoder", "decoder")
+        )
+    ).hexdigest()
+    assert card.data["instrument"] == {"name": "mean", "digest": digest}
+    (tmp_path / "pair").rename(tmp_path / "gone")
+    view = texture(np.random.default_rng(0))[:32, :32]
+    (score,) = load_detector(tmp_path / "first", device="cpu").score(view)
+    # a run that goes on from it looks through the same
+    beginning = begin_with(str(tmp_path / "first"))
+    again = train(data, tmp_path / "second", "dire", beginning=beginning, epochs=1)
+    assert again.data["instrument"] == card.data["instrument"]
+    held = [load_file(tmp_path / name / ADAPTER_NAME) for name in ("first", "second")]
+    frozen = [name for name in held[0] if name.startswith("instrument.")]
+    assert frozen
+    assert all(torch.equal(held[0][name], held[1][name]) for name in frozen)
+    assert load_detector(tmp_path / "second", device="cpu").score(view) != [score]
+    with pytest.raises(UsageError, match="which the run begins with, decides on it"):
+        find_instrument("dire", beginning, tmp_path / "gone")
+
+
+def test_a_run_is_not_resumed_with_another_instrument(data: Path, tmp_path: Path) -> None:
+    write_averaging_pair(tmp_path / "mean", "tae")
+    write_pair(tmp_path / "random", "tae", seed=0)
+    model = tmp_path / "m"
+    with pytest.raises(StoppedError):
+        train(data, model, "dire", Session(watch=Watch(epoch=_stop)), instrument=tmp_path / "mean", **DIRE)
+    with pytest.raises(UsageError, match="was begun on other weights of its instrument"):
+        train(data, model, "dire", Session(resume=True), instrument=tmp_path / "random", **DIRE)
+    train(data, model, "dire", Session(resume=True), instrument=tmp_path / "mean", **DIRE)
+    with pytest.raises(UsageError, match="was begun on other weights of its instrument"):
+        train(data, model, "dire", Session(resume=True), instrument=tmp_path / "random", **DIRE)
+
+
+def test_what_is_kept_of_images_depends_on_the_instrument(tmp_path: Path) -> None:
+    write_averaging_pair(tmp_path / "mean", "tae")
+    write_pair(tmp_path / "random", "tae", seed=0)
+    told = []
+    for name in ("mean", "random"):
+        found = find_instrument("dire", None, tmp_path / name)
+        assert found is not None
+        network = build_network(find_method("dire"), {"size": 32, "network": "test_resnet"}, found.state)
+        told.append(network.frozen_settings())
+    assert told[0]["frozen"] != told[1]["frozen"]
+    assert "frozen" not in build_network(find_method("npr"), {"size": 32}).frozen_settings()
+
+
+@pytest.mark.parametrize("method", ["aeroblade", "dire"])
+def test_an_instrument_that_is_not_there_is_one_line_that_says_what_to_fetch(
+    method: str, tmp_path: Path
+) -> None:
+    for place in (None, tmp_path / "none", tmp_path):
+        with pytest.raises(UsageError, match=r"taesd_encoder\.safetensors") as caught:
+            find_instrument(method, None, place)
+        assert len(str(caught.value).splitlines()) == 1
+    (tmp_path / "x_encoder.safetensors").write_text("text")
+    (tmp_path / "x_decoder.safetensors").write_text("text")
+    with pytest.raises(UsageError, match="are no pair of a tiny autoencoder"):
+        find_instrument(method, None, tmp_path)
+    with pytest.raises(UsageError, match="npr looks through no network of others"):
+        find_instrument("npr", None, tmp_path)
+    with pytest.raises(UsageError, match="mole looks through no network of others"):
+        find_instrument("mole", None, tmp_path)
+
+
+def test_a_damaged_instrument_in_a_model_folder_is_named(data: Path, tmp_path: Path) -> None:
+    write_averaging_pair(tmp_path / "pair", "mean")
+    card = train(data, tmp_path / "m", "dire", instrument=tmp_path / "pair", **DIRE)
+    held = load_file(tmp_path / "m" / ADAPTER_NAME)
+    del held["instrument.0.decoder.5.weight"]
+    save_file(held, tmp_path / "m" / ADAPTER_NAME)
+    digest = file_sha256(tmp_path / "m" / ADAPTER_NAME)
+    write_card(tmp_path / "m", replace(card, adapter_sha256=digest))
+    with pytest.raises(ModelError, match="no tiny autoencoder"):
+        load_detector(tmp_path / "m", device="cpu")

@@ -62,6 +62,14 @@ def test_a_rewritten_layer_calculates_the_same(width: int, seed: int) -> None:
     assert not any(parameter.requires_grad for parameter in reader.parameters())
 
 
+@pytest.mark.parametrize("outputs", [1, 128, 300])
+def test_a_matrix_of_any_height_is_turned(outputs: int) -> None:
+    layer, weight = norm(48), torch.randn(outputs, 48)
+    turned, offset = read_turned(weight, layer)
+    assert torch.equal(turned, turn(weight * layer.weight, dim=1))
+    torch.testing.assert_close(offset, weight @ layer.bias)
+
+
 def test_no_channel_stands_out_there() -> None:
     tokens = outstanding(768, 50)
     flat = nn.LayerNorm(768)

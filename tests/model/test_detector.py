@@ -16,6 +16,7 @@ from skimage import data as photographs
 import aigdetect
 from aigdetect.errors import ImageError, ModelError, UsageError, WeightsError
 from aigdetect.images.views import take_views
+from aigdetect.methods.loading import load_detector
 from aigdetect.model.arithmetic import choose_precision
 from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import Calibration, KindCalibration
@@ -28,7 +29,7 @@ from aigdetect.model.card import (
     read_card,
     write_card,
 )
-from aigdetect.model.detector import Detector, adapter_config, choose_device, load_detector
+from aigdetect.model.detector import Detector, adapter_config, choose_device
 from aigdetect.model.network import MoleNetwork
 
 

@@ -21,14 +21,14 @@ from tiny import clip_tower, plain_tower
 
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.files import file_sha256
+from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.model import export
 from aigdetect.model.card import ADAPTER_NAME, read_card, write_card
-from aigdetect.model.detector import load_detector, load_network
 from aigdetect.model.export import CARD_KEY, export_model, told
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +130,7 @@ def test_the_readmes_example_scores_as_the_program_does(
     model: Path, tiny_model: Any, onnx_file: Path, images: list[np.ndarray]
 ) -> None:
     (code,) = (
-        block
-        for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
-        if "Inference" in block
+        block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S) if "Inference" in block
     )
     for number, image in enumerate(images):
         Image.fromarray(image).save(onnx_file.parent / f"{number}.png")

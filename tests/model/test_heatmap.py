@@ -17,7 +17,8 @@ from tiny import clip_tower, timm_tower
 from torch import nn
 
 from aigdetect.images.views import Pixels
-from aigdetect.model.detector import Detector, load_detector
+from aigdetect.methods.loading import load_detector
+from aigdetect.model.detector import Detector
 from aigdetect.model.heatmap import MAX_PARTS, HeatMap, Part, heatmap, logits_of_tokens, render, render_small
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig

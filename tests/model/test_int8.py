@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from aigdetect.errors import UsageError
 from aigdetect.model import quantise
 from aigdetect.model.arithmetic import choose_precision, precisions_of, prepare_tower
-from aigdetect.model.int8 import REACH, NormedInt8, TokenInt8, can_multiply
+from aigdetect.model.int8 import REACH, NormedInt8, TokenInt8, can_multiply, to_integers
 from aigdetect.model.mole import collect_routing
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig, ImageTower
@@ -39,6 +39,19 @@ def whole_layer(inputs: int = 64, outputs: int = 32) -> nn.Linear:
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
+
+
+@given(seed=st.integers(0, 2**31), outputs=st.sampled_from([1, 127, 300]))
+def test_every_row_of_a_matrix_has_a_step_of_its_own(seed: int, outputs: int) -> None:
+    torch.manual_seed(seed)
+    weight = torch.randn(outputs, 20) * torch.rand(outputs, 1).exp()
+    weight[outputs // 2] = 0
+    whole, step = to_integers(weight)
+    assert whole.dtype == torch.int8
+    reach = weight.abs().amax(dim=1)
+    torch.testing.assert_close(step, (reach / 127).clamp(min=torch.finfo(torch.float32).tiny))
+    assert (whole.abs().amax(dim=1) == 127).eq(reach > 0).all()
+    assert ((whole * step[:, None] - weight).abs() <= step[:, None] * 0.5001).all()
 
 
 @needs_int8

@@ -10,9 +10,9 @@ from aigdetect.errors import UsageError, WeightsError
 from aigdetect.model.attention import SelfAttention
 from aigdetect.model.backbones import parse_backbone
 from aigdetect.model.build import build_base
-from aigdetect.model.cliptower import fold_quick_gelu
 from aigdetect.model.mole import MixtureConfig, collect_routing
 from aigdetect.model.network import MoleNetwork
+from aigdetect.model.quickgelu import fold_quick_gelu
 from aigdetect.model.tower import (
     ADAPTED_MODULES,
     AdapterConfig,

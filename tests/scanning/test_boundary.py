@@ -226,7 +226,7 @@ def full() -> Provenance:
     )
 
 
-def said(prepared: Prepared) -> Prepared:
+def said(prepared: Prepared, also: int = 0) -> Prepared:
     """What arrives of what a worker says."""
 
     def prepare(item: Found, file: int | None) -> Prepared:
@@ -235,7 +235,7 @@ def said(prepared: Prepared) -> Prepared:
     here, there = Pipe()
     worker = threading.Thread(target=answer_prepared, args=(there, prepare, None))
     worker.start()
-    arrived = receive_prepared(here, prepared.record.path)
+    arrived = receive_prepared(here, prepared.record.path, also=also)
     worker.join()
     return arrived
 
@@ -265,6 +265,28 @@ def test_all_that_is_known_of_a_file_arrives(views: int) -> None:
         each.tolist() for each in arrays
     ]
     assert views == 0 or got.view is not None
+
+
+def test_what_further_models_see_arrives() -> None:
+    view = np.arange(75, dtype=np.uint8).reshape(1, 5, 5, 3)
+    sent = Prepared(Record("p"), view, (view[:, :2],), also=(view[:, 1:], None, view[:, :3]))
+    got = said(sent, also=3)
+    assert np.array_equal(got.variants[0], view[:, :2])
+    assert [each if each is None else each.tolist() for each in got.also] == [
+        each if each is None else each.tolist() for each in sent.also
+    ]
+    # what could not be decoded says nothing of any of them
+    assert said(Prepared(Record("p").failed("broken")), also=3).also == ()
+
+
+@pytest.mark.parametrize("shapes", [[[1]], [[1]] * 3, [[1 << 27], [1 << 27]], [[-1], [1]]])
+def test_more_views_or_larger_ones_than_there_are_models_for_are_refused(shapes: list[list[int]]) -> None:
+    here, there = Pipe()
+    there.send_bytes(json.dumps({**STATEMENT, "also": shapes}).encode())
+    for _ in shapes:
+        there.send_bytes(b"1")
+    with pytest.raises(FormError):
+        receive_prepared(here, "x", also=2)
 
 
 def test_a_worker_can_neither_score_nor_name_another_file() -> None:
@@ -300,6 +322,7 @@ STATEMENT: dict[str, Any] = {
     "pictures": None,
     "trace": "",
     "frames": 0,
+    "also": [],
 }
 
 

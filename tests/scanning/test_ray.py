@@ -30,6 +30,7 @@ from aigdetect.images.views import Picture, Pixels
 from aigdetect.model.calibration import Calibration
 from aigdetect.model.card import AdapterCard, ModelCard, Preprocess
 from aigdetect.scanning.cluster import Share, joined, require_ray, share_of
+from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.preparation import Preparation
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.remote import Job
@@ -189,12 +190,18 @@ class Unknown:
 
 
 def scan(
-    address: str, found: Iterable[Found], wanted: Wanted, count: int = 2, **job: Any
+    address: str,
+    found: Iterable[Found],
+    wanted: Wanted,
+    count: int = 2,
+    *,
+    prepare: Preparation | None = None,
+    **job: Any,
 ) -> Iterator[Record]:
     with joined(address):
         from aigdetect.scanning.dispatch import ClusterScanner
 
-        asked = Job(wanted, Preparation(first_pixel), **job)
+        asked = Job(wanted, prepare or Preparation(first_pixel), **job)
         share = Share(cpus=1, gpus=0, count=count)
         with closing(ClusterScanner(asked, share, warn=print)) as scanner:
             for result in scanner.results(found, Unknown()):
@@ -328,12 +335,16 @@ def test_endless_files_some_of_which_bring_decoders_down(tmp_path: Path, address
 def test_a_file_that_kills_every_worker(tmp_path: Path, address: str) -> None:
     for place in range(20):
         make(tmp_path / f"{place:02}.png", KILL if place == 9 else place)
-    records = list(scan(address, find_files([tmp_path]), Reds(), decoders=0))
+    prepare = Preparation(first_pixel, also=(first_pixel,))
+    records = list(scan(address, find_files([tmp_path]), Reds(), decoders=0, prepare=prepare, also=(Reds(),)))
     assert [record.path for record in records] == [str(tmp_path / f"{place:02}.png") for place in range(20)]
     assert [record.error for record in records] == [
         "every worker that scanned it died" if place == 9 else None for place in range(20)
     ]
     assert [record.logit for record in records if not record.error] == [*range(9), *range(10, 20)]
+    assert [record.also for record in records] == [
+        (Opinion("red"),) if place == 9 else (Opinion("red", 0.5, "uncertain"),) for place in range(20)
+    ]
 
 
 @pytest.mark.ray

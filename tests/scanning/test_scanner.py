@@ -21,8 +21,8 @@ def test_weights_of_the_cache_are_hashed_once(
     tiny_model: Any, cached_tower: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed = []
-    digest = towerfile._file_digest
-    monkeypatch.setattr(towerfile, "_file_digest", lambda path: hashed.append(path) or digest(path))
+    digest = towerfile.file_digest
+    monkeypatch.setattr(towerfile, "file_digest", lambda path: hashed.append(path) or digest(path))
     assert load(tiny_model).weights_digest == load(tiny_model, tiny_model.weights).weights_digest
     assert hashed == [cached_tower]
 

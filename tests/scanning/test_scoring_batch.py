@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from aigdetect.images.views import Picture, Pixels
+from aigdetect.model.calibration import NEVER, Thresholds
+from aigdetect.scanning.opinion import Opinion, numbered, opinion_columns, opinions_in
 from aigdetect.scanning.preparation import Prepared
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.scoring import SAME_CONTENT, score_batch
@@ -24,6 +26,7 @@ class Mean:
     batch_size: int = 4
     precision: str = "float32"
     card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="mean"))
+    half_rates: Thresholds = NEVER
     views: int = 0
 
     def view(self, picture: Picture, /) -> Pixels:
@@ -90,6 +93,63 @@ def test_without_a_memory_every_file_is_scored(scorer: Mean) -> None:
     records = list(score_batch([prepared("a", 7), prepared("b", 7)], scorer, None))
     assert scorer.views == 2
     assert not any(record.notes for record in records)
+
+
+# --- further models ----------------------------------------------------------------------------------------
+
+
+def seen(path: str, level: int, *further: int | None) -> Prepared:
+    views = [None if each is None else np.full((1, 3, 3, 3), each, np.uint8) for each in further]
+    return replace(prepared(path, level), also=tuple(views))
+
+
+def test_further_models_change_nothing_but_their_own_columns(scorer: Mean) -> None:
+    batch = [seen("a", 7, 200, 5), seen("b", 200, 8, 6), seen("c", 7, 200, 5)]
+    broken = Prepared(Record("d").failed("broken"))
+    others = {"one": Mean(), "two": Mean()}
+    records = list(score_batch([*batch, broken], scorer, Memory(), others))
+    alone = list(score_batch([*batch, broken], Mean(), Memory()))
+    assert [replace(record, also=()) for record in records] == alone
+    assert [[opinion.verdict for opinion in record.also] for record in records] == [
+        ["ai", "real"],
+        ["real", "real"],
+        ["ai", "real"],
+        [None, None],
+    ]
+    assert records[0].also[0] == Opinion("one", 200 / 255, "ai")
+    assert (scorer.views, others["one"].views) == (2, 2)  # each content once
+    assert list(records[3].as_dict())[-4:] == list(opinion_columns(["one", "two"]))
+
+
+def test_an_opinion_that_fails_is_empty_noted_and_may_pass(scorer: Mean) -> None:
+    batch = [seen("a", 7, 99), seen("b", 200, None), seen("c", 8, 9)]
+    records = list(score_batch(batch, scorer, None, {"one": Mean()}))
+    assert [record.verdict for record in records] == ["real", "ai", "real"]
+    assert [record.also[0].score for record in records] == [None, None, 9 / 255]
+    assert [record.notes for record in records] == [
+        ("one: scoring failed: RuntimeError: will not do",),
+        ("one: out of memory",),
+        (),
+    ]
+    assert [record.cause for record in records] == ["scoring", "memory", "file"]
+
+
+def test_what_is_in_doubt_is_uncertain_for_all(scorer: Mean) -> None:
+    doubtful = seen("a", 200, 200)
+    doubtful = replace(doubtful, record=replace(doubtful.record, doubtful=True))
+    (record,) = score_batch([doubtful], scorer, None, {"one": Mean()})
+    assert (record.verdict, record.also[0].verdict) == ("uncertain", "uncertain")
+
+
+def test_columns_are_named_after_models_and_read_back() -> None:
+    names = numbered(["npr", "x_score_y", "npr"])
+    assert names == ("npr", "x_score_y", "npr #2")
+    row = Record("a", also=tuple(Opinion(name, 0.5, "ai") for name in names)).as_dict()
+    assert opinions_in(row) == dict.fromkeys(names, (0.5, "ai"))
+    assert opinions_in({"score": 1, "score_x": 2}) == {}
+
+
+# --- contents and changes ----------------------------------------------------------------------------------
 
 
 def test_a_twin_of_a_failure_fails_alike(scorer: Mean) -> None:

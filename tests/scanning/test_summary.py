@@ -181,6 +181,37 @@ def test_processes_and_threads_say_the_same(tmp_path: Path) -> None:
     assert records[2].error == "broken MP4: invalid data found when processing input"
 
 
+def first_red(picture: Picture) -> Pixels:
+    """The view of a further model, which has another shape."""
+    return np.asarray(picture)[:1, :1, :1]
+
+
+def test_a_further_model_says_of_a_video_what_its_frames_bear_out(tmp_path: Path) -> None:
+    clips = [
+        make_clip(tmp_path / "a.mp4", [240] * 30),
+        make_clip(tmp_path / "b.webm", [0] * 20 + [240] * 10),
+        tmp_path / "broken.mp4",
+    ]
+    clips[2].write_bytes(clips[0].read_bytes()[:700])
+    found = [Found(str(path), "video") for path in clips]
+    prepare = Preparation(first_pixel, video=Sampling(per_minute=60), also=(first_red,))
+    told = []
+    for engine in (Threads(prepare, 2), Processes(prepare, 2)):
+        with closing(engine), closing(scan_with(engine, found, Red(), also={"other": Red()})) as results:
+            told.append([result.record for result in results])
+    assert told[0] == told[1]
+    plain = scan(Threads(replace(prepare, also=()), 2), *clips)
+    for record, alone in zip(told[0], plain, strict=True):
+        assert [replace(row, also=(), parts=()) for row in record.rows] == [
+            replace(row, parts=()) for row in alone.rows
+        ]
+        # it sees what the first model sees
+        assert all(
+            (row.also[0].verdict, row.also[0].score) == (row.verdict, row.score) for row in record.rows
+        )
+    assert [row.also[0].verdict for row in told[0][0].rows] == ["ai"] * 4
+
+
 def test_frames_seen_before_the_time_is_over_are_scored(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", [240] * 30)
     (record,) = scan(Threads(Preparation(slow, video=Sampling(60, 30, seconds=0.5)), 1), clip)

@@ -11,19 +11,11 @@ from PIL import Image
 
 from aigdetect.errors import UsageError
 from aigdetect.images.decode import decode
-from aigdetect.spectrum import sets
+from aigdetect.spectrum import averaging
 from aigdetect.spectrum.analysis import average_tiles
+from aigdetect.spectrum.averaging import average_folders, survey_folders
 from aigdetect.spectrum.fourier import Average
-from aigdetect.spectrum.sets import (
-    Failure,
-    Method,
-    SetSpectrum,
-    average_folders,
-    compare,
-    set_peaks,
-    short_names,
-    survey_folders,
-)
+from aigdetect.spectrum.sets import Failure, Method, SetSpectrum, compare, set_peaks, short_names
 
 SMALL = Method(tile=128)
 
@@ -95,26 +87,26 @@ def test_the_number_of_threads_changes_nothing(folder: Path, workers: int) -> No
 
 def test_work_is_done_by_several_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     meeting = threading.Barrier(3, timeout=20)
-    real = sets.decode
+    real = averaging.decode
 
     def wait(data: bytes, **options: Any) -> Any:
         meeting.wait()  # passes only if three work at the same time
         return real(data, **options)
 
-    monkeypatch.setattr(sets, "decode", wait)
+    monkeypatch.setattr(averaging, "decode", wait)
     assert [one.images for one in average_folders([str(folder)], SMALL, workers=3)] == [6, 6]
 
 
 def test_few_images_wait_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     done: list[int] = []
-    real = sets._transform
+    real = averaging._transform
 
     def watched(found: Any, *rest: Any) -> Any:
         started.append(found.path)
         return real(found, *rest)
 
-    monkeypatch.setattr(sets, "_transform", watched)
+    monkeypatch.setattr(averaging, "_transform", watched)
 
     def advance(files: int) -> None:
         done.append(files)
@@ -284,8 +276,8 @@ def test_what_is_done_is_not_done_again(
     with pytest.raises(StopError):
         average_folders([str(folder)], SMALL, state=state, advance=stop_after(7))
     read: list[str] = []
-    real = sets.read_bytes
-    monkeypatch.setattr(sets, "read_bytes", lambda path: read.append(path) or real(path))
+    real = averaging.read_bytes
+    monkeypatch.setattr(averaging, "read_bytes", lambda path: read.append(path) or real(path))
     average_folders([str(folder)], SMALL, state=state)
     assert len(read) == 5
     read.clear()

@@ -22,15 +22,16 @@ from aigdetect.data import dataset
 from aigdetect.data.dataset import copies_of_views
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.errors import DataError, UsageError
-from aigdetect.evaluation.metrics import card_figures
 from aigdetect.images.views import VIEWS
+from aigdetect.methods.loading import load_detector
+from aigdetect.metrics.ranking import card_figures
 from aigdetect.model.card import read_card
-from aigdetect.model.detector import load_detector
 from aigdetect.training import head_start, supply, watching
 from aigdetect.training.beginning import begin_with
 from aigdetect.training.folds import leave_out, make_folds
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Step, Watch
 

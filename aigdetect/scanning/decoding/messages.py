@@ -27,7 +27,7 @@ _LONGEST = 16 << 20
 """Bytes of a text, at most; what is kept of a file's metadata is far less."""
 
 _MOST = 64 << 20
-"""Bytes of the views of one file, and of its pictures, at most."""
+"""Bytes of the views of one file, for each model, and of its pictures, at most."""
 
 _PICTURES = ("thumbnail", "spectrum", "before")
 """What a worker draws, in the order in which it is sent."""
@@ -65,6 +65,7 @@ class _Statement:
         pictures: sizes of :data:`_PICTURES` in bytes; None if none were drawn, 0 for one that was not.
         trace: traceback of an unforeseen error.
         frames: how many statements of frames follow behind the bytes.
+        also: shapes of what further models see; None for one for which there was no room.
     """
 
     facts: _Facts
@@ -73,6 +74,7 @@ class _Statement:
     pictures: tuple[int, ...] | None
     trace: str
     frames: int
+    also: tuple[tuple[int, ...] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def answer_prepared(
 
 def _send_prepared(connection: Connection, prepared: Prepared) -> None:
     arrays = [*([] if prepared.view is None else [prepared.view]), *prepared.variants]
+    arrays += [view for view in prepared.also if view is not None]
     pictures = prepared.pictures
     drawn = None if pictures is None else tuple(getattr(pictures, name) or b"" for name in _PICTURES)
     statement = _Statement(
@@ -112,6 +115,7 @@ def _send_prepared(connection: Connection, prepared: Prepared) -> None:
         None if drawn is None else tuple(map(len, drawn)),
         prepared.trace,
         len(prepared.frames),
+        tuple(None if view is None else view.shape for view in prepared.also),
     )
     _send_text(connection, statement)
     for array in arrays:
@@ -149,55 +153,62 @@ def _bytes_of(array: Pixels) -> memoryview:
 # -- in the program ----------------------------------------------------------------------------------------
 
 
-def receive_prepared(connection: Connection, path: str, frames: int | None = None) -> Prepared:
+def receive_prepared(connection: Connection, path: str, frames: int | None = None, also: int = 0) -> Prepared:
     """What a worker says of a file.
 
     Args:
         connection: from the worker.
         path: the file.
         frames: of a video: how many frames there may be; None for an image.
+        also: how many further models see it.
 
     Raises:
         FormError: if it is not what :func:`answer_prepared` sends.
         EOFError: if the worker has ended.
         OSError: likewise, or if it says more than there can be to say.
     """
-    prepared, count = _receive_prepared(connection, path, _LONGEST, _MOST)
+    prepared, count = _receive_prepared(connection, path, _LONGEST, _MOST, also)
     if frames is None:
         if count or prepared.record.time is not None:
             raise FormError("frames of an image")
         return prepared
     if not 0 <= count <= frames or prepared.view is not None:
         raise FormError("too many frames")
-    parts = tuple(_receive_frame(connection, prepared.record) for _ in range(count))
+    parts = tuple(_receive_frame(connection, prepared.record, also) for _ in range(count))
     return replace(prepared, record=replace(prepared.record, time=None, frames=count or None), frames=parts)
 
 
-def _receive_frame(connection: Connection, video: Record) -> Prepared:
+def _receive_frame(connection: Connection, video: Record, also: int) -> Prepared:
     """What a worker says of a frame; it belongs to the video, whatever the worker says."""
-    prepared, count = _receive_prepared(connection, video.path, _LONGEST_OF_FRAME, _MOST_OF_FRAME)
+    prepared, count = _receive_prepared(connection, video.path, _LONGEST_OF_FRAME, _MOST_OF_FRAME, also)
     time = prepared.record.time
     if count or prepared.view is None or time is None or not 0 <= time < math.inf:
         raise FormError("no frame")
     return replace(prepared, record=replace(prepared.record, sha256=video.sha256))
 
 
-def _receive_prepared(connection: Connection, path: str, longest: int, most: int) -> tuple[Prepared, int]:
+def _receive_prepared(
+    connection: Connection, path: str, longest: int, most: int, also: int
+) -> tuple[Prepared, int]:
     """A statement with its bytes, and how many of frames follow."""
     statement = _receive_text(connection, _Statement, longest)
     facts = statement.facts
     if facts.sha256 is not None and not _DIGEST.fullmatch(facts.sha256):
         raise FormError("no SHA-256")
-    shapes = [*([] if statement.view is None else [statement.view]), *statement.variants]
-    if sum(map(_size, shapes)) > most:
+    if len(statement.also) not in (0, also):
+        raise FormError("views for models that there are not")
+    shapes = [statement.view, *statement.variants, *statement.also]
+    if sum(_size(shape) for shape in shapes if shape is not None) > most * (1 + also):
         raise FormError("too much to see")
-    arrays = [_receive_array(connection, shape) for shape in shapes]
+    view, *others = (None if shape is None else _receive_array(connection, shape) for shape in shapes)
+    variants, further = others[: len(statement.variants)], others[len(statement.variants) :]
     prepared = Prepared(
         Record(path, **{each.name: getattr(facts, each.name) for each in fields(facts)}),
-        None if statement.view is None else arrays[0],
-        tuple(arrays[len(arrays) - len(statement.variants) :]),
+        view,
+        tuple(variant for variant in variants if variant is not None),
         statement.pictures and _receive_pictures(connection, statement.pictures, most),
         statement.trace,
+        also=tuple(further),
     )
     return prepared, statement.frames
 

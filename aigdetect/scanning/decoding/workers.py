@@ -179,7 +179,12 @@ class Processes:
 
     def _schedule(self, prepare: Preparation, item: Found, seconds: float) -> Future[Prepared]:
         video = item.kind == "video"
-        receive = partial(receive_prepared, path=item.path, frames=prepare.video.most if video else None)
+        receive = partial(
+            receive_prepared,
+            path=item.path,
+            frames=prepare.video.most if video else None,
+            also=len(prepare.also),
+        )
         path = None if item.kind == "error" else item.path
         if video:
             seconds += _reading(item.path)

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 import aigdetect
 from aigdetect.model.calibration import DEFAULT_FNR, DEFAULT_FPR, Thresholds
 from aigdetect.model.card import ModelCard
+from aigdetect.scanning.settings import Other
 from aigdetect.text import score_text
 
 _VIEWS = {
@@ -43,6 +44,7 @@ class PageHeader:
         finished: when it ended, or None if it was cut short.
         passed_over: other files that were met and passed over.
         weights_digest: digest of the backbone's weights in use, hexadecimal; None if it is not known.
+        also: further models that have columns of their own.
         program: program and version.
     """
 
@@ -67,6 +69,7 @@ class PageHeader:
     finished: datetime | None
     passed_over: int = 0
     weights_digest: str | None = None
+    also: tuple[Other, ...] = ()
     program: str = f"aigdetect {aigdetect.__version__}"
 
     @classmethod
@@ -82,6 +85,7 @@ class PageHeader:
         finished: datetime | None,
         passed_over: int = 0,
         weights_digest: str | None = None,
+        also: tuple[Other, ...] = (),
     ) -> PageHeader:
         """The header of a scan with a model.
 
@@ -95,6 +99,7 @@ class PageHeader:
             finished: see there.
             passed_over: see there.
             weights_digest: see there (``detector.weights_digest``).
+            also: see there.
         """
         calibration = card.calibration
         fpr = DEFAULT_FPR if fpr is None else fpr
@@ -120,6 +125,7 @@ class PageHeader:
             finished=finished,
             passed_over=passed_over,
             weights_digest=weights_digest,
+            also=also,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aigdetect.scanning.opinion import opinion_columns, opinions_in
 from aigdetect.scanning.page.claims import Claim, claims_of, lines_of, summary_of
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.record import COLUMNS
@@ -162,11 +163,16 @@ def _facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if row.get("width") is not None and row.get("height") is not None:
         facts.append(("size", f"{_text(row['width'])} × {_text(row['height'])} pixels"))
+    opinions = opinions_in(row)
+    elsewhere = {*_ELSEWHERE, *opinion_columns(tuple(opinions))}
     others = [*COLUMNS, *(name for name in row if name not in COLUMNS)]
     for name in others:
-        if name not in _ELSEWHERE:
+        if name not in elsewhere:
             lines = lines_of(row.get(name), _LABELS.get(name, name.replace("_", " ")))
             facts += [(line.label, line.text) for line in lines]
+    for model, (score, verdict) in opinions.items():
+        if (number := _number(score)) is not None:
+            facts.append((_text(f"further model {model}"), f"score {score_text(number)}, {_text(verdict)}"))
     return facts
 
 
