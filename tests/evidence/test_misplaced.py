@@ -91,6 +91,7 @@ def test_a_jpeg_with_credentials_elsewhere(
     assert found.notes == (f"C2PA outside its place: {where}",)
     [claim] = [each for each in found.findings if each.where == "C2PA outside its place"]
     assert (claim.kind, claim.says) == (Kind.CREDENTIAL, Says.GENERATED)
+    assert "C2PA parent outside its place" in {each.where for each in found.findings}
     assert found.as_dict()["c2pa"]["outside"] == where
     (tmp_path / "anchors.pem").write_text(authority.root)
     monkeypatch.setenv(ANCHORS, str(tmp_path / "anchors.pem"))
