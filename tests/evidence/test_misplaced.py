@@ -158,7 +158,13 @@ def a_gif(data: bytes) -> list[tuple[bytes, str]]:
 def boxed(data: bytes) -> list[tuple[bytes, str]]:
     box = next(each for each in boxes.boxes(data) if each.kind in ("uuid", "jumb"))
     rest, piece = without(data, box, 8, 0)
-    return [(rest + piece, f"box {box.kind} moved")]
+    moved = [(rest + piece, f"box {box.kind} moved")]
+    if box.kind == "uuid":
+        jumb = piece[piece.index(b"jumb") - 4 :]
+        moved.append((rest + jumb, "box jumb moved"))
+        for held in (piece, jumb):
+            moved.append((rest + struct.pack(">I4s", len(held) + 8, b"free") + held, "in box free"))
+    return moved
 
 
 def of_the_kind(kind: str, authority: Authority) -> bytes:
