@@ -58,6 +58,8 @@ PUBLISHED = {
     "freqspec": "FreqSpec",
     "gramnet": "GramNet",
     "patchfor": "PatchForensics",
+    "dire": "DIRE",
+    "lnp": "LNP",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from planted import SIDE, auc, learn, write_data
+from tiny_denoiser import write_denoiser
 from tiny_pairs import write_averaging_pair
 
 from aigdetect.methods.registry import METHODS
@@ -32,6 +33,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "patchfor": ("checkered", {**TINY, "last": "layer2", "epochs": 12}),
     "aeroblade": ("upsampled", {"size": 64, "pretrained": False}),
     "dire": ("upsampled", {**TINY, "epochs": 8}),
+    "lnp": ("checkered", {**TINY, "epochs": 8}),
 }
 #: three standard deviations of the area on 40 images of each of two classes that are one
 CHANCE = 3 * np.sqrt(81 / (12 * 40 * 40))
@@ -50,7 +52,8 @@ def instruments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What some methods look through."""
     root = tmp_path_factory.mktemp("instruments")
     write_averaging_pair(root / "pair", "mean")
-    return {"aeroblade": root / "pair", "dire": root / "pair"}
+    write_denoiser(root / "denoiser.safetensors")
+    return {"aeroblade": root / "pair", "dire": root / "pair", "lnp": root / "denoiser.safetensors"}
 
 
 def test_every_method_is_tested_here() -> None:
