@@ -60,6 +60,7 @@ PUBLISHED = {
     "patchfor": "PatchForensics",
     "dire": "DIRE",
     "lnp": "LNP",
+    "lgrad": "LGrad",
 }
 
 

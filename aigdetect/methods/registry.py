@@ -159,6 +159,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "B. Liu et al., Detecting Generated Images by Real Images, ECCV 2022",
                 "lnp:Lnp",
             ),
+            Method(
+                "lgrad",
+                "ResNet-50 on the gradient of a GAN's discriminator by the image",
+                "C. Tan et al., Learning on Gradients: Generalized Artifacts Representation for "
+                "GAN-Generated Images Detection, CVPR 2023",
+                "lgrad:Lgrad",
+            ),
         )
     }
 )
