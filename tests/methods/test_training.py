@@ -15,6 +15,7 @@ import torch
 from instruments import write_instruments
 from planted import learn, texture, write_data
 from safetensors.torch import load_file, save_file
+from tiny_discriminator import write_discriminator
 from tiny_pairs import write_averaging_pair, write_pair
 
 from aigdetect.data.layouts import find_samples
@@ -287,7 +288,13 @@ def test_what_is_kept_of_images_depends_on_the_instrument(tmp_path: Path) -> Non
         assert found is not None
         network = build_network(find_method("dire"), {"size": 32, "network": "test_resnet"}, found.state)
         told.append(network.frozen_settings())
-    assert told[0]["frozen"] != told[1]["frozen"]
+    for blur in (True, False):  # which is no parameter
+        write_discriminator(tmp_path / "d.safetensors", 32, blur=blur)
+        found = find_instrument("lgrad", None, tmp_path / "d.safetensors")
+        assert found is not None
+        settings = {"size": 32, "network": "test_resnet"}
+        told.append(build_network(find_method("lgrad"), settings, found.state).frozen_settings())
+    assert len({each["frozen"] for each in told}) == 4
     assert "frozen" not in build_network(find_method("npr"), {"size": 32}).frozen_settings()
 
 
