@@ -197,7 +197,7 @@ _WALKERS: tuple[Callable[[bytes], Iterable[Block]], ...] = (
     *(png.chunks, jpeg.segments, riff.chunks, gif.blocks, boxes.boxes, samsung.entries),
     lambda data: (entry.value for entry in tiff.entries(data)),
     lambda data: (block for _, block in photoshop.resources(cut(data, "", data.find(b"8BIM"), len(data)))),
-    lambda data: jpeg.segments_behind(data, 0, b"\xebJP"),
+    lambda data: (block for _, block in jpeg.segments_behind(data, 0, b"\xebJP")),
     lambda data: (
         item
         for box in boxes.boxes(data)

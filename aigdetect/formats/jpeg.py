@@ -65,23 +65,30 @@ def segments(data: bytes) -> Iterator[Block]:
         yield cut(data, _NAMES.get(marker, f"{marker:02X}"), begin, end)
 
 
-def segments_behind(data: bytes, end: int, beginning: bytes) -> Iterator[Block]:
-    """Segments behind the end of an image, up to where another image begins, or to a number of them.
+def segments_behind(data: bytes, end: int, beginning: bytes) -> Iterator[tuple[bool, Block]]:
+    """Segments behind the end of an image, up to a number of them.
 
     Args:
         data: the whole file.
         end: where the image ends.
         beginning: the second byte of their marker, and what their content begins with.
+
+    Yields:
+        whether another image has begun before it, so that it may be of that one, and the segment.
     """
     marker, content = re.escape(beginning[:1]), re.escape(beginning[1:])
     wanted = re.compile(rb"\xff\xd8\xff|\xff(%b).{2}%b" % (marker, content), re.DOTALL)
+    another = False
     for _ in range(MAX_BLOCKS):
         found = wanted.search(data, end)
-        if not found or not found[1]:
+        if not found:
             return
+        if not found[1]:
+            another, end = True, found.end()
+            continue
         begin = found.start() + 4
         end = begin + max(0, int.from_bytes(data[begin - 2 : begin], "big") - 2)
-        yield cut(data, _NAMES[beginning[0]], begin, end)
+        yield another, cut(data, _NAMES[beginning[0]], begin, end)
 
 
 def count_scans(data: bytes, most: int) -> int:

@@ -16,6 +16,9 @@ MAX_BYTES = 8 << 20
 IPTC, EXIF, XMP = 0x0404, 0x0422, 0x0424
 """Numbers of the resources that hold metadata."""
 
+VERSION, QUALITY = 0x0421, 0x0406
+"""Numbers of those that say which program wrote the file, and how it compressed it as a JPEG."""
+
 _MAX_RESOURCES = 1 << 12
 
 

@@ -12,7 +12,7 @@ from aigdetect.images.read import read_bytes, why_failed
 from aigdetect.images.upright import displayed_size
 
 if TYPE_CHECKING:
-    from aigdetect.evidence.raw_fields import RawField
+    from aigdetect.evidence.raw_blocks import RawField
 
 
 @dataclass(frozen=True)

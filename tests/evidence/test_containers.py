@@ -254,8 +254,8 @@ def many_metas() -> bytes:
 
 
 def overlapping_entries() -> bytes:
-    """A hundred entries behind a JPEG, all of them the same MiB, which is no text."""
-    content = struct.pack("<HHI", 0, 0x0BA1, 4) + b"Name" + b"\xff" * (1 << 20)
+    """A hundred entries behind a JPEG, all of them the same MiB."""
+    content = struct.pack("<HHI", 0, 0x0BA1, 4) + b"Name" + b"a" * (1 << 20)
     rows = struct.pack("<HHII", 0, 0x0BA1, len(content), len(content)) * 100
     directory = b"SEFH" + struct.pack("<II", 101, 100) + rows
     return saved("JPEG") + content + directory + struct.pack("<I", len(directory)) + b"SEFT"
