@@ -21,8 +21,9 @@ from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
 from aigdetect.scanning.engines import default_workers
 from aigdetect.training.beginning import begin_with, find_instrument
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Watch
 

@@ -4,7 +4,8 @@ Small files of every format that Pillow and its plugins write are broken in the 
 are made to: bytes changed, lengths set to extremes, parts cut, doubled, moved and mixed with other files,
 most of it near the beginning, where the headers are. Each runs in a worker process with the limits of a scan.
 Counted are inputs that crash the worker, that run into the time limit, that take more memory than allowed,
-and that make anything but an ImageError come out. Exit status 1 if there was any of these; they are kept.
+that make anything but an ImageError come out, or a walker find what is not there, and whose metadata take too
+long by themselves. Exit status 1 if there was any of these; they are kept.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+from fuzz_metadata import read_metadata, rich_files
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from aigdetect.errors import ImageError
-from aigdetect.evidence.provenance import read_provenance
 from aigdetect.images.decode import decode
 from aigdetect.scanning.decoding.form import FormError
 from aigdetect.scanning.decoding.pool import Call, Pool, WorkerDiedError, WorkerLateError
@@ -72,7 +73,7 @@ def seeds() -> list[bytes]:
         file = io.BytesIO()
         frames[0].save(file, "JPEG", exif=_exif(), **options)
         made[f"JPEG {name}"] = file.getvalue()
-    return list(dict.fromkeys(made.values()))
+    return list(dict.fromkeys((*made.values(), *rich_files().values())))
 
 
 def _picture(mode: str) -> Image.Image:
@@ -231,7 +232,8 @@ def try_inputs(numbers: range, seed: int) -> Seen:
 def try_one(data: bytes) -> str:
     """``decoded``, ``refused``, or what came out that should not."""
     try:
-        read_provenance(data).as_dict()
+        if wrong := read_metadata(data):
+            return f"metadata: {wrong}"
     except BaseException as error:  # noqa: BLE001 - whatever comes out is what is looked for
         return f"metadata: {type(error).__name__}: {error}"
     try:

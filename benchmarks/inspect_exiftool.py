@@ -44,6 +44,7 @@ _SAME = {
     "serialnumber": "bodyserialnumber",
     "ownername": "cameraownername",
     "currentiptcdigest": "iptcdigest",
+    "subfiletype": "newsubfiletype",
 }
 
 

@@ -59,6 +59,9 @@ PUBLISHED = {
     "freqspec": "FreqSpec",
     "gramnet": "GramNet",
     "patchfor": "PatchForensics",
+    "dire": "DIRE",
+    "lnp": "LNP",
+    "lgrad": "LGrad",
 }
 
 

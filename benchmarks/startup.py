@@ -1,9 +1,9 @@
 """What it costs to start: ``python benchmarks/startup.py IMAGE``.
 
-Runs ``aigdetect scan IMAGE`` and the ``--help`` of every command again and again, in turns, each in a process
-of its own, beside a Python that does nothing. Prints the medians: seconds until the first line of output (the
-first score), until the end, and of the processors (which a busy machine disturbs less), the peak of memory,
-and the ratios to the Python that does nothing; then the slowest imports of one scan.
+Runs ``aigdetect scan IMAGE``, ``inspect IMAGE`` and the ``--help`` of every command again and again, in turn,
+each in a process of its own, beside a Python that does nothing. Prints the medians: seconds until the first
+line of output (the first score), until the end, and of the processors (which a busy machine disturbs less),
+the peak of memory, and the ratios to the Python that does nothing; then the slowest imports of one scan.
 ``--before CHECKOUT`` runs another version of the program in turns with this one, and adds the ratios to it.
 """
 
@@ -68,8 +68,9 @@ def starts(options: argparse.Namespace) -> Iterator[Start]:
     """All that is measured; the Python that does nothing is the first."""
     yield Start("python -c pass", [sys.executable, "-c", "pass"])
     told = [[], *([name] for name in Program.places)]
-    for arguments in [scan(options), *([*names, "--help"] for names in told)]:
-        name = " ".join(arguments) if arguments[-1] == "--help" else "scan of one image"
+    inspect = ["inspect", str(options.image.resolve()), "--json"]
+    for arguments in [scan(options), inspect, *([*names, "--help"] for names in told)]:
+        name = " ".join(arguments) if arguments[-1] == "--help" else f"{arguments[0]} of one image"
         before = None
         if options.before:
             before = Start(f"{name}, before", program(*arguments), options.before.resolve())

@@ -42,8 +42,9 @@ from aigdetect.images.views import Pixels
 from aigdetect.model.backbones import parse_backbone
 from aigdetect.model.build import build_base
 from aigdetect.model.weights import find_weights, load_tower_state
+from aigdetect.training.partition import Split
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import Split, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Step, Watch
 

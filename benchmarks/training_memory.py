@@ -28,8 +28,8 @@ from aigdetect.model.vit import PlainVit
 from aigdetect.model.wrap import wrap_tower
 from aigdetect.training import supply
 from aigdetect.training.checkpoint import RunIdentity, digest_images
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Step, Watch
 

@@ -38,8 +38,8 @@ from aigdetect.model.network import MoleNetwork
 from aigdetect.training.aligned import list_aligned, make_aligned, parents_of
 from aigdetect.training.draw import draw_samples, draw_scored
 from aigdetect.training.folds import make_folds
+from aigdetect.training.networks import adapter_of
 from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.run import adapter_of
 from aigdetect.training.trainer import Trainer
 from aigdetect.training.watching import Watch
 

@@ -27,11 +27,17 @@ FAKE = REPOSITORY / "tests" / "cli" / "fake_aigdetect.py"
 # what the program loads when it trains and draws; without torch, what the stand-in for the model loads
 HEAVY = (
     *("timm", "open_clip", "matplotlib.figure", "torch.distributed", "aigdetect.cli.app"),
+    *("aigdetect.cli.calibrate", "aigdetect.cli.evaluate", "aigdetect.cli.spectrum", "aigdetect.cli.train"),
     *("aigdetect.evaluation.run", "aigdetect.scanning.page.write", "aigdetect.scanning.pipeline"),
     *("aigdetect.spectrum.analysis", "aigdetect.spectrum.figures", "aigdetect.training.run"),
 )
 LIGHT = (
-    *("aigdetect.cli.app", "aigdetect.scanning.decoding.workers", "aigdetect.scanning.ledger"),
+    *(
+        "aigdetect.cli.app",
+        "aigdetect.cli.scan",
+        "aigdetect.scanning.decoding.workers",
+        "aigdetect.scanning.ledger",
+    ),
     "aigdetect.scanning.page.write",
 )
 SECONDS = 900

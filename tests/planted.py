@@ -15,8 +15,9 @@ from aigdetect.data.layouts import find_samples
 from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
 from aigdetect.training.beginning import find_instrument
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 
 SIDE = 72

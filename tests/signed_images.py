@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import c2pa
@@ -102,16 +104,28 @@ def sign(
     embed: bool = True,
     intent: tuple[Any, ...] = (),
     agents: tuple[dict[str, str], ...] = (),
+    boxes: Sequence[tuple[str, bytes]] = (),
 ) -> bytes:
-    """An image with a manifest; ``kind`` is its media type, ``agents`` those that actions name by number."""
+    """An image with a manifest.
+
+    ``kind`` is its media type, ``agents`` those that actions name by number; ``boxes`` of the container with
+    their names bind it by their hashes, where that of the bytes does otherwise.
+    """
     listed = {"softwareAgents": list(agents)} if agents else {}
-    manifest = {
+    manifest: dict[str, Any] = {
         "claim_generator_info": [{"name": generator, "version": "1.0"}],
         "format": kind,
         "title": "made by a test",
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": list(actions), **listed}}],
     }
     info = c2pa.C2paSignerInfo(b"es256", authority.chain.encode(), authority.key.encode(), None)
+    if boxes:
+        hashed = [
+            {"names": [name], "hash": [0] if name == "C2PA" else list(sha256(box).digest()), "pad": []}
+            for name, box in boxes
+        ]
+        binding = {"label": "c2pa.hash.boxes", "data": {"alg": "sha256", "boxes": hashed}}
+        manifest["assertions"] += [binding]
     settings = {"verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False}}
     out = io.BytesIO()
     with (

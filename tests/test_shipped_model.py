@@ -28,6 +28,7 @@ from aigdetect.model.card import (
     shipped_models,
 )
 from aigdetect.model.detector import Detector
+from aigdetect.model.learnt import LEARNT_NAME, read_learnt
 from aigdetect.model.weights import Weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -143,3 +144,14 @@ def test_the_examples_show_both_answers(real_weights: Weights) -> None:
     detector = load(real_weights, "float32")
     assert all(score.verdict != "ai" for score in detector.score(sorted(found - generated)))
     assert sum(score.verdict == "ai" for score in detector.score(sorted(generated))) >= 3
+
+
+def test_no_model_has_learnt_from_the_examples() -> None:
+    examples = [path for path in (REPOSITORY / "examples").rglob("*") if path.suffix in {".png", ".jpg"}]
+    digests = {file_sha256(path) for path in examples}
+    assert len(digests) == 8
+    for name in shipped_models():
+        folder = find_model_folder(name)
+        learnt = read_learnt(folder)
+        assert len(learnt) > 1000 or not (folder / LEARNT_NAME).exists()
+        assert not learnt & digests

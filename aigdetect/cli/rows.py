@@ -136,7 +136,7 @@ def _verdict(record: Record) -> str:
 
 
 def _remarks(record: Record) -> str:
-    """Why there is no score or what limits it, what others say, and what no one must overlook in metadata."""
+    """Why there is no score or what limits it, what others say, and what in the metadata must be seen."""
     remarks = (record.error,) if record.error else record.notes
     return "; ".join((*remarks, *_opinions(record), *_claims(record)))
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aigdetect.data.layouts import DataSet
     from aigdetect.model.card import ModelCard
     from aigdetect.training.beginning import Beginning
+    from aigdetect.training.partition import Split
     from aigdetect.training.recipe import Recipe
-    from aigdetect.training.run import Split
     from aigdetect.training.watching import Watch
 
 _log = logging.getLogger(__name__)
@@ -117,7 +117,9 @@ def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: O
     from aigdetect.model.detector import adapter_config
     from aigdetect.training.beginning import find_instrument
     from aigdetect.training.distributed import joined
-    from aigdetect.training.run import adapter_of, split_data, train_model
+    from aigdetect.training.networks import adapter_of
+    from aigdetect.training.partition import split_data
+    from aigdetect.training.run import train_model
     from aigdetect.training.session import Session
 
     recipe, beginning = _recipe(order.beginning, config, given)

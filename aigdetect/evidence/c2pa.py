@@ -15,9 +15,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aigdetect.evidence.binding import BOXES_MISMATCH, MISMATCH, is_bound, moved_back
+from aigdetect.evidence.binding import MISMATCH, MISMATCHES, is_bound, moved_back
 from aigdetect.evidence.findings import MAX_ITEMS, Strength, clip
 from aigdetect.evidence.manifests import Manifest, Role, read_manifests
+from aigdetect.formats import jpeg, png
 from aigdetect.formats.jumbf import Store, stores
 
 ANCHORS = "AIGDETECT_C2PA_ANCHORS"
@@ -26,6 +27,12 @@ ANCHORS = "AIGDETECT_C2PA_ANCHORS"
 _MAX_JSON = 32 << 20
 _CERTIFICATE = ("signingCredential.invalid", "signingCredential.expired", "signingCredential.ocsp.revoked")
 _ELSEWHERE = "Remote: "
+_MEDIA_TYPES = {
+    jpeg.SIGNATURE: "image/jpeg",
+    png.SIGNATURE: "image/png",
+    b"RIFF": "image/webp",
+    b"GIF8": "image/gif",
+}
 _UNTRUSTED = "signingCredential.untrusted"
 
 
@@ -86,7 +93,7 @@ def read_credentials(file: bytes | BinaryIO) -> Credentials | None:
 
 def _astray(found: Credentials) -> bool:
     """Whether what is wrong with credentials may be that they are not where they were, or not all of them."""
-    return found.state == "unreadable" or not {MISMATCH, BOXES_MISMATCH}.isdisjoint(found.failures)
+    return found.state == "unreadable" or not MISMATCHES.isdisjoint(found.failures)
 
 
 def _read(file: bytes | BinaryIO, anchors: str, problems: tuple[str, ...]) -> Credentials | None:
@@ -115,12 +122,13 @@ def _read_outside(data: bytes, store: Store, anchors: str, problems: tuple[str, 
 
 def _report_outside(data: bytes, store: Store, anchors: str) -> Mapping[str, Any]:
     """The library's report on a store, as if it were in its place."""
-    with open_reader(BytesIO(data), anchors, store.data) as reader:
+    named = next((name for beginning, name in _MEDIA_TYPES.items() if data.startswith(beginning)), None)
+    with open_reader(BytesIO(data), anchors, store.data, named) as reader:
         report, details = parsed(reader.json()), parsed(reader.detailed_json())
     codes = set(_codes((report.get("validation_results") or {}).get("activeManifest")))
     if MISMATCH in codes and is_bound(data, store, details):
         return _without(report, MISMATCH)
-    if BOXES_MISMATCH in codes and (moved := moved_back(data, store)):
+    if codes & MISMATCHES and (moved := moved_back(data, store, details)):
         return _read_report(BytesIO(moved), anchors) or report
     return report
 
@@ -177,13 +185,16 @@ def _read_report(file: BinaryIO, anchors: str) -> Mapping[str, Any] | None:
 
 
 @contextmanager
-def open_reader(file: BinaryIO, anchors: str = "", store: bytes | None = None) -> Iterator[Any]:
+def open_reader(
+    file: BinaryIO, anchors: str = "", store: bytes | None = None, media_type: str | None = None
+) -> Iterator[Any]:
     """The library's reader of the credentials in a file, kept from the network.
 
     Args:
         file: open for reading.
         anchors: certificates of those to be trusted, PEM.
         store: the manifest store, if it is not to be looked for in the file.
+        media_type: of the file; the library finds it out, but not for all that it does.
 
     Yields:
         a ``c2pa.Reader``; None if there are no credentials.
@@ -191,7 +202,7 @@ def open_reader(file: BinaryIO, anchors: str = "", store: bytes | None = None) -
     import c2pa
 
     with c2pa.Context.from_dict(_offline_settings(anchors)) as context:
-        reader = c2pa.Reader.try_create(None, file, store, context=context)
+        reader = c2pa.Reader.try_create(media_type, file, store, context=context)
         with reader or nullcontext():
             yield reader
 

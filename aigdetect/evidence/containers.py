@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from aigdetect.evidence.fields import Field, Unread
 from aigdetect.evidence.findings import decoded
-from aigdetect.formats import boxes, gif, jpeg, jumbf, png, riff, samsung, tiff
+from aigdetect.evidence.png_text import any_text, png_text
+from aigdetect.formats import boxes, gif, jpeg, jumbf, photoshop, png, riff, samsung, tiff
 from aigdetect.formats.block import Block
 from aigdetect.formats.items import items
 
@@ -24,15 +23,14 @@ MAX_BLOCKS = 20
 XMP_KEY = "XML:com.adobe.xmp"
 """Keyword of the text of a PNG that is a packet of XMP."""
 
-IPTC_RESOURCE, EXIF_RESOURCE, XMP_RESOURCE = 0x0404, 0x0422, 0x0424
-
 _MAX_TEXTS = 1 << 13
+_MAX_METAS = 8
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENDED_ID = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>\s*)([0-9A-Fa-f]{32})")
 _PHOTOSHOP = b"Photoshop 3.0\0"
-_XMP_TYPE = "application/rdf+xml"
+_EXIF_TYPE, _XMP_TYPE = "Exif", "application/rdf+xml"
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _EXIF_UUID = b"JpgTiffExif->JP2"
 _RAW_PROFILE = "Raw profile type "
@@ -73,6 +71,7 @@ class _Found:
     texts: list[Field] = field(default_factory=list)
     credentials: bool = False
     unread: dict[Unread, None] = field(default_factory=dict)
+    left: int = MAX_BYTES
 
     def add(self, kind: str, block: Block | None) -> None:
         """Keep a block of a kind, cut to what is read of one, and say what is missing of it."""
@@ -96,6 +95,18 @@ class _Found:
     def text(self, name: str, value: str, where: str, offset: int, group: str = "text") -> None:
         """Keep a text."""
         self.texts.append(Field(group, name, value, where, offset))
+
+    def coded(self, name: str, value: bytes, where: str, offset: int, group: str = "text") -> None:
+        """Keep a text that is still to be decoded, unless there were too many."""
+        try:
+            text, cost = value.decode("utf-8"), len(value)
+        except UnicodeDecodeError:  # as long as its escapes, and slow
+            text, cost = "", 4 * len(value)
+        if len(self.texts) >= _MAX_TEXTS or cost > self.left:
+            self.lose(where, f"more than {_MAX_TEXTS} texts or {MAX_BYTES >> 20} MiB")
+            return
+        self.left -= cost
+        self.text(name, text or decoded(value), where, offset, group)
 
     def blocks(self) -> Blocks:
         """All of it."""
@@ -135,12 +146,6 @@ def find_blocks(data: bytes) -> Blocks:
     return found.blocks()
 
 
-def _part(block: Block, begin: int, end: int | None = None) -> Block:
-    """A part of a block."""
-    stop = block.length if end is None else end
-    return Block(block.kind, block.offset + begin, max(0, stop - begin), block.data[begin:stop])
-
-
 def _joined(parts: list[Block]) -> Block | None:
     """Parts put together; its place is that of the first."""
     if len(parts) < 2:
@@ -166,23 +171,23 @@ def _jpeg(data: bytes, found: _Found) -> None:
             continue
         left -= len(segment.data)
         if segment.kind == "APP1" and head.startswith(_EXIF):
-            body = _part(segment, len(_EXIF))
+            body = segment.part(len(_EXIF))
             if body.head(4) in tiff.SIGNATURES or not exif:
                 exif.append([])
             exif[-1].append(body)  # what is too long for one segment goes on in the next
         elif segment.kind == "APP1" and head.startswith(_XMP):
-            found.add("xmp", _part(segment, len(_XMP)))
+            found.add("xmp", segment.part(len(_XMP)))
         elif segment.kind == "APP1" and head.startswith(_EXTENDED_XMP) and len(head) == 64:
-            _add_part(extensions, _part(segment, len(_EXTENDED_XMP)))
+            _add_part(extensions, segment.part(len(_EXTENDED_XMP)))
         elif segment.kind == "APP13" and head.startswith(_PHOTOSHOP):
-            resources.append(_part(segment, len(_PHOTOSHOP)))
+            resources.append(segment.part(len(_PHOTOSHOP)))
         elif segment.kind == "APP11" and head.startswith(b"JP"):
             found.credentials = True
         elif segment.kind == "COM" and segment.data:
-            found.text("Comment", decoded(segment.head(1 << 16)), "JPEG comment", segment.offset)
+            found.coded("Comment", segment.head(1 << 16), "JPEG comment", segment.offset)
         elif segment.kind.startswith("APP") and (label := _AIGC_LABEL.match(head)):
-            value = decoded(segment.head(1 << 16)[label.end() :]).rstrip("\0 ")
-            found.text("AIGC", value, f"JPEG segment {segment.kind}", segment.offset)
+            value = segment.head(1 << 16)[label.end() :].rstrip(b"\0 ")
+            found.coded("AIGC", value, f"JPEG segment {segment.kind}", segment.offset)
     if left <= 0:
         found.lose("JPEG segments", f"more than {4 * MAX_BYTES >> 20} MiB")
     for parts in exif[: MAX_BLOCKS + 1]:
@@ -190,13 +195,13 @@ def _jpeg(data: bytes, found: _Found) -> None:
     _photoshop(_joined(resources), found)
     _extend(found, extensions)
     for entry in samsung.entries(data, end):
-        found.text(entry.kind, decoded(entry.head(1 << 20)), "Samsung trailer", entry.offset, "trailer")
+        found.coded(entry.kind, entry.head(1 << 20), "Samsung trailer", entry.offset, "trailer")
 
 
 def _add_part(extensions: dict[bytes, dict[int, Block]], body: Block) -> None:
     """Keep a piece of an extension of XMP; it knows the packet that it belongs to and its own place in it."""
     (offset,) = struct.unpack_from(">I", body.data, 36)
-    extensions.setdefault(body.head(32).upper(), {}).setdefault(offset, _part(body, 40))
+    extensions.setdefault(body.head(32).upper(), {}).setdefault(offset, body.part(40))
 
 
 def _extend(found: _Found, extensions: dict[bytes, dict[int, Block]]) -> None:
@@ -213,25 +218,10 @@ def _extend(found: _Found, extensions: dict[bytes, dict[int, Block]]) -> None:
 
 def _photoshop(resources: Block | None, found: _Found) -> None:
     """Photoshop's image resources that hold metadata."""
-    kinds = {IPTC_RESOURCE: "iptc", EXIF_RESOURCE: "exif", XMP_RESOURCE: "xmp"}
-    for number, block in photoshop_resources(resources) if resources else ():
+    kinds = {photoshop.IPTC: "iptc", photoshop.EXIF: "exif", photoshop.XMP: "xmp"}
+    for number, block in photoshop.resources(resources) if resources else ():
         if number in kinds:
             found.add(kinds[number], block)
-
-
-def photoshop_resources(resources: Block) -> Iterator[tuple[int, Block]]:
-    """Number and content of Photoshop's image resources, up to the first that is damaged."""
-    data, at = resources.head(MAX_BYTES), 0
-    for _ in range(1 << 12):
-        if data[at : at + 4] != b"8BIM" or at + 7 > len(data):
-            return
-        name = data[at + 6] + 1
-        start = at + 6 + name + name % 2
-        if start + 4 > len(data):
-            return
-        (kind,), (size,) = struct.unpack_from(">H", data, at + 4), struct.unpack_from(">I", data, start)
-        yield kind, _part(resources, start + 4, start + 4 + size)
-        at = start + 4 + size + size % 2
 
 
 # -- PNG ---------------------------------------------------------------------------------------------------
@@ -259,64 +249,16 @@ def _png(data: bytes, found: _Found) -> None:
             elif key.startswith(_RAW_PROFILE):
                 profiles.setdefault(key.removeprefix(_RAW_PROFILE), block)
             elif value:
-                found.text(key, _any_text(value), "PNG text", chunk.offset)
+                found.text(key, any_text(value), "PNG text", chunk.offset)
         found.credentials |= chunk.kind == "caBX"
     _raw_profiles(profiles, found)
-
-
-def png_text(chunk: Block, most: int) -> tuple[str, bytes, str]:
-    """Keyword and undecoded text of a chunk, up to a length, and what is wrong with it, in words."""
-    key, rest = chunk.head(80).partition(b"\0")[0], chunk.head(most).partition(b"\0")[2]
-    state = "" if chunk.whole else "truncated"
-    if chunk.length > most:
-        state = state or "too long"
-    packed = chunk.kind == "zTXt"
-    if chunk.kind == "zTXt":
-        rest = rest[1:]
-    elif chunk.kind == "iTXt":
-        packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    if packed:
-        rest, state = _inflated(rest, most, state)
-    return key.decode("latin-1"), rest, state
-
-
-def _inflated(data: bytes, most: int, state: str) -> tuple[bytes, str]:
-    """Decompressed text up to a length, and what is wrong with it."""
-    stream = zlib.decompressobj()
-    try:
-        text = stream.decompress(data, most)
-    except zlib.error:
-        return inflate(data, most), state or "cannot be decompressed"
-    return text, state or ("" if stream.eof else "too long" if len(text) >= most else "truncated")
-
-
-def inflate(data: bytes, most: int, *, bits: int = zlib.MAX_WBITS) -> bytes:
-    """Decompress to ``most`` bytes at most, as far as the stream is sound; empty if it is none."""
-    stream, parts = zlib.decompressobj(bits), []
-    try:
-        for at in range(0, len(data), 1 << 10):  # what came before the damage counts
-            parts.append(stream.decompress(data[at : at + (1 << 10)], most))
-            most -= len(parts[-1])
-            if most <= 0 or stream.eof:
-                break
-    except zlib.error:
-        pass
-    return b"".join(parts)
-
-
-def _any_text(data: bytes) -> str:
-    """Text that should be Latin-1 by the standard, and is UTF-8 by the habits of many programs."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 def _raw_profiles(profiles: dict[str, Block], found: _Found) -> None:
     """Metadata as ImageMagick keeps it in texts."""
     for name in ("exif", "APP1"):
         if (block := _raw_profile(profiles.get(name))) and block.head(6) == _EXIF:
-            found.add("exif", _part(block, 6))
+            found.add("exif", block.part(6))
     found.add("xmp", _raw_profile(profiles.get("xmp")))
     for name in ("iptc", "8bim"):
         if block := _raw_profile(profiles.get(name)):
@@ -342,30 +284,26 @@ def _raw_profile(text: Block | None) -> Block | None:
 def _webp(data: bytes, found: _Found) -> None:
     for chunk in riff.chunks(data):
         if chunk.kind == "EXIF":
-            found.add("exif", _part(chunk, 6) if chunk.head(6) == _EXIF else chunk)
+            found.add("exif", chunk.part(6) if chunk.head(6) == _EXIF else chunk)
         elif chunk.kind == "XMP ":
             found.add("xmp", chunk)
         found.credentials |= chunk.kind == "C2PA"
 
 
 def _gif(data: bytes, found: _Found) -> None:
-    left = MAX_BYTES
     for block in islice(gif.blocks(data), 1 << 14):
         application = block.head(12)[1:] if block.kind == "application" else b""
         if application == b"XMP DataXMP":
             found.add("xmp", _packet(block))  # in it, not behind it: many empty ones would cost a search each
-        elif block.kind == "comment" and left > 0:
-            comment = gif.joined(block, left)
-            left -= len(comment)
-            if comment:
-                found.text("Comment", decoded(comment), "GIF comment", block.offset)
+        elif block.kind == "comment" and (comment := gif.joined(block, found.left)):
+            found.coded("Comment", comment, "GIF comment", block.offset)
         found.credentials |= application.startswith(b"C2PA_GIF")
 
 
 def _packet(block: Block) -> Block | None:
     """The packet of XMP in an extension of a GIF, which has no sub-blocks but a trailer instead."""
     end = block.head(MAX_BYTES).rfind(b"\1\xff\xfe\xfd\xfc")
-    return _part(block, 12, end if end >= 0 else None)
+    return block.part(12, end if end >= 0 else None)
 
 
 def _tiff(data: bytes, found: _Found) -> None:
@@ -373,8 +311,8 @@ def _tiff(data: bytes, found: _Found) -> None:
     found.exif.append(Block("TIFF", 0, len(data), memoryview(data)))
     found.add("xmp", values.get(_TIFF_XMP))
     found.add("iptc", values.get(_TIFF_IPTC))
-    for number, block in photoshop_resources(values[_TIFF_RESOURCES]) if _TIFF_RESOURCES in values else ():
-        if number == IPTC_RESOURCE:
+    for number, block in photoshop.resources(values[_TIFF_RESOURCES]) if _TIFF_RESOURCES in values else ():
+        if number == photoshop.IPTC:
             found.add("iptc", block)
     found.credentials |= _TIFF_C2PA in values
 
@@ -393,38 +331,33 @@ def _boxes(data: bytes, found: _Found) -> None:
     Only what the structure of the file says is metadata counts: bytes that look like it in a box of another
     kind, free space for instance, are not read.
     """
+    metas = 0
     for box in boxes.boxes(data):
         name = box.head(16) if box.kind == "uuid" else b""
         if box.kind == "meta":
-            for item in items(data, box, MAX_BYTES):
-                _item(item, found)
+            metas += 1
+            for item in items(data, box, (_EXIF_TYPE, _XMP_TYPE), MAX_BYTES) if metas <= _MAX_METAS else ():
+                found.add(*(("exif", _tiff_structure(item)) if item.kind == _EXIF_TYPE else ("xmp", item)))
         elif box.kind == "Exif":
             found.add("exif", _tiff_structure(box))
         elif name == _EXIF_UUID:
-            found.add("exif", _tiff_structure(_part(box, 16)))
+            found.add("exif", _tiff_structure(box.part(16)))
         elif box.kind == "xml ":
             found.add("xmp", box)
         elif name == _XMP_UUID:
-            found.add("xmp", _part(box, 16))
+            found.add("xmp", box.part(16))
         elif box.kind == "brob":
             packed = decoded(box.head(4)).strip()
             if packed in ("Exif", "xml"):
                 found.lose(packed.upper(), "compressed by Brotli")
 
 
-def _item(item: Block, found: _Found) -> None:
-    if item.kind == "Exif":
-        found.add("exif", _tiff_structure(item))
-    elif item.kind == _XMP_TYPE:
-        found.add("xmp", item)
-
-
 def _tiff_structure(block: Block) -> Block | None:
     """The TIFF structure in a block of EXIF, behind an offset that a common writer leaves out."""
     for at in (4 + int.from_bytes(block.head(4), "big"), 0, 4):
-        structure = _part(block, at)
+        structure = block.part(at)
         if structure.head(6) == _EXIF:
-            structure = _part(structure, 6)
+            structure = structure.part(6)
         if structure.head(4) in tiff.SIGNATURES:
             return structure
     return None

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any
 
-import exifread
-
 from aigdetect.evidence.containers import find_blocks
 from aigdetect.evidence.fields import Field, Unread
 from aigdetect.evidence.findings import clip, counted, decoded
@@ -185,6 +183,8 @@ def _parsed(block: bytes) -> Mapping[str, Any]:
     """What exifread finds; nothing if one entry is so damaged that it fails, or if it reads too much."""
     if not block.startswith((b"II", b"MM")):  # it would look for a file of another kind
         return {}
+    import exifread  # loaded for files that need it
+
     try:
         tags: Mapping[str, Any] = exifread.process_file(
             _BoundedFile(block), details=False, extract_thumbnail=False

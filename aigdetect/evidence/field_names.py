@@ -61,7 +61,45 @@ PNG_CHRM = tuple(
     (f"{name}{axis}", ">I") for name in ("WhitePoint", "Red", "Green", "Blue") for axis in ("X", "Y")
 )
 
-INTEROPERABILITY = {1: "InteropIndex", 2: "InteropVersion"}
+BMP_HEADER = (
+    ("", "<2s"),
+    ("FileSize", "<I"),
+    ("", "<4s"),
+    ("PixelOffset", "<I"),
+    ("HeaderSize", "<I"),
+    ("ImageWidth", "<i"),
+    ("ImageHeight", "<i"),
+    ("Planes", "<H"),
+    ("BitDepth", "<H"),
+    ("Compression", "<I"),
+    ("ImageLength", "<I"),
+    ("PixelsPerMeterX", "<I"),
+    ("PixelsPerMeterY", "<I"),
+    ("NumColors", "<I"),
+    ("NumImportantColors", "<I"),
+)
+
+MPF_TAGS = {
+    0xB000: "MPFVersion",
+    0xB001: "NumberOfImages",
+    0xB002: "MPImageList",
+    0xB003: "ImageUIDList",
+    0xB004: "TotalFrames",
+    0xB101: "MPIndividualNum",
+    0xB201: "PanOrientation",
+    0xB204: "BaseViewpointNum",
+    0xB205: "ConvergenceAngle",
+    0xB206: "BaselineLength",
+}
+"""Tags of the directories of the multi-picture format (CIPA DC-007)."""
+
+INTEROPERABILITY = {
+    1: "InteropIndex",
+    2: "InteropVersion",
+    0x1000: "RelatedImageFileFormat",
+    0x1001: "RelatedImageWidth",
+    0x1002: "RelatedImageHeight",
+}
 """Tags of EXIF's interoperability directory, which mean others elsewhere."""
 
 BOXES = {
@@ -69,6 +107,13 @@ BOXES = {
     "hdlr": (("", ">8x"), ("HandlerType", ">4s")),
     "ispe": (("", ">4x"), ("ImageWidth", ">I"), ("ImageHeight", ">I")),
     "pitm": (("", ">4x"), ("PrimaryItemReference", ">H")),
+    "ihdr": (
+        ("ImageHeight", ">I"),
+        ("ImageWidth", ">I"),
+        ("NumberOfComponents", ">H"),
+        ("BitsPerComponent", ">B"),
+        ("Compression", ">B"),
+    ),
     "pixi": (("", ">4x"), ("NumChannels", ">B"), ("ImagePixelDepth", ">B")),
 }
 """What stands at the beginning of boxes."""

@@ -11,6 +11,8 @@ MAX_TEXT = 200
 MAX_ITEMS = 20
 """Most items kept of any list that a file can make as long as it likes."""
 
+_ESCAPES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
+
 
 class Kind(str, Enum):
     """What sort of statement a finding is."""
@@ -93,4 +95,7 @@ def counted(number: int) -> str:
 
 def decoded(data: bytes) -> str:
     """Text of bytes that should be UTF-8; what is not comes out as escapes."""
-    return data.decode("utf-8", "backslashreplace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:  # "backslashreplace" does the same in up to three times as long
+        return data.decode("utf-8", "surrogateescape").translate(_ESCAPES)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from aigdetect.evidence.containers import inflate
 from aigdetect.evidence.fields import Field
 from aigdetect.evidence.generators.nested import json_object
+from aigdetect.evidence.png_text import inflate
 from aigdetect.formats import png, riff
 
 if TYPE_CHECKING:  # loaded for the few files that need it

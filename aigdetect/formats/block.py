@@ -34,6 +34,11 @@ class Block:
         """Where its content ends, or where the data does."""
         return self.offset + len(self.data)
 
+    def part(self, begin: int, end: int | None = None) -> Block:
+        """A part of it, up to its end by default."""
+        stop = self.length if end is None else end
+        return Block(self.kind, self.offset + begin, max(0, stop - begin), self.data[begin:stop])
+
     def head(self, most: int) -> bytes:
         """Its content up to a number of bytes: a copy, unless it is all of the data that was walked."""
         whole = self.data.obj

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from aigdetect.formats.block import Block, cut
 from aigdetect.formats.boxes import boxes
 
 _MAX_ITEMS = 1 << 12
-_MAX_EXTENTS = 1 << 8
+_MAX_EXTENTS = 1 << 8  # of one item
+_MAX_ALL_EXTENTS = 1 << 14
+_MAX_REFERENCES = 1 << 14
+_MAX_GIVEN = 64
 
 
 @dataclass
@@ -23,17 +27,17 @@ class _Item:
     describes: set[int] = field(default_factory=set)
 
 
-def items(data: bytes, meta: Block, most: int) -> Iterator[Block]:
+def items(data: bytes, meta: Block, wanted: Collection[str], most: int) -> Iterator[Block]:
     """The items of a meta box that describe the picture that is shown, and those that do not say which.
 
     Args:
         data: the whole file.
         meta: its box ``"meta"``.
-        most: longest content put together of the parts of one item, in bytes.
+        wanted: their types, ``"Exif"`` for instance, or those of their content: ``"application/rdf+xml"``.
+        most: longest content put together of the parts of all items, in bytes.
 
     Yields:
-        blocks by their type, ``"Exif"`` for instance, or that of their content: ``"application/rdf+xml"``.
-        What lies outside the file is left out.
+        blocks by their type, up to a number. What lies outside the file is left out.
     """
     found: dict[int, _Item] = {}
     inner = {box.kind: box for box in reversed([*boxes(data, meta.offset + 4, meta.end)])}
@@ -46,9 +50,12 @@ def items(data: bytes, meta: Block, most: int) -> Iterator[Block]:
                 continue
     shown = _shown(inner.get("pitm"))
     own = inner.get("idat")
-    telling = [item for item in found.values() if shown in item.describes]
-    for item in telling + [item for item in found.values() if not item.describes]:
-        yield _content(data, item, own, most)
+    asked = [item for item in found.values() if item.kind in wanted]
+    telling = [item for item in asked if shown in item.describes]
+    for item in islice(telling + [item for item in asked if not item.describes], _MAX_GIVEN):
+        block = _content(data, item, own, most)
+        most -= len(block.data) if len(item.extents) > 1 else 0
+        yield block
 
 
 def _shown(primary: Block | None) -> int:
@@ -85,17 +92,19 @@ def _places(data: bytes, at: int, end: int, found: dict[int, _Item]) -> None:
             raise struct.error
         return int.from_bytes(data[at - size : at], "big")
 
+    extents, left = sizes[3] + sizes[0] + sizes[1], _MAX_ALL_EXTENTS
     for _ in range(min(take(4 if version == 2 else 2), _MAX_ITEMS)):
         item = _item(found, take(4 if version == 2 else 2))
         method = take(2) & 15 if version else 0
         elsewhere = take(2)  # in another file
         base = take(sizes[2])
         count = take(2)
-        for _ in range(count):
+        read = min(count, left, _MAX_EXTENTS - len(item.extents)) if method < 2 and not elsewhere else 0
+        for _ in range(read):
             take(sizes[3])
-            extent = base + take(sizes[0]), take(sizes[1])
-            if method < 2 and not elsewhere and len(item.extents) < _MAX_EXTENTS:
-                item.extents.append(extent)
+            item.extents.append((base + take(sizes[0]), take(sizes[1])))
+        left -= read
+        take((count - read) * extents)
         item.within = method == 1
 
 
@@ -103,10 +112,12 @@ def _references(data: bytes, at: int, end: int, found: dict[int, _Item]) -> None
     """iref: which item describes which."""
     wide = data[at] != 0
     number, size = ("I", 4) if wide else ("H", 2)
+    left = _MAX_REFERENCES
     for box in boxes(data, at + 4, end):
         if box.kind == "cdsc":
             source, count = struct.unpack_from(f">{number}H", data, box.offset)
-            count = min(count, (len(box.data) - size - 2) // size, _MAX_ITEMS)
+            count = min(count, (len(box.data) - size - 2) // size, left)
+            left -= count
             _item(found, source).describes.update(
                 struct.unpack_from(f">{count}{number}", data, box.offset + size + 2)
             )

@@ -31,6 +31,7 @@ CHROMA = (
 )
 """The same of its chroma table (K.2)."""
 
+_MAX_SEGMENTS = 1 << 22  # of which scans are counted
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing, restart or fill
 _SCAN, _END = 0xDA, 0xD9
 _NAMES = {
@@ -64,28 +65,36 @@ def segments(data: bytes) -> Iterator[Block]:
         yield cut(data, _NAMES.get(marker, f"{marker:02X}"), begin, end)
 
 
-def segments_behind(data: bytes, end: int, beginning: bytes) -> Iterator[Block]:
-    """Segments behind the end of an image, up to where another image begins, or to a number of them.
+def segments_behind(data: bytes, end: int, beginning: bytes) -> Iterator[tuple[bool, Block]]:
+    """Segments behind the end of an image, up to a number of them.
 
     Args:
         data: the whole file.
         end: where the image ends.
         beginning: the second byte of their marker, and what their content begins with.
+
+    Yields:
+        whether another image has begun before it, so that it may be of that one, and the segment.
     """
     marker, content = re.escape(beginning[:1]), re.escape(beginning[1:])
     wanted = re.compile(rb"\xff\xd8\xff|\xff(%b).{2}%b" % (marker, content), re.DOTALL)
+    another = False
     for _ in range(MAX_BLOCKS):
         found = wanted.search(data, end)
-        if not found or not found[1]:
+        if not found:
             return
+        if not found[1]:
+            another, end = True, found.end()
+            continue
         begin = found.start() + 4
         end = begin + max(0, int.from_bytes(data[begin - 2 : begin], "big") - 2)
-        yield cut(data, _NAMES[beginning[0]], begin, end)
+        yield another, cut(data, _NAMES[beginning[0]], begin, end)
 
 
-def count_scans(data: bytes) -> int:
-    """Passes over the picture in a JPEG file, however many: many in a progressive one."""
-    return sum(marker == _SCAN for marker, _, _ in _segments(data))
+def count_scans(data: bytes, most: int) -> int:
+    """Passes over the picture in a JPEG file, counted to a number of them: many in a progressive one."""
+    scans = (marker for marker, _, _ in islice(_segments(data), _MAX_SEGMENTS) if marker == _SCAN)
+    return sum(1 for _ in islice(scans, most))
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from aigdetect.formats import boxes, gif, jpeg, png, riff
-from aigdetect.formats.block import Block
+from aigdetect.formats.block import MAX_BLOCKS, Block
 
 MARK = b"jumdc2pa"
 """What every manifest store has at its beginning, and nothing in it has again but another store."""
@@ -24,7 +24,8 @@ MAX_BYTES = 32 << 20
 """Most bytes of one store."""
 
 _MANIFEST_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
-_PLACES = ("before the pixels", "behind the pixels", "behind the end of the image")
+_PLACES = ("before the pixels", "behind the pixels", "behind the end of the image", "behind another image")
+_ANOTHER = 3
 _MOVED = "moved"
 _SHUFFLED = "moved, out of order or misnumbered"
 _MAX_MARKS = 64
@@ -40,8 +41,8 @@ class Store:
         where: what holds it and where that stands, in words.
         pieces: where what holds it begins and ends in the file, each piece with its header.
         data: the box, put together.
-        by_itself: whether it is bytes that no block of the container accounts for: they may belong to
-            another image that is kept in this file.
+        by_itself: whether it may as well belong to another image that is kept in this file: no block of the
+            container accounts for it, or another image comes before it.
     """
 
     where: str
@@ -127,7 +128,7 @@ def _one(where: str, block: Block, before: int, behind: int) -> Store:
 
 def _in_gif(data: bytes) -> Iterator[Store]:
     place, end = 0, gif.first_block(data)
-    for block in gif.blocks(data):
+    for block in islice(gif.blocks(data), MAX_BLOCKS):
         place, end = place or block.kind == "image", block.end + 1
         if _is_extension(block):
             yield _extension(block, int(place))
@@ -169,6 +170,7 @@ def _in_jpeg(data: bytes) -> Iterator[Store]:
         if not head.startswith(b"JP") or len(head) < 16:
             continue
         store, number = head[2:4] + head[12:16], int.from_bytes(head[4:8], "big")
+        store += b"?" if place == _ANOTHER else b""
         # a number that comes again is that of another store
         found.setdefault((store, counts[store, number]), []).append(_Packet(number, place, block))
         counts[store, number] += 1
@@ -186,7 +188,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, Block]]:
         if block.kind == "SOS":
             place = 1
         elif block.kind == "EOI":
-            yield from ((2, behind) for behind in jpeg.segments_behind(data, block.offset, b"\xebJP"))
+            for another, behind in jpeg.segments_behind(data, block.offset, b"\xebJP"):
+                yield _ANOTHER if another else 2, behind
 
 
 def _of_packets(packets: list[_Packet]) -> Store:
@@ -200,4 +203,4 @@ def _of_packets(packets: list[_Packet]) -> Store:
     places = sorted({packet.place for packet in packets})
     where = " and ".join(_PLACES[place] for place in places) if places != [0] else _SHUFFLED
     pieces = tuple(sorted((packet.block.offset - 4, packet.block.end) for packet in packets))
-    return Store(f"APP11 {where}", pieces, bytes(box[:MAX_BYTES]))
+    return Store(f"APP11 {where}", pieces, bytes(box[:MAX_BYTES]), places == [_ANOTHER])

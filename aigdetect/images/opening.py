@@ -199,9 +199,9 @@ def _check_cost(image: ImageFile.ImageFile, data: bytes, max_pixels: int) -> Non
     if image.format == "FITS" and any(tile[0] == "fits_gzip" for tile in image.tile):
         raise ImageError("format not supported: compressed FITS")  # older Pillow inflates it without bound
     if image.info.get("progressive"):
-        scans = count_scans(data)
-        if scans > _MAX_SCANS and scans * image.width * image.height > _MAX_SCANS * _MANY_PIXELS:
-            raise ImageError(f"too costly: {scans} scans of {image.width}x{image.height} pixels")
+        most = max(_MAX_SCANS, _MAX_SCANS * _MANY_PIXELS // max(1, image.width * image.height))
+        if count_scans(data, most + 1) > most:
+            raise ImageError(f"too costly: more than {most} scans of {image.width}x{image.height} pixels")
 
 
 def _extents(tile: Any) -> tuple[int, int, int, int]:

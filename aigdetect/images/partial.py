@@ -57,7 +57,7 @@ def decode_part(
         if end > begin:
             return Part(image, (begin, end))
     # the first pass shows the whole image, coarsely; only a second one says that it is complete
-    if failed.format == "JPEG" and failed.info.get("progressive") and count_scans(data) > 1:
+    if failed.format == "JPEG" and failed.info.get("progressive") and count_scans(data, 2) > 1:
         whole = reopen(data.rstrip(b"\xff") + b"\xff\xd9")  # the decoder makes do with the passes that it has
         with contextlib.suppress(Exception):
             whole.load()

@@ -13,17 +13,18 @@ from torch import nn
 from aigdetect.errors import UsageError
 
 
-def whole(name: str) -> tuple[nn.Module, int]:
+def whole(name: str, *, channels: int = 3) -> tuple[nn.Module, int]:
     """A network of timm with random weights and without its classifier, and the numbers that it gives.
 
     Args:
         name: as timm has it, perhaps with the tag of its weights.
+        channels: of what it sees.
 
     Raises:
         UsageError: if timm has none of that name.
     """
     require_known(name)
-    network: Any = timm.create_model(name, pretrained=False, num_classes=0)
+    network: Any = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
     return network, int(network.num_features)
 
 

@@ -97,11 +97,13 @@ class MethodNetwork(Network):
     def frozen_settings(self) -> Mapping[str, Any]:
         """See :meth:`Network.frozen_settings`; what does not train is told by its digest."""
         told = {"method": type(self).__name__, "hyperparameters": plain(asdict(self.settings))}
-        frozen = [parameter for parameter in self.parameters() if not parameter.requires_grad]
+        frozen: list[Tensor] = [value for value in self.parameters() if not value.requires_grad]
+        if self.looks_through is not None:
+            frozen += self.get_submodule("instrument").buffers()
         if frozen:
             digest = hashlib.sha256()
-            for parameter in frozen:
-                digest.update(parameter.detach().to("cpu", torch.float32).contiguous().numpy().data)
+            for tensor in frozen:
+                digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().data)
             told["frozen"] = digest.hexdigest()
         return told
 

@@ -153,6 +153,19 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "Z. Wang et al., DIRE for Diffusion-Generated Image Detection, ICCV 2023",
                 "dire:Dire",
             ),
+            Method(
+                "lnp",
+                "ResNet-50 on the noise that a denoiser finds, and on its spectrum",
+                "B. Liu et al., Detecting Generated Images by Real Images, ECCV 2022",
+                "lnp:Lnp",
+            ),
+            Method(
+                "lgrad",
+                "ResNet-50 on the gradient of a GAN's discriminator by the image",
+                "C. Tan et al., Learning on Gradients: Generalized Artifacts Representation for "
+                "GAN-Generated Images Detection, CVPR 2023",
+                "lgrad:Lgrad",
+            ),
         )
     }
 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aigdetect.errors import CameraRawError, ImageError
 from aigdetect.evidence.provenance import Provenance, read_provenance
-from aigdetect.evidence.raw_fields import RawField, RawFields, read_raw_fields
 from aigdetect.images.opening import MAX_PIXELS, failures_named, open_image
 from aigdetect.images.read import read_bytes, why_failed
 from aigdetect.images.upright import displayed_size
+
+if TYPE_CHECKING:
+    from aigdetect.evidence.raw_blocks import RawField
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,9 @@ def inspect_file(path: str, *, max_pixels: int = MAX_PIXELS, raw: bool = False) 
     try:
         data = read_bytes(path)
         provenance = read_provenance(data)
-        listed = read_raw_fields(data) if raw else RawFields(())
-        in_part = (f"fields listed in part: {listed.limit}",) if listed.limit else ()
-        found = replace(
-            found,
-            bytes=len(data),
-            provenance=provenance,
-            notes=(*provenance.notes, *in_part),
-            fields=listed.fields if raw else None,
-        )
+        found = replace(found, bytes=len(data), provenance=provenance, notes=provenance.notes)
+        if raw:
+            found = _with_fields(found, data)
         image = open_image(data, max_pixels)
         with failures_named(image.format or "", image.size):
             width, height = displayed_size(image)
@@ -90,6 +86,15 @@ def inspect_file(path: str, *, max_pixels: int = MAX_PIXELS, raw: bool = False) 
         )
     except Exception as error:  # noqa: BLE001 - whatever a decoder throws at hostile bytes
         return replace(found, error=why_failed(error))
+
+
+def _with_fields(found: Inspection, data: bytes) -> Inspection:
+    """The same with every field of the file."""
+    from aigdetect.evidence.raw_fields import read_raw_fields  # with all their names
+
+    listed = read_raw_fields(data)
+    in_part = (f"fields listed in part: {listed.limit}",) if listed.limit else ()
+    return replace(found, notes=(*found.notes, *in_part), fields=listed.fields)
 
 
 def _seen(provenance: Provenance, data: bytes, width: int, height: int) -> Provenance:

@@ -71,7 +71,8 @@ class Record:
         kind: what kind of picture the model takes it for, such as photograph or document.
         time: of a frame of a video: seconds from its first picture; None for a file.
         frames: of a video: how many of its frames were looked at; None for an image, and for a frame.
-        cause: what kind of error it is, or what kept its metadata from being read; no column.
+        cause: what kind of error it is, or what kept its metadata from being read, or a further model from
+            scoring it; no column.
         doubtful: whether so little of the image is left, or to be seen, that the verdict can only be
             uncertain; no column.
         parts: of a video: the records of its frames; no column.

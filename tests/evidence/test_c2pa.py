@@ -395,6 +395,6 @@ def test_the_library_is_loaded_only_for_files_with_credentials() -> None:
     script = (
         "import sys; from aigdetect.evidence.provenance import read_provenance;"
         "read_provenance(open(sys.argv[1], 'rb').read());"
-        "print({'c2pa', 'sd_parsers', 'PIL', 'torch'} & set(sys.modules))"
+        "print({'c2pa', 'exifread', 'sd_parsers', 'PIL', 'torch'} & set(sys.modules))"
     )
     assert run(script, REPOSITORY / "README.md") == "set()\n"

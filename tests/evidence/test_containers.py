@@ -214,9 +214,71 @@ def endless_riff() -> bytes:
     return b"RIFF\xff\xff\xff\xffWEBP" + b"XMP \0\0\0\0" * 1_000_000
 
 
+def a_box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", len(content) + 8, kind) + content
+
+
+def a_heic(*inner: bytes, data: bytes = b"") -> bytes:
+    meta = a_box(b"meta", bytes(4) + b"".join(inner))
+    return a_box(b"ftyp", b"heicmif1") + meta + a_box(b"mdat", data)
+
+
+def the_exif(count: int) -> bytes:
+    """What says that so many items are EXIF."""
+    each = (a_box(b"infe", struct.pack(">BxxxHH4s", 2, number, 0, b"Exif")) for number in range(count))
+    return a_box(b"iinf", bytes(4) + struct.pack(">H", count) + b"".join(each))
+
+
+def places_of_no_length() -> bytes:
+    """Of each of 4,095 items 65,535 parts, whose places take no byte."""
+    places = b"".join(struct.pack(">HHH", number, 0, 65_535) for number in range(4095))
+    return a_heic(the_exif(4095), a_box(b"iloc", bytes(6) + struct.pack(">H", 4095) + places))
+
+
+def the_same_bytes_over_and_over() -> bytes:
+    """Each of 4,000 items is put together of the whole file, twice."""
+    part = struct.pack(">II", 100, 4 << 20)
+    places = b"".join(struct.pack(">HHH", number, 0, 2) + 2 * part for number in range(4000))
+    iloc = a_box(b"iloc", bytes(4) + b"\x44\0" + struct.pack(">H", 4000) + places)
+    return a_heic(the_exif(4000), iloc, data=bytes(4 << 20))
+
+
+def many_references() -> bytes:
+    listed = struct.pack(">4095I", *range(4095))
+    each = (a_box(b"cdsc", struct.pack(">IH", number, 4095) + listed) for number in range(500))
+    return a_heic(a_box(b"iref", b"\1\0\0\0" + b"".join(each)))
+
+
+def many_metas() -> bytes:
+    return a_box(b"ftyp", b"heicmif1") + a_box(b"meta", bytes(4) + a_box(b"free", b"") * 1200) * 1200
+
+
+def overlapping_entries() -> bytes:
+    """A hundred entries behind a JPEG, all of them the same MiB."""
+    content = struct.pack("<HHI", 0, 0x0BA1, 4) + b"Name" + b"a" * (1 << 20)
+    rows = struct.pack("<HHII", 0, 0x0BA1, len(content), len(content)) * 100
+    directory = b"SEFH" + struct.pack("<II", 101, 100) + rows
+    return saved("JPEG") + content + directory + struct.pack("<I", len(directory)) + b"SEFT"
+
+
+def many_comments() -> bytes:
+    return jpeg_with(jpeg_segment(0xFE, b"\xff" * 60_000) * 500)
+
+
+def many_blocks_and_credentials() -> bytes:
+    return saved("GIF")[:-1] + b"!\xf9\0" * 3_000_000 + b"jumdc2pa"
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        places_of_no_length,
+        the_same_bytes_over_and_over,
+        many_references,
+        many_metas,
+        overlapping_entries,
+        many_comments,
+        many_blocks_and_credentials,
         bomb,
         many_texts,
         many_segments,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import c2pa
 import pytest
 from metadata_files import saved
 from signed_images import GENERATED, Authority, created, make_authority, sign
@@ -37,7 +38,7 @@ def packets(data: bytes) -> tuple[bytes, list[bytes]]:
     """A JPEG without its credentials, and the segments that hold these."""
     found = [block for block in jpeg.segments(data) if block.kind == "APP11"]
     begin, end = found[0].offset - 4, found[-1].end
-    assert len(found) > 2
+    assert found
     return data[:begin] + data[end:], [data[block.offset - 4 : block.end] for block in found]
 
 
@@ -49,6 +50,7 @@ def box(segments: list[bytes]) -> bytes:
     return segments[0][12:] + b"".join(each[20:] for each in segments[1:])
 
 
+EDIT = (c2pa.C2paBuilderIntent.EDIT,)
 SHUFFLED = "APP11 moved, out of order or misnumbered"
 MOVES: dict[str, tuple[Callable[[bytes, list[bytes]], bytes], str]] = {
     "before the end": (
@@ -179,6 +181,53 @@ def test_other_containers(
         assert f"C2PA outside its place: {where}" in found.notes
         broken = read_credentials(moved[:60] + bytes([moved[60] ^ 1]) + moved[61:])
         assert broken is None or broken.strength is Strength.BROKEN
+
+
+def boxes_of(data: bytes, kind: str) -> list[tuple[str, bytes]]:
+    """The boxes of a PNG or a JPEG without credentials, by the names of C2PA, with the place for these."""
+    if kind == "png":
+        chunks = [(each.kind, data[each.offset - 8 : each.end + 4]) for each in png.chunks(data)]
+        return [("PNGh", data[:8]), chunks[0], ("C2PA", b""), *chunks[1:]]
+    places = [each.offset - (2 if each.kind == "EOI" else 4) for each in jpeg.segments(data)]
+    kinds = [each.kind for each in jpeg.segments(data)]
+    segments = [
+        (kind, data[at:end]) for kind, at, end in zip(kinds, places, [*places[1:], len(data)], strict=True)
+    ]
+    return [("SOI", data[:2]), segments[0], ("C2PA", b""), *segments[1:]]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_credentials_that_are_bound_box_by_box(kind: str, authority: Authority) -> None:
+    data = saved(kind)
+    whole = sign(data, f"image/{kind}", authority, created(GENERATED), boxes=boxes_of(data, kind))
+    found = read_credentials(whole)
+    assert found is not None
+    assert (found.strength, found.outside) == (Strength.UNTRUSTED, "")
+    if kind == "png":
+        moves = a_png(whole)
+    else:
+        [segment] = [each for each in jpeg.segments(whole) if each.kind == "APP11"]
+        rest, piece = without(whole, segment, 4, 0)
+        moves = [
+            (rest[:-2] + piece + rest[-2:], "APP11 behind the pixels"),
+            (rest + piece[12:], f"at byte {len(rest)}"),
+        ]
+    for moved, where in moves:
+        found = read_credentials(moved)
+        assert found is not None
+        assert (found.strength, found.outside) == (Strength.UNTRUSTED, where)
+        broken = read_credentials(moved[:60] + bytes([moved[60] ^ 1]) + moved[61:])
+        assert broken is None or broken.strength is Strength.BROKEN
+
+
+def test_behind_another_image_they_count_if_they_are_of_the_whole_file(authority: Authority) -> None:
+    two = saved("JPEG") + saved("JPEG", quality=5)
+    rest, parts = packets(sign(two, "image/jpeg", authority, created(GENERATED), parent=two, intent=EDIT))
+    assert rest == two
+    found = read_credentials(two + b"".join(parts))
+    assert found is not None
+    assert (found.strength, found.outside) == (Strength.UNTRUSTED, "APP11 behind another image")
+    assert read_credentials(two[:-3] + b"?" + two[-2:] + b"".join(parts)) is None
 
 
 def test_what_belongs_to_another_image_in_the_file_is_not_said_of_this_one(signed: bytes) -> None:

@@ -23,9 +23,11 @@ from metadata_files import (
     xmp,
 )
 from PIL import Image, ImageCms
+from signed_images import created, make_authority, sign
 
 from aigdetect.evidence.packets import MAX_PROPERTIES, read_properties
-from aigdetect.evidence.raw_fields import MAX_FIELDS, RawField, read_raw_fields
+from aigdetect.evidence.raw_blocks import RawField
+from aigdetect.evidence.raw_fields import MAX_FIELDS, read_raw_fields
 
 
 def named(data: bytes, name: str) -> list[RawField]:
@@ -189,3 +191,65 @@ def sample(kind: str, **options: object) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (40, 40), "red").save(out, kind, **options)
     return out.getvalue()
+
+
+def test_the_header_of_a_bmp() -> None:
+    data = saved("BMP")
+    found = {field.name: field.value for field in read_raw_fields(data).fields}
+    assert (found["ImageWidth"], found["ImageHeight"], found["BitDepth"]) == ("40", "40", "24")
+    assert found["FileSize"] == str(len(data))
+    assert read_raw_fields(data[:20]).fields[-1].name == "HeaderSize"
+
+
+def test_what_photoshop_says_of_itself() -> None:
+    def text(name: str) -> bytes:
+        return struct.pack(">I", len(name)) + name.encode("utf-16-be")
+
+    def resource(number: int, content: bytes) -> bytes:
+        padded = content + b"\0" * (len(content) % 2)
+        return b"8BIM" + struct.pack(">HHI", number, 0, len(content)) + padded
+
+    version = struct.pack(">IB", 1, 1) + text("Adobe Photoshop") + text("Adobe Photoshop 2024")
+    resources = resource(0x0421, version) + resource(0x0406, struct.pack(">hHHB", 8, 1, 1, 0))
+    data = jpeg_with(jpeg_segment(0xED, b"Photoshop 3.0\0" + resources))
+    [writer], [reader] = named(data, "WriterName"), named(data, "ReaderName")
+    assert (writer.value, reader.value) == ("Adobe Photoshop", "Adobe Photoshop 2024")
+    place = data[reader.offset : reader.offset + reader.length]
+    assert place.decode("utf-16-be") == "Adobe Photoshop 2024"
+    assert [field.value for field in named(data, "PhotoshopQuality")] == ["12"]
+    assert [field.value for field in named(data, "HasRealMergedData")] == ["1"]
+
+
+def test_the_images_of_a_multi_picture_file() -> None:
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    out = io.BytesIO()
+    frames[0].save(out, "MPO", save_all=True, append_images=frames[1:])
+    data = out.getvalue()
+    assert [field.value for field in named(data, "NumberOfImages")] == ["2"]
+    starts = [int(field.value) for field in named(data, "MPImageStart")]
+    sizes = [int(field.value) for field in named(data, "MPImageLength")]
+    assert starts[0] == 0
+    assert data[starts[1] :][:3] == b"\xff\xd8\xff"
+    assert starts[1] + sizes[1] == len(data)
+    assert [field.group for field in named(data, "MPImageStart")] == ["MPImage1", "MPImage2"]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "avif"])
+def test_the_boxes_of_credentials(kind: str) -> None:
+    data = sign(saved(kind), f"image/{kind}", make_authority(), created())
+    labels = named(data, "JUMDLabel")
+    assert [label.value for label in labels][:1] == ["c2pa"]
+    assert {"c2pa.assertions", "c2pa.claim.v2", "c2pa.signature"} & {label.value for label in labels}
+    for label in labels:
+        assert data[label.offset : label.offset + label.length].decode() == label.value
+    assert named(data, "JUMDType")[0].value == "c2pa"
+
+
+def test_boxes_in_boxes_without_end_cost_little() -> None:
+    inner = b""
+    for _ in range(3000):
+        inner = struct.pack(">I4s", len(inner) + 8, b"jumb") + inner
+    data = png_with(png_chunk(b"caBX", inner), png_chunk(b"caBX", b"\0\0\0\x08jumb" * 100_000))
+    start = time.process_time()
+    read_raw_fields(data)
+    assert time.process_time() - start < 3

@@ -504,7 +504,7 @@ def test_progressive_scan_bombs_are_refused() -> None:
     data = encoded(gradient(), "JPEG", progressive=True)
     frame = data.index(b"\xff\xc2")
     header = data[: frame + 5] + struct.pack(">HH", 9000, 9000) + data[frame + 9 :]
-    with pytest.raises(ImageError, match=r"too costly: 4[0-9] scans of 9000x9000 pixels"):
+    with pytest.raises(ImageError, match="too costly: more than 39 scans of 9000x9000 pixels"):
         decode(header.removesuffix(b"\xff\xd9") + b"\xff\xda\0\3\0" * 36 + b"\xff\xd9")
 
 

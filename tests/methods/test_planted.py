@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from instruments import write_instruments
 from planted import SIDE, auc, learn, write_data
-from tiny_pairs import write_averaging_pair
 
 from aigdetect.methods.loading import load_detector
 from aigdetect.methods.registry import METHODS
@@ -32,6 +32,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "patchfor": ("checkered", {**TINY, "last": "layer2", "epochs": 12}),
     "aeroblade": ("upsampled", {"size": 64, "pretrained": False}),
     "dire": ("upsampled", {**TINY, "epochs": 8}),
+    "lnp": ("checkered", {**TINY, "epochs": 8}),
+    "lgrad": ("checkered", {**TINY, "epochs": 24, "lr": 5e-3}),
 }
 #: three standard deviations of the area on 40 images of each of two classes that are one
 CHANCE = 3 * np.sqrt(81 / (12 * 40 * 40))
@@ -48,9 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Path]:
 @pytest.fixture(scope="session")
 def instruments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What some methods look through."""
-    root = tmp_path_factory.mktemp("instruments")
-    write_averaging_pair(root / "pair", "mean")
-    return {"aeroblade": root / "pair", "dire": root / "pair"}
+    return write_instruments(tmp_path_factory.mktemp("instruments"))
 
 
 def test_every_method_is_tested_here() -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import timm
 import torch
+from instruments import write_instruments
 from planted import learn, texture, write_data
 from safetensors.torch import load_file, save_file
+from tiny_discriminator import write_discriminator
 from tiny_pairs import write_averaging_pair, write_pair
 
 from aigdetect.data.layouts import find_samples
@@ -27,8 +29,9 @@ from aigdetect.model.export import TOLERANCE, export_model
 from aigdetect.model.heatmap import heatmap
 from aigdetect.training.beginning import begin_with, find_instrument
 from aigdetect.training.distributed import Group
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Step, Watch
 
@@ -45,6 +48,11 @@ HALF = {"blur_probability": 0.5, "jpeg_probability": 0.5}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("data") / "images", "upsampled", count=15)
+
+
+@pytest.fixture(scope="module")
+def instruments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_instruments(tmp_path_factory.mktemp("instruments"))
 
 
 def train(data: Path, folder: Path, method: str, session: Session | None = None, **settings: Any) -> Any:
@@ -204,13 +212,24 @@ def test_univfd_is_the_mixture_without_a_block(data: Path, tiny_weights: Path, t
     assert detector.card.method == "univfd"
 
 
-@pytest.mark.parametrize("method", ["freqdct", "cooccurrence"])
-def test_a_model_of_a_method_is_exported(method: str, data: Path, tmp_path: Path) -> None:
-    small: dict[str, dict[str, Any]] = {
-        "freqdct": {"size": 32},
-        "cooccurrence": {"size": 32, "levels": 16, "hidden": 4, "epochs": 1},
-    }
-    card = learn(method, data, tmp_path / "m", **small[method])
+TINY: dict[str, Any] = {"size": 32, "network": "test_resnet", "pretrained": False, "epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("freqdct", {"size": 32}),
+        ("cooccurrence", {"size": 32, "levels": 16, "hidden": 4, "epochs": 1}),
+        ("aeroblade", {"size": 32, "pretrained": False}),
+        ("dire", TINY),
+        ("lnp", TINY),
+        ("lgrad", TINY),
+    ],
+)
+def test_a_model_of_a_method_is_exported(
+    method: str, settings: dict[str, Any], data: Path, instruments: dict[str, Path], tmp_path: Path
+) -> None:
+    card = learn(method, data, tmp_path / "m", instrument=instruments.get(method), **settings)
     network, found = load_network(
         tmp_path / "m", card, weights=None, offline=True, say=print, warn=pytest.fail
     )
@@ -270,7 +289,13 @@ def test_what_is_kept_of_images_depends_on_the_instrument(tmp_path: Path) -> Non
         assert found is not None
         network = build_network(find_method("dire"), {"size": 32, "network": "test_resnet"}, found.state)
         told.append(network.frozen_settings())
-    assert told[0]["frozen"] != told[1]["frozen"]
+    for blur in (True, False):  # which is no parameter
+        write_discriminator(tmp_path / "d.safetensors", 32, blur=blur)
+        found = find_instrument("lgrad", None, tmp_path / "d.safetensors")
+        assert found is not None
+        settings = {"size": 32, "network": "test_resnet"}
+        told.append(build_network(find_method("lgrad"), settings, found.state).frozen_settings())
+    assert len({each["frozen"] for each in told}) == 4
     assert "frozen" not in build_network(find_method("npr"), {"size": 32}).frozen_settings()
 
 

@@ -10,6 +10,9 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import fuzz
+import fuzz_metadata
+
+RICH = fuzz_metadata.rich_files()
 
 
 def test_seeds_are_whole_files_of_many_formats() -> None:
@@ -28,6 +31,13 @@ def test_broken_files_are_decoded_or_refused(first: int) -> None:
     assert seen.slowest < fuzz.SECONDS
     assert seen.outcomes["decoded"] > 10
     assert seen.outcomes["refused"] > 10
+
+
+@pytest.mark.parametrize("kind", RICH)
+def test_metadata_of_broken_files_are_read_as_far_as_they_go(kind: str) -> None:
+    assert fuzz_metadata.read_metadata(RICH[kind]) == ""
+    for number in range(60):
+        assert fuzz_metadata.read_metadata(fuzz.broken(number, 3, [RICH[kind]])) == "", number
 
 
 def test_the_same_number_is_the_same_input() -> None:

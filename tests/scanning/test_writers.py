@@ -214,3 +214,12 @@ def test_standard_output_stays_open() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(out.splitlines()[0])["path"] == "a"
     assert out.splitlines()[1] == "still open"
+
+
+def test_no_name_of_a_model_breaks_the_header_or_makes_a_formula() -> None:
+    header = csv_header(["a;=1+1", "x\x1b\ny", "=b"])
+    (names,) = csv.reader([header], strict=True)
+    assert len(names) == len(next(csv.reader([csv_header()]))) + 6
+    assert "\x1b" not in header
+    assert names[-6] == "score_a;'=1+1"
+    assert names[-2:] == ["score_=b", "verdict_=b"]

@@ -16,8 +16,9 @@ from aigdetect.errors import UsageError
 from aigdetect.training import estimate as estimates
 from aigdetect.training.estimate import Estimate, Speed, Work, estimate
 from aigdetect.training.frozen import FrozenPass
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Watch
 

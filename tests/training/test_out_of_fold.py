@@ -16,8 +16,9 @@ from aigdetect.model.network import MoleNetwork
 from aigdetect.model.tower import AdapterConfig
 from aigdetect.training import autoencoder
 from aigdetect.training.folds import make_folds
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.state import State
 from aigdetect.training.trainer import Trainer

@@ -29,8 +29,9 @@ from aigdetect.model.card import read_card
 from aigdetect.training import head_start, supply, watching
 from aigdetect.training.beginning import begin_with
 from aigdetect.training.folds import leave_out, make_folds
+from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import split_data, train_model
+from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.watching import Step, Watch
 

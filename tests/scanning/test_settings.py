@@ -1,0 +1,49 @@
+"""Rows of other settings do not go together, and what differs is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from aigdetect.scanning.settings import Other, Settings, difference, names_of_others
+
+NPR = Other("npr", "1" * 64, "2" * 64, None, "float32")
+SETTINGS = Settings(
+    "p 1", "m", "c" * 64, "a" * 64, "b" * 64, "cpu", "float32", 8, 0.01, 100, False, also=(NPR,)
+)
+
+
+def test_settings_come_back_from_json_as_they_are() -> None:
+    held = json.loads(json.dumps(SETTINGS.as_dict()))
+    assert held == SETTINGS.as_dict()
+    assert names_of_others(held) == SETTINGS.names_of_others == ("npr",)
+    assert difference(held, SETTINGS.as_dict()) == ""
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (replace(SETTINGS, also=()), "further models npr, not none"),
+        (replace(SETTINGS, also=(NPR, replace(NPR, model="dct"))), "further models npr, not npr, dct"),
+        (
+            replace(SETTINGS, also=(replace(NPR, adapter_sha256="3" * 64),)),
+            "another npr: adapter sha256 222222222222..., not 333333333333...",
+        ),
+        (
+            replace(SETTINGS, also=(replace(NPR, precision="int8"),)),
+            "another npr: precision float32, not int8",
+        ),
+        (replace(SETTINGS, also=(), model="n"), "model m, not n"),
+    ],
+)
+def test_the_first_difference_is_named(now: Settings, said: str) -> None:
+    assert difference(SETTINGS.as_dict(), now.as_dict()) == said
+
+
+def test_settings_of_a_version_without_further_models_had_none() -> None:
+    held = replace(SETTINGS, also=()).as_dict()
+    del held["also"]
+    assert difference(held, replace(SETTINGS, also=()).as_dict()) == ""
+    assert difference(held, SETTINGS.as_dict()) == "further models none, not npr"
