@@ -40,12 +40,16 @@ def turn(values: Tensor, dim: int = 0) -> Tensor:
     Returns:
         float32, of the same shape.
     """
+    return torch.from_numpy(_turned(values.detach().numpy(), dim % values.ndim))
+
+
+def _turned(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     from scipy.fft import dct, idct  # slow to import, and wanted by one precision only
 
-    signs = _signs(values.shape[dim])
-    spectrum = dct(values.detach().numpy(), norm="ortho", axis=dim)
-    spectrum *= np.expand_dims(signs, [other for other in range(values.ndim) if other != dim % values.ndim])
-    return torch.from_numpy(idct(spectrum, norm="ortho", axis=dim, overwrite_x=True))
+    spectrum = dct(values, norm="ortho", axis=axis)
+    spectrum *= np.expand_dims(_signs(values.shape[axis]), [i for i in range(values.ndim) if i != axis])
+    turned: NDArray[np.float32] = idct(spectrum, norm="ortho", axis=axis, overwrite_x=True)
+    return turned
 
 
 @cache
@@ -66,13 +70,14 @@ def read_turned(weight: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
     Returns:
         the new matrix ``(out, d)``, and what is to be added to its product, ``(out,)``; float32.
     """
-    turned = torch.empty(weight.shape)
-    # some rows at a time, which spares two more of a matrix that may be the largest of a tower
-    for rows, into in zip(
-        torch.split(weight, _ROWS_AT_ONCE), torch.split(turned, _ROWS_AT_ONCE), strict=True
-    ):
-        into.copy_(turn(rows * norm.weight, dim=1))
-    return turned, weight @ norm.bias
+    # some rows at a time, which spares two more of a matrix that may be the largest of a tower, and with
+    # NumPy, as so many small steps are not worth torch's threads
+    values, factors = weight.detach().numpy(), norm.weight.detach().numpy()
+    turned = np.empty(values.shape, dtype=np.float32)
+    for first in range(0, len(values), _ROWS_AT_ONCE):
+        part = slice(first, first + _ROWS_AT_ONCE)
+        turned[part] = _turned(values[part] * factors, 1)
+    return torch.from_numpy(turned), weight @ norm.bias
 
 
 def bare(norm: nn.LayerNorm) -> nn.LayerNorm:

@@ -11,12 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aigdetect.model.linear import ROWS
 
-_ROWS_AT_ONCE = 128  # of a matrix that becomes integers
+# of a matrix that becomes integers: three more of the largest would be the most that a scan ever holds
+_ROWS_AT_ONCE = 128
+_TINY = np.finfo(np.float32).tiny
 _LEVELS = 255  # of a uint8 above 0
 _SIGNED = 127  # greatest number of a matrix; the least is its negative
 
@@ -159,15 +162,15 @@ def to_integers(weight: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         int8 ``(out, in)``, -127..127, and the step of each row, float32 ``(out,)``.
     """
-    step, whole = torch.empty(len(weight)), torch.empty(weight.shape, dtype=torch.int8)
-    # three more of so large a matrix would be the most that a scan ever holds
-    for rows, steps, levels in zip(
-        *(torch.split(x, _ROWS_AT_ONCE) for x in (weight, step, whole)), strict=True
-    ):
+    # with NumPy, as so many small steps are not worth torch's threads
+    values = weight.numpy()
+    step, whole = np.empty(len(values), dtype=np.float32), np.empty(values.shape, dtype=np.int8)
+    for first in range(0, len(values), _ROWS_AT_ONCE):
+        part = slice(first, first + _ROWS_AT_ONCE)
         # a row of zeros has no step of its own
-        torch.clamp(rows.abs().amax(dim=1) / _SIGNED, min=torch.finfo(torch.float32).tiny, out=steps)
-        levels.copy_((rows / steps[:, None]).round_())
-    return whole, step
+        step[part] = np.maximum(np.abs(values[part]).max(axis=1) / np.float32(_SIGNED), _TINY)
+        whole[part] = np.rint(values[part] / step[part, None])
+    return torch.from_numpy(whole), torch.from_numpy(step)
 
 
 def _whole(levels: Tensor) -> Tensor:
