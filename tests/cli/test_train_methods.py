@@ -124,7 +124,7 @@ def test_models_are_fused_beside_their_own_figures(forks: Forks, work: Path, mod
 
 
 def test_a_method_that_looks_through_others_is_trained_and_scanned_without_them(
-    forks: Forks, work: Path
+    forks: Forks, work: Path, model: Path
 ) -> None:
     write_averaging_pair(work / "pair", "mean")
     settings = ["--set", "size=64", "--set", "pretrained=false", "--device", "cpu"]
