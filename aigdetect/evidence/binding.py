@@ -17,7 +17,7 @@ from typing import Any
 
 from aigdetect.formats import boxes, jpeg, png, riff
 from aigdetect.formats.block import MAX_BLOCKS
-from aigdetect.formats.jumbf import Store
+from aigdetect.formats.jumbf import MANIFEST_UUID, Store
 
 MISMATCH = "assertion.dataHash.mismatch"
 """What the library says where the hash is another one; it takes the bytes to be where they were."""
@@ -90,10 +90,11 @@ def moved_back(data: bytes, store: Store, details: Mapping[str, Any]) -> bytes |
     """
     kept = (data[end:begin] for (_, end), (begin, _) in pairwise(((0, 0), *store.pieces, (len(data), 0))))
     rest = b"".join(kept)
-    if boxes.is_boxed(data) and not store.by_itself:
+    if boxes.is_boxed(data):
         first = next(boxes.boxes(rest), None)
         ((begin, end),) = store.pieces
-        return None if first is None else rest[: first.end] + data[begin:end] + rest[first.end :]
+        own = data[begin:end] if data[begin + 4 : begin + 8] == b"uuid" else _in_box(store.data)
+        return None if first is None else rest[: first.end] + own + rest[first.end :]
     names = [name for each in _assertions(details, _BOX_HASH)[:1] for name in _names(each)]
     if "C2PA" not in names:
         return None
@@ -111,6 +112,12 @@ def _names(assertion: Mapping[str, Any]) -> Iterator[str]:
     """The boxes of a file in their order."""
     for box in islice(assertion.get("boxes") or (), MAX_BLOCKS):
         yield from map(str, islice(box.get("names") or (), MAX_BLOCKS))
+
+
+def _in_box(box: bytes) -> bytes:
+    """A box of a HEIF file that holds a store (C2PA 2.2, A.5.1)."""
+    content = MANIFEST_UUID + bytes(4) + b"manifest\0" + bytes(8) + box
+    return struct.pack(">I4s", len(content) + 8, b"uuid") + content
 
 
 def _in_chunk(box: bytes) -> bytes:

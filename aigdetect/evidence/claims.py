@@ -102,13 +102,13 @@ def iptc_claims(facts: IptcFacts) -> Iterator[Finding]:
 
 def credential_claims(found: Credentials) -> Iterator[Finding]:
     """What the manifest of the file claims, and those of its ingredients that say how it came to be."""
-    source = "C2PA outside its place" if found.outside else "C2PA"
+    place = " outside its place" if found.outside else ""
     if not found.manifests:
         claim = clip("; ".join((_WITHOUT_MANIFESTS.get(found.state, "says nothing"), *found.reasons)))
-        yield Finding(Kind.CREDENTIAL, source, claim, strength=found.strength)
+        yield Finding(Kind.CREDENTIAL, f"C2PA{place}", claim, strength=found.strength)
     for manifest in found.manifests:
         if manifest.role is Role.FILE or manifest.says is not Says.NOTHING:
-            where = source if manifest.role is Role.FILE else f"{source} {manifest.role.value}"
+            where = f"C2PA{place}" if manifest.role is Role.FILE else f"C2PA {manifest.role.value}{place}"
             claim = _credential(manifest)
             if manifest.strength is Strength.BROKEN:
                 claim = clip(", ".join((claim, *found.failures)))

@@ -72,6 +72,7 @@ class _Found:
     credentials: bool = False
     unread: dict[Unread, None] = field(default_factory=dict)
     left: int = MAX_BYTES
+    pixels_end: int = 0
 
     def add(self, kind: str, block: Block | None) -> None:
         """Keep a block of a kind, cut to what is read of one, and say what is missing of it."""
@@ -141,8 +142,8 @@ def find_blocks(data: bytes) -> Blocks:
         _psd(data, found)
     elif boxes.is_boxed(data):
         _boxes(data, found)
-    # where credentials lie is for their own reader to say
-    found.credentials |= jumbf.MARK in data
+    # where credentials lie is for their own reader to say; to search the pixels for them takes a while
+    found.credentials = found.credentials or data.find(jumbf.MARK, found.pixels_end) >= 0
     return found.blocks()
 
 
@@ -166,7 +167,7 @@ def _jpeg(data: bytes, found: _Found) -> None:
     for segment in jpeg.segments(data):
         head = segment.head(64)
         if segment.kind == "EOI":
-            end = segment.offset
+            end = found.pixels_end = segment.offset
         if not segment.kind.startswith(("APP", "COM")) or left <= 0:
             continue
         left -= len(segment.data)
@@ -250,6 +251,8 @@ def _png(data: bytes, found: _Found) -> None:
                 profiles.setdefault(key.removeprefix(_RAW_PROFILE), block)
             elif value:
                 found.text(key, any_text(value), "PNG text", chunk.offset)
+        elif chunk.kind == "IEND":
+            found.pixels_end = chunk.end
         found.credentials |= chunk.kind == "caBX"
     _raw_profiles(profiles, found)
 
@@ -282,6 +285,7 @@ def _raw_profile(text: Block | None) -> Block | None:
 
 
 def _webp(data: bytes, found: _Found) -> None:
+    found.pixels_end = 8 + int.from_bytes(data[4:8], "little")
     for chunk in riff.chunks(data):
         if chunk.kind == "EXIF":
             found.add("exif", chunk.part(6) if chunk.head(6) == _EXIF else chunk)

@@ -212,6 +212,11 @@ def read_jumbf(data: bytes, begin: int, end: int, depth: int = 0) -> Iterator[Ra
             yield RawField("JUMBF", box.kind, "", box.offset, len(box.data))
 
 
+def _jumbf_packet(data: bytes, begin: int, end: int) -> Iterator[RawField]:
+    """The boxes in the first packet of a store; those behind it go on in the middle of one."""
+    return read_jumbf(data, begin, end) if data[begin + 12 : begin + 16] == b"jumd" else iter(())
+
+
 def _vp8x(data: bytes, begin: int, end: int) -> Iterator[RawField]:
     yield from numbers("RIFF", data, begin, end, (("WebP_Flags", "<B"),))
     for name, at in (("ImageWidth", begin + 4), ("ImageHeight", begin + 7)):
@@ -268,7 +273,7 @@ SEGMENTS: dict[str, tuple[int, Reader]] = {
     "APP1 XMP": (29, read_xmp),
     "APP2 ICC": (14, _icc),
     "APP2 MPF": (4, _mpf),
-    "APP11 JUMBF": (8, read_jumbf),
+    "APP11 JUMBF": (8, _jumbf_packet),
     "APP13 Photoshop": (14, read_resources),
     "APP14 Adobe": (5, _form("Adobe", ADOBE)),
 }

@@ -23,13 +23,16 @@ MAX_STORES = 4
 MAX_BYTES = 32 << 20
 """Most bytes of one store."""
 
-_MANIFEST_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+MANIFEST_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""What a box ``"uuid"`` begins with that holds a store."""
+
 _PLACES = ("before the pixels", "behind the pixels", "behind the end of the image", "behind another image")
 _ANOTHER = 3
 _MOVED = "moved"
 _SHUFFLED = "moved, out of order or misnumbered"
 _MAX_MARKS = 64
 _MAX_PACKETS = 1 << 12
+_SPACE = ("free", "skip")
 _HEAD = 20  # of a box of JUMBF up to its mark, at most
 
 
@@ -106,13 +109,7 @@ def _in_blocks(data: bytes) -> Iterator[Store]:
     elif data.startswith(gif.SIGNATURES):
         yield from _in_gif(data)
     elif boxes.is_boxed(data):
-        for box in boxes.boxes(data):
-            head = box.head(64)
-            own = box.kind == "jumb" or (box.kind == "uuid" and head.startswith(_MANIFEST_UUID))
-            if own and MARK in head:
-                begin = box.offset + head.index(MARK) - 12
-                content = data[begin : min(box.end, begin + MAX_BYTES)]
-                yield Store(f"box {box.kind} {_MOVED}", ((box.offset - 8, box.end),), content)
+        yield from _in_boxes(data)
 
 
 def _where(place: int) -> str:
@@ -124,6 +121,21 @@ def _one(where: str, block: Block, before: int, behind: int) -> Store:
     """A store that one block holds, with so many bytes before and behind its content."""
     piece = (block.offset - before, block.end + behind)
     return Store(where, (piece,), block.head(MAX_BYTES))
+
+
+def _in_boxes(data: bytes) -> Iterator[Store]:
+    start = 0  # of the whole box, whose head has eight bytes or sixteen
+    for box in boxes.boxes(data):
+        head = box.head(64)
+        if (box.kind == "jumb" or (box.kind == "uuid" and head.startswith(MANIFEST_UUID))) and MARK in head:
+            begin = box.offset + head.index(MARK) - 12
+            content = data[begin : min(box.end, begin + MAX_BYTES)]
+            yield Store(f"box {box.kind} {_MOVED}", ((start, box.end),), content)
+        elif box.kind in _SPACE and (at := data.find(MARK, box.offset, box.end)) >= 0:
+            begin, end = _box(data, at)
+            content = data[begin : min(end, begin + MAX_BYTES)]
+            yield Store(f"in box {box.kind}", ((start, box.end),), content, True)
+        start = box.end
 
 
 def _in_gif(data: bytes) -> Iterator[Store]:

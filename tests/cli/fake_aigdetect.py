@@ -93,9 +93,9 @@ def _find_weights(*_: object, **__: object) -> NoReturn:
 
 
 def main() -> None:
-    detector = ModuleType("aigdetect.model.detector")
-    detector.load_detector = _load_detector  # type: ignore[attr-defined]
-    sys.modules["aigdetect.model.detector"] = detector
+    loading = ModuleType("aigdetect.methods.loading")
+    loading.load_detector = _load_detector  # type: ignore[attr-defined]
+    sys.modules["aigdetect.methods.loading"] = loading
 
     from aigdetect.model import card, weights
 

@@ -91,6 +91,7 @@ def test_a_jpeg_with_credentials_elsewhere(
     assert found.notes == (f"C2PA outside its place: {where}",)
     [claim] = [each for each in found.findings if each.where == "C2PA outside its place"]
     assert (claim.kind, claim.says) == (Kind.CREDENTIAL, Says.GENERATED)
+    assert "C2PA parent outside its place" in {each.where for each in found.findings}
     assert found.as_dict()["c2pa"]["outside"] == where
     (tmp_path / "anchors.pem").write_text(authority.root)
     monkeypatch.setenv(ANCHORS, str(tmp_path / "anchors.pem"))
@@ -157,7 +158,13 @@ def a_gif(data: bytes) -> list[tuple[bytes, str]]:
 def boxed(data: bytes) -> list[tuple[bytes, str]]:
     box = next(each for each in boxes.boxes(data) if each.kind in ("uuid", "jumb"))
     rest, piece = without(data, box, 8, 0)
-    return [(rest + piece, f"box {box.kind} moved")]
+    moved = [(rest + piece, f"box {box.kind} moved")]
+    if box.kind == "uuid":
+        jumb = piece[piece.index(b"jumb") - 4 :]
+        moved.append((rest + jumb, "box jumb moved"))
+        for held in (piece, jumb):
+            moved.append((rest + struct.pack(">I4s", len(held) + 8, b"free") + held, "in box free"))
+    return moved
 
 
 def of_the_kind(kind: str, authority: Authority) -> bytes:

@@ -245,6 +245,15 @@ def test_the_boxes_of_credentials(kind: str) -> None:
     assert named(data, "JUMDType")[0].value == "c2pa"
 
 
+def test_of_credentials_in_several_segments_the_first_is_listed() -> None:
+    authority, data = make_authority(), saved("JPEG")
+    for _ in range(3):
+        data = sign(saved("JPEG"), "image/jpeg", authority, created(), parent=data)
+    begins = [each.offset for each in named(data, "APP11 JUMBF")]
+    assert len(begins) > 1
+    assert all(begins[0] < label.offset < begins[1] for label in named(data, "JUMDLabel"))
+
+
 def test_boxes_in_boxes_without_end_cost_little() -> None:
     inner = b""
     for _ in range(3000):
