@@ -80,7 +80,7 @@ def prepare_tower(
             gradient = trained_from is not None and index >= trained_from
             for layer in layers:
                 _replace(layer, partial(PackedLinear, dtype=_DTYPES[precision], gradient=gradient))
-            give_back_freed_memory()
+        give_back_freed_memory()
     else:
         tower.set_precision(_DTYPES[precision])
 
