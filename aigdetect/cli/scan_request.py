@@ -18,7 +18,7 @@ from aigdetect.model.card import DEFAULT_MODEL, find_model_folder, read_card
 from aigdetect.scanning.cluster import require_ray
 from aigdetect.scanning.heat import ALL, FLAGGED
 from aigdetect.scanning.preparation import Preparation
-from aigdetect.scanning.scanner import Wanted
+from aigdetect.scanning.scanner import ModelRequest
 from aigdetect.scanning.shard import Shard
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Models:
         also: further models, which have columns of their own.
     """
 
-    first: Wanted
-    also: tuple[Wanted, ...] = ()
+    first: ModelRequest
+    also: tuple[ModelRequest, ...] = ()
 
     @classmethod
     def of_options(
@@ -116,7 +116,7 @@ class Models:
         """
         if fpr is not None and not 0 <= fpr < 1:
             raise UsageError(f"--fpr: {fpr} is not in 0..1")
-        first = Wanted(model or DEFAULT_MODEL, device, precision, batch_size, fpr, weights, offline)
+        first = ModelRequest(model or DEFAULT_MODEL, device, precision, batch_size, fpr, weights, offline)
         return cls(first, tuple(first.beside(each) for each in also))
 
     def preparation(

@@ -13,11 +13,15 @@ from aigdetect.model.card import shipped_models
 from aigdetect.scanning.decoding.workers import Processes, start_server
 from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.preparation import Preparation
-from aigdetect.scanning.scanner import LocalScanner, Scanner, Wanted, load_others
+from aigdetect.scanning.scanner import LocalScanner, ModelRequest, Scanner, load_others
 
 
 def in_this_program(
-    wanted: Wanted, also: Sequence[Wanted], prepare: Preparation, workers: int | None, timeout: float
+    wanted: ModelRequest,
+    also: Sequence[ModelRequest],
+    prepare: Preparation,
+    workers: int | None,
+    timeout: float,
 ) -> AbstractContextManager[Scanner]:
     """A model in this process, loaded on entry; what decodes begins to start at once, in the background.
 
@@ -33,7 +37,7 @@ def in_this_program(
 
 @contextmanager
 def _in_this_program(
-    wanted: Wanted, also: Sequence[Wanted], engine: Engine
+    wanted: ModelRequest, also: Sequence[ModelRequest], engine: Engine
 ) -> Generator[Scanner, None, None]:
     with closing(engine):
         detector = wanted.load(say=terminal.say, warn=terminal.warn)
@@ -55,8 +59,8 @@ def _engine(prepare: Preparation, workers: int | None, timeout: float) -> Engine
 
 @contextmanager
 def on_a_cluster(
-    wanted: Wanted,
-    also: Sequence[Wanted],
+    wanted: ModelRequest,
+    also: Sequence[ModelRequest],
     prepare: Preparation,
     workers: int | None,
     timeout: float,
@@ -94,7 +98,7 @@ def on_a_cluster(
             yield scanner
 
 
-def _for_other_machines(wanted: Wanted) -> Wanted:
+def _for_other_machines(wanted: ModelRequest) -> ModelRequest:
     """The same where the current folder is another one."""
     return replace(
         wanted,

@@ -24,13 +24,13 @@ from aigdetect.errors import UsageError
 from aigdetect.images.find import Found
 from aigdetect.scanning.cluster import Share, last_line
 from aigdetect.scanning.heat import HeatMap
-from aigdetect.scanning.in_use import ModelInUse
+from aigdetect.scanning.model_in_use import ModelInUse
 from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.pipeline import Result, log_trace
 from aigdetect.scanning.preparation import Prepared
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.remote import Job, Loaded, Worker
-from aigdetect.scanning.scoring import Known, like_earlier
+from aigdetect.scanning.scoring import EarlierRecords, like_earlier
 from aigdetect.scanning.settings import difference
 
 _BATCHES = 4  # of the model in one block of files
@@ -119,7 +119,7 @@ class ClusterScanner:
         """Further models of every worker."""
         return self.loaded.also
 
-    def results(self, found: Iterable[Found], known: Known) -> Generator[Result, None, None]:
+    def results(self, found: Iterable[Found], known: EarlierRecords) -> Generator[Result, None, None]:
         """See :class:`aigdetect.scanning.scanner.Scanner`.
 
         Raises:
@@ -144,7 +144,7 @@ class ClusterScanner:
         while self._actors:
             ray.kill(self._actors.pop().handle)
 
-    def _finished(self, window: deque[_Block], known: Known) -> Iterator[Result]:
+    def _finished(self, window: deque[_Block], known: EarlierRecords) -> Iterator[Result]:
         """The results of the first block, which leaves the window."""
         block = window[0]
         while not block.done:

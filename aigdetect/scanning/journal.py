@@ -255,7 +255,7 @@ class Journal:
             )
 
     def find(self, sha256: str, /) -> Record | None:
-        """See :class:`aigdetect.scanning.scoring.Known`."""
+        """See :class:`aigdetect.scanning.scoring.EarlierRecords`."""
         query = "SELECT score FROM rows WHERE sha256 = ? AND score IS NOT NULL LIMIT 1"
         with self._named():
             row = self._database.execute(query, (bytes.fromhex(sha256),)).fetchone()

@@ -208,7 +208,7 @@ class Ledger:
         return held.outcome if held else None
 
     def find(self, sha256: str, /) -> Record | None:
-        """See :class:`aigdetect.scanning.scoring.Known`."""
+        """See :class:`aigdetect.scanning.scoring.EarlierRecords`."""
         return self._opened().find(sha256)
 
     def note(self, name: str, value: Any) -> None:

@@ -19,7 +19,7 @@ from aigdetect.scanning.engines import Engine, Threads, default_workers
 from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.preparation import Preparation, Prepared
 from aigdetect.scanning.record import Record
-from aigdetect.scanning.scoring import NO_OTHERS, Known, Scorer, score_batch
+from aigdetect.scanning.scoring import NO_OTHERS, EarlierRecords, Scorer, score_batch
 
 if TYPE_CHECKING:
     from aigdetect.scanning.heat import HeatMap
@@ -151,7 +151,7 @@ def scan_with(
     found: Iterable[Found],
     scorer: Scorer,
     *,
-    known: Known | None = None,
+    known: EarlierRecords | None = None,
     also: Mapping[str, Scorer] = NO_OTHERS,
 ) -> Generator[Result, None, None]:
     """Score what was found, lazily.

@@ -13,10 +13,10 @@ from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.decoding.workers import TIMEOUT, Processes
 from aigdetect.scanning.engines import Threads
 from aigdetect.scanning.heat import deserves_heat_map
-from aigdetect.scanning.in_use import ModelInUse
+from aigdetect.scanning.model_in_use import ModelInUse
 from aigdetect.scanning.pipeline import Result
 from aigdetect.scanning.preparation import Preparation, Prepared
-from aigdetect.scanning.scanner import LocalScanner, Wanted, load_others
+from aigdetect.scanning.scanner import LocalScanner, ModelRequest, load_others
 from aigdetect.scanning.settings import Settings
 
 
@@ -33,12 +33,12 @@ class Job:
         also: further models.
     """
 
-    wanted: Wanted
+    wanted: ModelRequest
     prepare: Preparation
     decoders: int = 1
     timeout: float = TIMEOUT
     heat_maps: tuple[Verdict, ...] = ()
-    also: tuple[Wanted, ...] = ()
+    also: tuple[ModelRequest, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from aigdetect.scanning.case import CaseFolder, Manifest, write_manifest
-from aigdetect.scanning.in_use import ModelInUse
 from aigdetect.scanning.ledger import Ledger
+from aigdetect.scanning.model_in_use import ModelInUse
 from aigdetect.scanning.page.header import PageHeader
 from aigdetect.scanning.page.write import write_page
 from aigdetect.scanning.pipeline import Tally

@@ -17,17 +17,17 @@ from aigdetect.model.card import find_model_folder, read_card
 from aigdetect.model.weights import Weights, find_weights
 from aigdetect.scanning.engines import Engine
 from aigdetect.scanning.heat import HeatMap, draw_heat_map
-from aigdetect.scanning.in_use import ModelInUse
+from aigdetect.scanning.model_in_use import ModelInUse
 from aigdetect.scanning.opinion import numbered
 from aigdetect.scanning.pipeline import Result, scan_with
-from aigdetect.scanning.scoring import Known
+from aigdetect.scanning.scoring import EarlierRecords
 
 if TYPE_CHECKING:  # it imports torch
     from aigdetect.model.detector import Detector
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelRequest:
     """A model as asked for; the attributes are those of :func:`aigdetect.methods.loading.load_detector`.
 
     Attributes:
@@ -68,7 +68,7 @@ class Wanted:
                 warn=warn,
             )
 
-    def beside(self, model: str) -> Wanted:
+    def beside(self, model: str) -> ModelRequest:
         """A further model, asked for in the same way as far as it can be.
 
         What has no tower calculates in float32, and given weights are those of one backbone.
@@ -99,7 +99,7 @@ class Wanted:
 
 
 def load_others(
-    also: Sequence[Wanted], *, say: Callable[[str], None], warn: Callable[[str], None]
+    also: Sequence[ModelRequest], *, say: Callable[[str], None], warn: Callable[[str], None]
 ) -> dict[str, Detector]:
     """Load further models, by what they are called; arguments and errors are those of ``load_detector``."""
     loaded = [wanted.load(say=say, warn=warn) for wanted in also]
@@ -117,7 +117,7 @@ class Scanner(Protocol):
     def also(self) -> Mapping[str, ModelInUse]:
         """Further models by what they are called, in order."""
 
-    def results(self, found: Iterable[Found], known: Known) -> Generator[Result, None, None]:
+    def results(self, found: Iterable[Found], known: EarlierRecords) -> Generator[Result, None, None]:
         """See :func:`aigdetect.scanning.pipeline.scan_with`."""
 
     def heat_map(self, result: Result) -> HeatMap | None:
@@ -148,7 +148,7 @@ class LocalScanner:
         self._detector = detector
         self._engine = engine
 
-    def results(self, found: Iterable[Found], known: Known | None) -> Generator[Result, None, None]:
+    def results(self, found: Iterable[Found], known: EarlierRecords | None) -> Generator[Result, None, None]:
         """See :class:`Scanner`; None scores every file."""
         return scan_with(self._engine, found, self._detector, known=known, also=self._others)
 

@@ -59,7 +59,7 @@ NO_OTHERS: Mapping[str, Scorer] = MappingProxyType({})
 """No further models."""
 
 
-class Known(Protocol):
+class EarlierRecords(Protocol):
     """Remembers records by content."""
 
     def find(self, sha256: str, /) -> Record | None:
@@ -67,7 +67,10 @@ class Known(Protocol):
 
 
 def score_batch(
-    batch: Sequence[Prepared], scorer: Scorer, known: Known | None, also: Mapping[str, Scorer] = NO_OTHERS
+    batch: Sequence[Prepared],
+    scorer: Scorer,
+    known: EarlierRecords | None,
+    also: Mapping[str, Scorer] = NO_OTHERS,
 ) -> Iterator[Record]:
     """Score a batch: one record per item, in order.
 
@@ -122,7 +125,7 @@ def _heard(record: Record, model: str, said: Record, item: Prepared) -> Record:
     return replace(record.heard(model, said, item.record), parts=heard)
 
 
-def like_earlier(record: Record, known: Known) -> Record:
+def like_earlier(record: Record, known: EarlierRecords) -> Record:
     """A record as it is if an earlier file had the same content: with the earlier one's score, and a note.
 
     Args:
@@ -135,7 +138,7 @@ def like_earlier(record: Record, known: Known) -> Record:
     return record if earlier is None else _like(record, earlier)
 
 
-def _twins(batch: Sequence[Prepared], known: Known) -> dict[int, Record | int]:
+def _twins(batch: Sequence[Prepared], known: EarlierRecords) -> dict[int, Record | int]:
     """By place in the batch: an earlier record, or the place of an item, with the same content."""
     twins: dict[int, Record | int] = {}
     first: dict[str, int] = {}

@@ -11,7 +11,7 @@ import aigdetect
 from aigdetect.model.calibration import DEFAULT_FPR
 from aigdetect.model.card import card_digest
 from aigdetect.parsing import plain
-from aigdetect.scanning.in_use import ModelInUse
+from aigdetect.scanning.model_in_use import ModelInUse
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.preparation import Preparation
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.remote import Job
-from aigdetect.scanning.scanner import Wanted
+from aigdetect.scanning.scanner import ModelRequest
 
 REPOSITORY = Path(__file__).parents[2]
 CRASH, KILL = 200, 201
@@ -135,7 +135,7 @@ class Red:
 
 
 @dataclass(frozen=True)
-class Reds(Wanted):
+class Reds(ModelRequest):
     """Loads it, in no time."""
 
     model: str = "red"
@@ -192,7 +192,7 @@ class Unknown:
 def scan(
     address: str,
     found: Iterable[Found],
-    wanted: Wanted,
+    wanted: ModelRequest,
     count: int = 2,
     *,
     prepare: Preparation | None = None,
@@ -358,7 +358,7 @@ def test_a_file_that_kills_every_worker(tmp_path: Path, address: str) -> None:
     ],
 )
 def test_workers_that_cannot_work(
-    tmp_path: Path, address: str, wanted: Wanted, count: int, message: str
+    tmp_path: Path, address: str, wanted: ModelRequest, count: int, message: str
 ) -> None:
     paths = [make(tmp_path / f"{red}.png", red) for red in range(9)]
     found = (Found(path, "image") for path in itertools.chain.from_iterable(itertools.repeat(paths)))

@@ -9,11 +9,11 @@ import pytest
 
 from aigdetect.errors import WeightsError
 from aigdetect.model import towerfile
-from aigdetect.scanning.scanner import Wanted
+from aigdetect.scanning.scanner import ModelRequest
 
 
 def load(tiny_model: Any, weights: Path | None = None) -> Any:
-    wanted = Wanted(str(tiny_model.folder), device="cpu", weights=weights, offline=True)
+    wanted = ModelRequest(str(tiny_model.folder), device="cpu", weights=weights, offline=True)
     return wanted.load(say=lambda line: None, warn=pytest.fail)
 
 
