@@ -338,7 +338,7 @@ def main() -> None:
             _save(cross_fit(recipe, samples, options.state, tables), done)
         results[trial.name] = _load(done, {sample.path: sample for sample in samples})
         print(f"{trial.name}: mean AUC {figures(results[trial.name])['mean AUC']:.4f}", flush=True)
-    console = Console(width=250)
+    console = Console(width=280)
     _print(console, results)
     for name in options.groups:
         _print_groups(console, name, results[name])
