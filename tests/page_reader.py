@@ -9,6 +9,20 @@ NOT_VISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
+HOSTILE = (
+    "</table></body><img src=x onerror=alert(1)>",
+    "' onmouseover='alert(1)",
+    '" style="display:none',
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}{% raw %}",
+    "right\u202egpj.ecafelas\u202c",
+    "zero\u200bwidth\ufeff\u2066isolate",
+    "escape\x1b[31m\x00\x7f\x9b",
+    "lone\udcff surrogate",
+    "שלום עליכם",
+)
+"""Texts that would do harm in a page that did not escape them."""
+
 
 class Reader(HTMLParser):
     """Reads a page as strictly as the library allows: every tag closed, in the right order."""

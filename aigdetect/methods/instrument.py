@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from aigdetect.errors import UsageError
 
 #: what the names of an instrument's tensors begin with in a model folder
 PREFIX = "instrument."
@@ -38,6 +41,29 @@ class InstrumentKind:
 
     needed: str
     read: Callable[[Path], Instrument]
+
+
+def read_network(file: Path, what: str, build: Callable[[Mapping[str, Tensor]], nn.Module]) -> Instrument:
+    """An instrument that is one network in one safetensors file.
+
+    Args:
+        file: the file.
+        what: what kind of network it must hold.
+        build: makes it of its tensors; raises ValueError, RuntimeError or KeyError if they are not its.
+
+    Raises:
+        UsageError: if the file cannot be read, or holds no such network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        data = file.read_bytes()
+        return Instrument(file.stem, hashlib.sha256(data).hexdigest(), build(load(data)).state_dict())
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
+    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        raise UsageError(f"{file}: holds no {what} ({str(error).splitlines()[0]})") from error
 
 
 def instrument_in(adapter: Mapping[str, Tensor]) -> dict[str, Tensor]:

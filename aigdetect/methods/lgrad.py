@@ -17,14 +17,11 @@ from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
-from aigdetect.files import file_sha256
 from aigdetect.methods.bodies import whole
-from aigdetect.methods.instrument import Instrument, InstrumentKind
+from aigdetect.methods.instrument import Instrument, InstrumentKind, read_network
 from aigdetect.methods.method import IMAGENET, PretrainedNetwork, PretrainedSettings
 
 _SLOPE = 0.2  # of the leaky ReLU below 0
@@ -163,14 +160,8 @@ def read_discriminator(file: Path) -> Instrument:
     Raises:
         UsageError: if there is none.
     """
-    try:
-        state = _renamed(load(file.read_bytes()))
-        return Instrument(file.stem, file_sha256(file), Discriminator(state).state_dict())
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
-    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{file}: holds no discriminator of ProGAN or StyleGAN ({reason})") from error
+    what = "discriminator of ProGAN or StyleGAN"
+    return read_network(file, what, lambda state: Discriminator(_renamed(state)))
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

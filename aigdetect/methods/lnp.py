@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
-from aigdetect.files import file_sha256
 from aigdetect.methods.bodies import whole
-from aigdetect.methods.instrument import Instrument, InstrumentKind
+from aigdetect.methods.instrument import Instrument, InstrumentKind, read_network
 from aigdetect.methods.method import IMAGENET, PretrainedNetwork, PretrainedSettings
 
 # what stands for no noise among whole numbers from 0 to 255
@@ -89,13 +86,7 @@ def read_denoiser(file: Path) -> Instrument:
     Raises:
         UsageError: if there is none.
     """
-    try:
-        state = load(file.read_bytes())
-        return Instrument(file.stem, file_sha256(file), Denoiser(state).state_dict())
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror})") from error
-    except (SafetensorError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{file}: holds no DnCNN ({str(error).splitlines()[0]})") from error
+    return read_network(file, "DnCNN", Denoiser)
 
 
 def noise_channels(noise: Tensor) -> Tensor:
