@@ -12,10 +12,10 @@ from typing import Any
 from aigdetect.data.layouts import find_samples
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.bias import audit_bias
+from aigdetect.evaluation.from_plan import evaluate as measure
+from aigdetect.evaluation.from_plan import open_store, score_missing
 from aigdetect.evaluation.plan import Request, make_plan
 from aigdetect.evaluation.results import Evaluation
-from aigdetect.evaluation.run import evaluate as measure
-from aigdetect.evaluation.run import open_store, score_missing
 from aigdetect.locks import LOCK_NAME
 from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
@@ -23,8 +23,8 @@ from aigdetect.scanning.engines import default_workers
 from aigdetect.training.beginning import begin_with, find_instrument
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
+from aigdetect.training.train_model import train_model
 from aigdetect.training.watching import Watch
 
 AnyPath = str | os.PathLike[str]

@@ -25,7 +25,7 @@ from aigdetect.data.layouts import find_samples
 from aigdetect.images.views import Pixels
 from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.model.card import find_model_folder, read_card
-from aigdetect.model.export import export_model
+from aigdetect.model.standalone import export_model
 
 
 def timed(act: Callable[[], Any], rounds: int) -> float:

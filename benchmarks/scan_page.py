@@ -29,7 +29,7 @@ from aigdetect.model.card import DEFAULT_MODEL, find_model_folder, read_card
 from aigdetect.scanning.page.header import PageHeader
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.page.write import write_page
-from aigdetect.spectrum.thumbnail import spectrum_webp
+from aigdetect.spectrum.small_picture import spectrum_webp
 
 _PICTURES = 50  # images that are drawn; rows take them in turns
 

@@ -44,8 +44,8 @@ from aigdetect.model.build import build_base
 from aigdetect.model.weights import find_weights, load_tower_state
 from aigdetect.training.partition import Split
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
+from aigdetect.training.train_model import train_model
 from aigdetect.training.watching import Step, Watch
 
 WAYS = ("kept", "not kept", "plain loop")

@@ -28,8 +28,8 @@ FAKE = REPOSITORY / "tests" / "cli" / "fake_aigdetect.py"
 HEAVY = (
     *("timm", "open_clip", "matplotlib.figure", "torch.distributed", "aigdetect.cli.app"),
     *("aigdetect.cli.calibrate", "aigdetect.cli.evaluate", "aigdetect.cli.spectrum", "aigdetect.cli.train"),
-    *("aigdetect.evaluation.run", "aigdetect.scanning.page.write", "aigdetect.scanning.pipeline"),
-    *("aigdetect.spectrum.analysis", "aigdetect.spectrum.figures", "aigdetect.training.run"),
+    *("aigdetect.evaluation.from_plan", "aigdetect.scanning.page.write", "aigdetect.scanning.pipeline"),
+    *("aigdetect.spectrum.analysis", "aigdetect.spectrum.figures", "aigdetect.training.train_model"),
 )
 LIGHT = (
     *(
@@ -168,7 +168,7 @@ def _child(job: Job, output: list[int]) -> None:
     os.environ.update(job.environment)
     sys.argv = [job.script or "aigdetect", *job.arguments]
     if not job.drawn:
-        importlib.import_module("aigdetect.training.run").draw_curves = importlib.import_module(
+        importlib.import_module("aigdetect.training.train_model").draw_curves = importlib.import_module(
             "plain_curves"
         ).write_curves
     if job.kill:

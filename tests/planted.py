@@ -17,8 +17,8 @@ from aigdetect.model.card import ModelCard
 from aigdetect.training.beginning import find_instrument
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
+from aigdetect.training.train_model import train_model
 
 SIDE = 72
 Pixels = NDArray[np.uint8]

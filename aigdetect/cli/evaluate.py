@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aigdetect.evaluation.plan import Model, Plan
     from aigdetect.evaluation.report.document import Block
     from aigdetect.evaluation.results import Evaluation, FoundData
-    from aigdetect.evaluation.store import ScoreStore
+    from aigdetect.evaluation.score_store import ScoreStore
     from aigdetect.model.detector import Detector
 
 _log = logging.getLogger(__name__)
@@ -221,8 +221,8 @@ def evaluate(
     loader = _Loader(device, precision, batch_size, weights, offline)
     stores = _open_stores(plan, report, resume=resume, force=force)
     failed = _score(plan, stores, loader, workers)
+    from aigdetect.evaluation.from_plan import evaluate as measure
     from aigdetect.evaluation.published import published_tables
-    from aigdetect.evaluation.run import evaluate as measure
 
     terminal.say("measuring")
     evaluation = measure(
@@ -375,7 +375,7 @@ def _check_report(report: Path | None, *, resume: bool, force: bool) -> None:
 
 
 def _open_stores(plan: Plan, report: Path | None, *, resume: bool, force: bool) -> list[ScoreStore]:
-    from aigdetect.evaluation.run import open_store
+    from aigdetect.evaluation.from_plan import open_store
 
     folder = report and report / _SCORES
     if folder and force and not resume:
@@ -389,8 +389,8 @@ def _open_stores(plan: Plan, report: Path | None, *, resume: bool, force: bool) 
 
 def _score(plan: Plan, stores: Sequence[ScoreStore], loader: _Loader, workers: int) -> bool:
     """Score what is missing; whether there are images without a score, each of which is named."""
-    from aigdetect.evaluation.run import count_missing, score_missing
-    from aigdetect.evaluation.scoring import form_name
+    from aigdetect.evaluation.from_plan import count_missing, score_missing
+    from aigdetect.evaluation.score_samples import form_name
 
     failed = False
     for model, store in zip(plan.models, stores, strict=True):

@@ -44,7 +44,7 @@ def export(
     folder = find_model_folder(model)
     card = read_card(folder)
     from aigdetect.methods.loading import load_network
-    from aigdetect.model.export import export_model
+    from aigdetect.model.standalone import export_model
 
     network, _ = load_network(
         folder, card, weights=weights, offline=offline, say=terminal.say, warn=terminal.warn

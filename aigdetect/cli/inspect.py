@@ -74,7 +74,7 @@ def _show(console: Console, inspection: Inspection) -> None:
     """Print what is known of one file: a line of facts, then one for each claim."""
     from rich.text import Text
 
-    from aigdetect.scanning.page.claims import claims_of, lines_of
+    from aigdetect.scanning.page.provenance_lines import claims_of, lines_of
 
     size = f"{inspection.width} x {inspection.height}" if inspection.width else ""
     facts = [inspection.format or "", size, f"{inspection.bytes} bytes", *inspection.notes]

@@ -36,7 +36,7 @@ def merge(
     Exit status: 0 all done; 1 some files of the scan had failed; 2 nothing
     written.
     """
-    from aigdetect.scanning.merge import merge as merge_parts
+    from aigdetect.scanning.joining import merge as merge_parts
     from aigdetect.scanning.writers import check_output
 
     outputs = {kind: path for kind, path in (("jsonl", jsonl), ("csv", csv)) if path is not None}

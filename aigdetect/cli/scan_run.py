@@ -15,7 +15,8 @@ from aigdetect.cli.outputs import STDIO, Outputs, hand_out, name_error
 from aigdetect.cli.scan_request import Inputs, Request
 from aigdetect.cli.scanners import in_this_program, on_a_cluster
 from aigdetect.errors import UsageError
-from aigdetect.images.find import Found, find_files, read_list
+from aigdetect.images.find import Found, find_files
+from aigdetect.images.path_list import read_list
 from aigdetect.scanning.heat import HeatMaps
 from aigdetect.scanning.ledger import Ledger
 from aigdetect.scanning.pipeline import Result, Tally

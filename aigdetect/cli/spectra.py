@@ -139,7 +139,7 @@ class Spectra:
         from aigdetect.images.decode import decode
         from aigdetect.images.read import read_bytes, why_failed
         from aigdetect.spectrum.analysis import analyse
-        from aigdetect.spectrum.export import as_npz, error_row, image_arrays, image_row
+        from aigdetect.spectrum.plain_data import as_npz, error_row, image_arrays, image_row
         from aigdetect.spectrum.sets import method_facts
 
         try:
@@ -193,8 +193,8 @@ class Spectra:
         self, roots: Sequence[str], depth: int | None, reference: SetSpectrum | None, reference_name: str
     ) -> None:
         """Average the images of folders, and write and show all at the end."""
-        from aigdetect.spectrum.export import as_npz, set_arrays, set_row
         from aigdetect.spectrum.figures import as_png, draw_sheet
+        from aigdetect.spectrum.plain_data import as_npz, set_arrays, set_row
         from aigdetect.spectrum.sets import compare, method_facts, set_peaks, short_names
 
         sets = self._averages(roots, depth, self.state)
@@ -256,8 +256,8 @@ class Spectra:
         self, roots: Sequence[str], depth: int | None, state: Path | None
     ) -> tuple[SetSpectrum, ...]:
         from aigdetect.spectrum.averaging import average_folders, survey_folders
-        from aigdetect.spectrum.export import error_row
         from aigdetect.spectrum.figures import MAX_SETS
+        from aigdetect.spectrum.plain_data import error_row
 
         survey = survey_folders(roots, depth=depth, follow_symlinks=self.follow_symlinks)
         if len(survey.folders) > MAX_SETS:

@@ -119,8 +119,8 @@ def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: O
     from aigdetect.training.distributed import joined
     from aigdetect.training.networks import adapter_of
     from aigdetect.training.partition import split_data
-    from aigdetect.training.run import train_model
     from aigdetect.training.session import Session
+    from aigdetect.training.train_model import train_model
 
     recipe, beginning = _recipe(order.beginning, config, given)
     if find_method(recipe.method).reads_tower:

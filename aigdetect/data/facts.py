@@ -20,7 +20,7 @@ import aigdetect.images.decode  # noqa: F401 - teaches Pillow HEIC and JPEG XL, 
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
 from aigdetect.errors import ImageError
-from aigdetect.images.jpeg import jpeg_quality
+from aigdetect.images.compression import jpeg_quality
 
 # What Pillow and its plugins let out on malformed or enormous headers.
 _MALFORMED = (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.protocols import PROTOCOLS
 from aigdetect.evaluation.robustness import CLEAN
-from aigdetect.evaluation.scoring import score_samples
-from aigdetect.evaluation.store import ScoreStore
+from aigdetect.evaluation.score_samples import score_samples
+from aigdetect.evaluation.score_store import ScoreStore
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.scanning.record import Record
 

@@ -18,7 +18,7 @@ from aigdetect.evaluation.fusion import FUSED, require_origins
 from aigdetect.evaluation.protocols import Protocol, find_protocol
 from aigdetect.evaluation.results import FoundData
 from aigdetect.evaluation.robustness import Operation, parse_operations
-from aigdetect.evaluation.scoring import AS_THEY_ARE
+from aigdetect.evaluation.score_samples import AS_THEY_ARE
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.metrics.bootstrap import RESAMPLES
 from aigdetect.model.card import ModelCard, find_model_folder, read_card

@@ -20,8 +20,8 @@ from aigdetect.evidence.contradictions import contradictions
 from aigdetect.evidence.exif import Exif, ExifFacts, read_exif_blocks
 from aigdetect.evidence.fields import Field, Unread
 from aigdetect.evidence.findings import MAX_ITEMS, Finding, Kind, Says
+from aigdetect.evidence.generators.gather import read_generations, repeated
 from aigdetect.evidence.generators.generation import Generation
-from aigdetect.evidence.generators.read import read_generations, repeated
 from aigdetect.evidence.handling import handling_notes
 from aigdetect.evidence.iptc import IptcFacts, read_iptc
 from aigdetect.evidence.jpeg_structure import JpegStructure, read_structure

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from aigdetect.errors import CameraRawError, ImageError
-from aigdetect.images.jpeg import jpeg_quality, zeroed_bytes
+from aigdetect.images.compression import jpeg_quality, zeroed_bytes
 from aigdetect.images.opening import (
     MAX_FRAMES,
     MAX_PIXELS,

@@ -21,7 +21,7 @@ from PIL import Image, ImageFile
 from aigdetect.errors import CameraRawError, ImageError, TooLargeError
 from aigdetect.formats.jpeg import count_scans
 from aigdetect.images import headers
-from aigdetect.images.find import HEAD_BYTES, sniff, sniff_video
+from aigdetect.images.sniff import HEAD_BYTES, sniff, sniff_video
 from aigdetect.text import one_line
 
 MAX_PIXELS = 200_000_000

@@ -194,7 +194,7 @@ def open_video(file: BinaryIO, name: str, max_pixels: int) -> Iterator[Video]:
 
     Args:
         file: open for reading, at any place.
-        name: its container, as :func:`aigdetect.images.find.sniff_video` names it.
+        name: its container, as :func:`aigdetect.images.sniff.sniff_video` names it.
         max_pixels: frames of more pixels are not decoded.
 
     Raises:

@@ -31,7 +31,7 @@ def read_video_provenance(file: BinaryIO, name: str, seconds: float = SECONDS) -
 
     Args:
         file: open for reading.
-        name: its container, as :func:`aigdetect.images.find.sniff_video` names it.
+        name: its container, as :func:`aigdetect.images.sniff.sniff_video` names it.
         seconds: after which no further kind of metadata is begun.
     """
     within = Within(seconds)

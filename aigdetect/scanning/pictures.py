@@ -43,7 +43,7 @@ def draw(pixels: Pixels, ingredients: Sequence[bytes] = ()) -> Pictures:
         pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
         ingredients: files of images as content credentials hold them; those that cannot be read are left out.
     """
-    from aigdetect.spectrum.thumbnail import spectrum_webp  # spectra take a while to import
+    from aigdetect.spectrum.small_picture import spectrum_webp  # spectra take a while to import
 
     try:
         return Pictures(thumbnail(pixels), spectrum_webp(pixels), before=_side_by_side(ingredients))

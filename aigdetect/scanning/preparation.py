@@ -16,9 +16,10 @@ from aigdetect.evidence.ingredients import read_ingredient_thumbnails
 from aigdetect.evidence.provenance import Provenance, read_provenance
 from aigdetect.files import sha256_of
 from aigdetect.images.decode import DecodedImage, decode, require_scorable
-from aigdetect.images.find import HEAD_BYTES, Found, sniff_video
+from aigdetect.images.find import Found
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.read import MAX_BYTES, open_regular, read_bytes, require_unchanged, why_failed
+from aigdetect.images.sniff import HEAD_BYTES, sniff_video
 from aigdetect.images.video import Sample, Sampling, open_video
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.scanning.footage import read_video_provenance

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from aigdetect.data.layouts import Sample
+from aigdetect.training.image_weights import image_weights
 from aigdetect.training.source import Source
-from aigdetect.training.weights import image_weights
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def choose_material(
         samples: all training samples of the run.
         chosen: indices of those to learn from.
         source: trunk outputs of them.
-        balanced: as for :func:`aigdetect.training.weights.image_weights`.
+        balanced: as for :func:`aigdetect.training.image_weights.image_weights`.
         balanced_batches: whether each batch balances the classes.
         device: where the targets are wanted.
     """

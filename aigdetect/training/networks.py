@@ -18,7 +18,7 @@ from aigdetect.model.card import AdapterCard
 from aigdetect.model.detector import adapter_config, head_sets
 from aigdetect.model.network import MoleNetwork
 from aigdetect.training.beginning import Beginning
-from aigdetect.training.kinds import kinds_told
+from aigdetect.training.kind_head import kinds_told
 from aigdetect.training.partition import Split
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.session import Session
@@ -50,7 +50,7 @@ def adapter_of(recipe: Recipe, kinds: Sequence[str] = ()) -> AdapterCard:
 
     Args:
         recipe: the settings.
-        kinds: kinds of pictures that are told apart, see :func:`aigdetect.training.kinds.kinds_told`.
+        kinds: kinds of pictures that are told apart, see :func:`aigdetect.training.kind_head.kinds_told`.
     """
     names = {each.name for each in fields(AdapterCard)} - {"kinds"}
     return AdapterCard(**{name: getattr(recipe, name) for name in names}, kinds=tuple(kinds))

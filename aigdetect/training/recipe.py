@@ -99,7 +99,7 @@ class Recipe:
         cache: where what the frozen tower makes of the images is kept: ``memory``, ``disk``, ``none``,
             or ``auto`` (memory if they are small enough).
         cache_budget: most bytes that the kept tokens may take; None: for ``auto``
-            :data:`aigdetect.training.store.AUTO_BYTES`, and otherwise what there is.
+            :data:`aigdetect.training.token_store.AUTO_BYTES`, and otherwise what there is.
         precision: of the frozen tower: ``auto``, ``float32`` or ``bfloat16``; what trains is float32.
         max_pixels: images of more pixels cannot be read.
         augmentation: random operations on the training views.

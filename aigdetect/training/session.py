@@ -20,8 +20,8 @@ from aigdetect.training.folds import Fold
 from aigdetect.training.log import LOG_NAME, Log
 from aigdetect.training.recipe import Recipe, make_recipe
 from aigdetect.training.state import State
-from aigdetect.training.store import remove_tables
 from aigdetect.training.tensorboard import tensorboard_watch
+from aigdetect.training.token_store import remove_tables
 from aigdetect.training.trainer import Trainer
 from aigdetect.training.watching import CollapseWatch, Epoch, Watch, chain
 

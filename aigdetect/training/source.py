@@ -13,7 +13,7 @@ from aigdetect.data.dataset import batched
 from aigdetect.images.views import Pixels
 from aigdetect.training.distributed import Group
 from aigdetect.training.frozen import FrozenPass, images_at_once, to_device
-from aigdetect.training.store import Table
+from aigdetect.training.token_store import Table
 
 
 class ReadViews(Protocol):

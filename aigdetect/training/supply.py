@@ -21,7 +21,7 @@ from aigdetect.training.frozen import FrozenPass, images_at_once
 from aigdetect.training.held_out import HeldOut, require_both
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.source import Computed, Kept, Source
-from aigdetect.training.store import TABLES_NAME, Table, place_for
+from aigdetect.training.token_store import TABLES_NAME, Table, place_for
 from aigdetect.training.watching import Watch
 
 #: outputs for held-out images are kept in memory up to this many bytes, whatever the recipe keeps of others

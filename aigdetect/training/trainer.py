@@ -17,7 +17,7 @@ from aigdetect.model.base import Network
 from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.folds import Fold
 from aigdetect.training.head_start import Features, read_features
-from aigdetect.training.kinds import fit_kinds
+from aigdetect.training.kind_head import fit_kinds
 from aigdetect.training.loop import Loop
 from aigdetect.training.material import Material, choose_material
 from aigdetect.training.out_of_fold import score_out_of_fold

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import stats
 
 from aigdetect.cli.app import main
-from aigdetect.evaluation.store import ScoreStore
+from aigdetect.evaluation.score_store import ScoreStore
 from aigdetect.locks import alone_in
 from aigdetect.model.card import read_card
 

@@ -15,7 +15,7 @@ from aigdetect.errors import UsageError
 from aigdetect.locks import alone_in
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import train_model
+from aigdetect.training.train_model import train_model
 
 RECIPE = {"backbone": "timm/test_vit", "blocks": 1, "epochs": 1}
 

@@ -32,7 +32,7 @@ keep: best
 # module, attribute, number of the call at which the process is killed
 WRITE = ("aigdetect.training.checkpoint", "write_atomically")
 MOMENTS = {
-    "while the first tokens are computed": ("aigdetect.training.store", "Table.add", 9),
+    "while the first tokens are computed": ("aigdetect.training.token_store", "Table.add", 9),
     "before the first checkpoint": (*WRITE, 1),
     "in the first epoch": ("aigdetect.training.loop", "compute_gradients", 2),
     "between two checkpoints of an epoch": ("aigdetect.training.loop", "compute_gradients", 4),
@@ -42,8 +42,8 @@ MOMENTS = {
     "before the checkpoint is put in place": ("pathlib", "Path.replace", 6),
     "between the two generations": ("pathlib", "Path.replace", 8),
     "in the last epoch": ("aigdetect.training.loop", "compute_gradients", 12),
-    "between adapter and card": ("aigdetect.training.run", "write_card", 1),
-    "before the curves": ("aigdetect.training.run", "draw_curves", 1),
+    "between adapter and card": ("aigdetect.training.train_model", "write_card", 1),
+    "before the curves": ("aigdetect.training.train_model", "draw_curves", 1),
 }
 
 

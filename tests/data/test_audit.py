@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from aigdetect.data.audit import Leak, audit, measure_leaks
 from aigdetect.data.facts import ImageFacts, choose_some, facts_of, read_facts
 from aigdetect.data.layouts import Sample
-from aigdetect.images.jpeg import jpeg_quality
+from aigdetect.images.compression import jpeg_quality
 
 
 def facts(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aigdetect.data.layouts import Sample
 from aigdetect.evaluation.calibration_scores import SCORES_NAME, remove_scores, take_scores
-from aigdetect.evaluation.store import ScoreStore
+from aigdetect.evaluation.score_store import ScoreStore
 from aigdetect.model.calibration import Calibration
 from aigdetect.scanning.record import Record
 

@@ -11,13 +11,13 @@ from aigdetect.evaluation.benchmark import Benchmark, build_benchmark
 from aigdetect.evaluation.bias import BiasAudit
 from aigdetect.evaluation.families import read_families
 from aigdetect.evaluation.foreign import ForeignScores
+from aigdetect.evaluation.from_plan import evaluate as run_plan
 from aigdetect.evaluation.plan import Plan, Request
 from aigdetect.evaluation.protocols import PROTOCOLS
 from aigdetect.evaluation.published import published_tables
 from aigdetect.evaluation.report.document import Table
 from aigdetect.evaluation.results import Evaluation, ImageScore
 from aigdetect.evaluation.robustness import parse_operations, summarise
-from aigdetect.evaluation.run import evaluate as run_plan
 from aigdetect.evaluation.tables import (
     data_table,
     generator_table,

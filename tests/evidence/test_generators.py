@@ -13,8 +13,8 @@ from metadata_files import camera, exif, png, saved, user_comment, xmp
 
 from aigdetect.evidence.fields import Field
 from aigdetect.evidence.findings import Says
+from aigdetect.evidence.generators.gather import read_generations
 from aigdetect.evidence.generators.generation import Generation
-from aigdetect.evidence.generators.read import read_generations
 from aigdetect.evidence.provenance import read_provenance
 
 INFOTEXT = (

@@ -18,17 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aigdetect.images import find
-from aigdetect.images.find import (
-    COMPANION,
-    EXTENSIONS,
-    VIDEO,
-    Found,
-    claims_image,
-    find_files,
-    looks_like_image,
-    read_list,
-    sniff,
-)
+from aigdetect.images.find import COMPANION, VIDEO, Found, find_files
+from aigdetect.images.path_list import read_list
+from aigdetect.images.sniff import EXTENSIONS, claims_image, looks_like_image, sniff
 
 ROOT = Path(__file__).resolve().parents[2]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(60)
@@ -416,7 +408,7 @@ def test_random_bytes_are_no_image(head: bytes) -> None:
     ],
 )
 def test_hostile_text_is_sniffed_quickly(head: bytes) -> None:
-    program = f"from aigdetect.images.find import sniff; sniff({head!r})"
+    program = f"from aigdetect.images.sniff import sniff; sniff({head!r})"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=5, cwd=ROOT)
 
 

@@ -12,8 +12,9 @@ from clips import av, make_clip
 
 from aigdetect.errors import ImageError
 from aigdetect.images import video as video_module
-from aigdetect.images.find import HEAD_BYTES, Found, find_files, sniff_video
+from aigdetect.images.find import Found, find_files
 from aigdetect.images.opening import MAX_PIXELS
+from aigdetect.images.sniff import HEAD_BYTES, sniff_video
 from aigdetect.images.video import Sample, Sampling, open_video
 
 

@@ -25,14 +25,14 @@ from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.methods.pretrained import find_pretrained
 from aigdetect.methods.registry import build_network, find_method
 from aigdetect.model.card import ADAPTER_NAME, card_digest, read_card, write_card
-from aigdetect.model.export import TOLERANCE, export_model
 from aigdetect.model.heatmap import heatmap
+from aigdetect.model.standalone import TOLERANCE, export_model
 from aigdetect.training.beginning import begin_with, find_instrument
 from aigdetect.training.distributed import Group
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
+from aigdetect.training.train_model import train_model
 from aigdetect.training.watching import Step, Watch
 
 pytestmark = [

@@ -16,7 +16,7 @@ RICH = fuzz_metadata.rich_files()
 
 
 def test_seeds_are_whole_files_of_many_formats() -> None:
-    from aigdetect.images.find import sniff
+    from aigdetect.images.sniff import sniff
 
     whole = fuzz.seeds()
     assert {"JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "TIFF", "BMP", "JPEG2000"} <= set(map(sniff, whole))

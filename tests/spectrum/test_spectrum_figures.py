@@ -13,9 +13,9 @@ from PIL import Image
 import aigdetect
 from aigdetect.errors import UsageError
 from aigdetect.spectrum.analysis import Analysis, analyse
-from aigdetect.spectrum.export import as_npz, image_arrays, image_row, set_arrays, set_row
 from aigdetect.spectrum.figures import CAVEAT, MAX_SETS, as_png, draw_panel, draw_sheet
 from aigdetect.spectrum.fourier import Average
+from aigdetect.spectrum.plain_data import as_npz, image_arrays, image_row, set_arrays, set_row
 from aigdetect.spectrum.reference import camera_band
 from aigdetect.spectrum.sets import Method, SetSpectrum, compare, method_facts
 

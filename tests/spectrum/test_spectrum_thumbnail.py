@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 
-from aigdetect.spectrum.thumbnail import spectrum_webp
+from aigdetect.spectrum.small_picture import spectrum_webp
 
 
 def levels(pixels: np.ndarray) -> np.ndarray:

@@ -18,9 +18,9 @@ from aigdetect.training.distributed import ALONE
 from aigdetect.training.frozen import FrozenPass, images_at_once
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.source import Computed
+from aigdetect.training.train_model import train_model
 from aigdetect.training.watching import Step, Watch
 
 CUDA = torch.device("cuda")

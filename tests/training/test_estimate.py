@@ -18,8 +18,8 @@ from aigdetect.training.estimate import Estimate, Speed, Work, estimate
 from aigdetect.training.frozen import FrozenPass
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
+from aigdetect.training.train_model import train_model
 from aigdetect.training.watching import Watch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate")

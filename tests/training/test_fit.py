@@ -12,11 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from aigdetect.data.layouts import Sample
 from aigdetect.model.head import Head
 from aigdetect.training.fit import fit_head
+from aigdetect.training.image_weights import image_weights
 from aigdetect.training.material import choose_material
 from aigdetect.training.sampler import balanced_batches as balanced_sampler
 from aigdetect.training.sampler import shuffled_batches
 from aigdetect.training.source import Source
-from aigdetect.training.weights import image_weights
 
 
 @pytest.mark.parametrize("penalty", [0.01, 0.3])

@@ -11,7 +11,7 @@ from aigdetect.model.vit import PlainVit, VitShape
 from aigdetect.model.wrap import wrap_tower
 from aigdetect.training.distributed import ALONE
 from aigdetect.training.head_start import Features
-from aigdetect.training.kinds import LEAST_IMAGES, fit_kinds, kinds_told
+from aigdetect.training.kind_head import LEAST_IMAGES, fit_kinds, kinds_told
 
 
 def network(*kinds: str) -> MoleNetwork:

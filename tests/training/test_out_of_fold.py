@@ -18,9 +18,9 @@ from aigdetect.training import autoencoder
 from aigdetect.training.folds import make_folds
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
 from aigdetect.training.state import State
+from aigdetect.training.train_model import train_model
 from aigdetect.training.trainer import Trainer
 from aigdetect.training.watching import Epoch
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aigdetect.errors import UsageError
-from aigdetect.training.store import AUTO_BYTES, Table, place_for
+from aigdetect.training.token_store import AUTO_BYTES, Table, place_for
 
 KEYS = [bytes([number]) * 32 for number in range(200)]
 

@@ -31,8 +31,8 @@ from aigdetect.training.beginning import begin_with
 from aigdetect.training.folds import leave_out, make_folds
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.run import train_model
 from aigdetect.training.session import Session
+from aigdetect.training.train_model import train_model
 from aigdetect.training.watching import Step, Watch
 
 # a dozen held-out images support no false-positive rate, and loading such a model says so

@@ -4,7 +4,6 @@ A folder's name says the class of everything below it (``0_real``, ``nature``, `
 the generator, the split, or nothing (object classes, shards). No option is needed, and no image is decoded.
 """
 
-from aigdetect.data.layouts.find import find_samples
 from aigdetect.data.layouts.sample import (
     SPLITS,
     DataSet,
@@ -14,6 +13,7 @@ from aigdetect.data.layouts.sample import (
     count_by_generator,
     require_both_classes,
 )
+from aigdetect.data.layouts.samples import find_samples
 
 __all__ = [
     "SPLITS",

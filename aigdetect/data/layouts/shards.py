@@ -23,7 +23,7 @@ from aigdetect.data.layouts.marks import GIVEN, Mark
 from aigdetect.data.layouts.sample import DataSet, Ignored, Sample, require_images
 from aigdetect.data.layouts.tars import read_tar
 from aigdetect.data.layouts.walk import Folder, named_folders, walk_folders
-from aigdetect.images.find import claims_image
+from aigdetect.images.sniff import claims_image
 
 _TABLE = re.compile(r"\.(parquet|arrow)$", re.IGNORECASE)
 # with the number of a shard, as in train-00000-of-00002

@@ -23,9 +23,9 @@ from aigdetect.data.layouts.entries import Entry, copied, fit_name, most_bytes
 from aigdetect.data.layouts.lists import COLUMNS
 from aigdetect.data.layouts.words import fold_name
 from aigdetect.errors import DataError
-from aigdetect.images.find import HEAD_BYTES, claims_image, looks_like_image
 from aigdetect.images.members import FileBytes, Member, Spool
 from aigdetect.images.read import MAX_BYTES
+from aigdetect.images.sniff import HEAD_BYTES, claims_image, looks_like_image
 
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 #: bytes that a header, or what is told of an image, may have

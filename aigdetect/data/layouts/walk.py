@@ -11,7 +11,7 @@ from aigdetect.data.layouts.levels import Level, read_level
 from aigdetect.data.layouts.marks import Mark, deciding_mark, read_mark
 from aigdetect.data.layouts.words import fold_name
 from aigdetect.errors import DataError
-from aigdetect.images.find import HEAD_BYTES, claims_image, looks_like_image
+from aigdetect.images.sniff import HEAD_BYTES, claims_image, looks_like_image
 
 _SKIPPED = frozenset({"__macosx", "thumbs.db", "@eadir"})
 

@@ -139,7 +139,7 @@ def _by_service(nodes: Nodes, where: str) -> Generation | None:
 def _with_library(nodes: Nodes, where: str) -> Generation | None:
     from sd_parsers.parsers import ComfyUIParser
 
-    from aigdetect.evidence.generators.library import parse
+    from aigdetect.evidence.generators.known_programs import parse
 
     samplers = sum(node["inputs"].keys() >= _SAMPLER_INPUTS for node in nodes.values())
     if len(nodes) > _MAX_NODES or not 0 < samplers <= _MAX_SAMPLERS:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aigdetect.evidence.generators.generation import MAX_PROMPT, Generation, edited_by, first, generation
-from aigdetect.evidence.generators.library import edited_by_web_ui
+from aigdetect.evidence.generators.known_programs import edited_by_web_ui
 from aigdetect.evidence.generators.nested import json_object
 
 _MIDJOURNEY_JOB = re.compile(r"\bJob ID: [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\s*$")

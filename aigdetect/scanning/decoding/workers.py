@@ -55,7 +55,7 @@ Photographs of that size fit, also progressive ones with pictures drawn; 16-bit 
 _SLOWEST_DISK = 20e6  # bytes a second
 _STACK = 16 << 20  # address space of one of a decoder's threads
 _PRELOAD = "aigdetect.scanning.preparation"
-_PRELOAD_PICTURES = "aigdetect.spectrum.thumbnail"
+_PRELOAD_PICTURES = "aigdetect.spectrum.small_picture"
 _WINDOWS_ERROR = 0xC0000000  # statuses from here on are exceptions that nobody caught
 _TO_DECODE = " to decode"
 _log = logging.getLogger(__name__)

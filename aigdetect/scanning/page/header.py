@@ -147,7 +147,7 @@ class HeaderTexts:
 
 def header_texts(header: PageHeader) -> HeaderTexts:
     """The facts of a header in words."""
-    from aigdetect.spectrum.thumbnail import CAPTION  # spectra take a while to import
+    from aigdetect.spectrum.small_picture import CAPTION  # spectra take a while to import
 
     views = [_VIEWS.get(name, name.replace("_", " ")) for name in header.views]
     return HeaderTexts(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aigdetect.scanning.opinion import opinion_columns, opinions_in
-from aigdetect.scanning.page.claims import Claim, claims_of, lines_of, summary_of
+from aigdetect.scanning.page.provenance_lines import Claim, claims_of, lines_of, summary_of
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.record import COLUMNS
 from aigdetect.text import log10_lr_text, one_line, score_text, shorten

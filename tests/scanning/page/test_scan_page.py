@@ -21,8 +21,8 @@ from aigdetect.evidence.findings import Finding, Kind, Says, Strength
 from aigdetect.evidence.provenance import Provenance
 from aigdetect.model.calibration import Calibration
 from aigdetect.model.card import AdapterCard, ModelCard, Preprocess
-from aigdetect.scanning.page.claims import claims_of, summary_of
 from aigdetect.scanning.page.header import PageHeader
+from aigdetect.scanning.page.provenance_lines import claims_of, summary_of
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.page.write import write_page
 from aigdetect.scanning.record import Record

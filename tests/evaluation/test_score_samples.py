@@ -13,7 +13,7 @@ from aigdetect.data.layouts import Sample
 from aigdetect.errors import ImageError
 from aigdetect.evaluation.protocols import PROTOCOLS, Protocol
 from aigdetect.evaluation.robustness import Operation, parse_operations
-from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_forms, score_samples
+from aigdetect.evaluation.score_samples import AS_THEY_ARE, form_name, score_forms, score_samples
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.model.detector import Score
 from aigdetect.scanning import preparation

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from aigdetect.evidence.fields import Field, Unread
-from aigdetect.evidence.generators import library, programs
+from aigdetect.evidence.generators import known_programs, programs
 from aigdetect.evidence.generators.comfy import read_comfy
 from aigdetect.evidence.generators.generation import Generation
 from aigdetect.evidence.generators.nested import unpack
@@ -19,10 +19,10 @@ _READERS: tuple[Callable[[Mapping[str, str], str], Generation | None], ...] = (
     programs.read_tensor_art,
     programs.read_ruined_fooocus,
     programs.read_civitai,
-    library.read_infotext,
+    known_programs.read_infotext,
     read_comfy,
-    library.read_invokeai,
-    library.read_novelai,
+    known_programs.read_invokeai,
+    known_programs.read_novelai,
     programs.read_novelai,
     programs.read_easy_diffusion,
     programs.read_draw_things,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from aigdetect.errors import UsageError
 from aigdetect.images.find import Found
+from aigdetect.scanning.joining import merge
 from aigdetect.scanning.ledger import Ledger, Targets
-from aigdetect.scanning.merge import merge
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.settings import Settings
 from aigdetect.scanning.shard import Shard

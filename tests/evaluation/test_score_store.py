@@ -11,7 +11,7 @@ import pytest
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.evaluation.results import ImageScore
-from aigdetect.evaluation.store import COLUMNS, ScoreStore
+from aigdetect.evaluation.score_store import COLUMNS, ScoreStore
 from aigdetect.model.calibration import Calibration, KindCalibration
 from aigdetect.scanning.record import Record
 

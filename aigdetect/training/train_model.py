@@ -39,7 +39,7 @@ from aigdetect.training.networks import Built, from_pixels, on_a_tower
 from aigdetect.training.partition import Split
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.session import Session
-from aigdetect.training.store import remove_tables
+from aigdetect.training.token_store import remove_tables
 
 CURVES_NAME = "curves.png"
 #: folder of images that were made here, while a run goes on

@@ -11,10 +11,7 @@ from aigdetect.errors import UsageError
 from aigdetect.evaluation.benchmark import build_benchmark
 from aigdetect.evaluation.bias import BiasAudit
 from aigdetect.evaluation.families import read_families
-from aigdetect.evaluation.plan import Plan, Request, find_models, make_plan, parity_operation
-from aigdetect.evaluation.protocols import PROTOCOLS
-from aigdetect.evaluation.robustness import parse_operations
-from aigdetect.evaluation.run import (
+from aigdetect.evaluation.from_plan import (
     count_missing,
     evaluate,
     model_thresholds,
@@ -22,6 +19,9 @@ from aigdetect.evaluation.run import (
     score_missing,
     scores_thresholds,
 )
+from aigdetect.evaluation.plan import Plan, Request, find_models, make_plan, parity_operation
+from aigdetect.evaluation.protocols import PROTOCOLS
+from aigdetect.evaluation.robustness import parse_operations
 from aigdetect.metrics.measure import Figure
 from aigdetect.model.calibration import Calibration
 from aigdetect.model.card import read_card

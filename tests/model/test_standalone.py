@@ -22,10 +22,10 @@ from tiny import clip_tower, plain_tower
 from aigdetect.errors import ModelError, UsageError
 from aigdetect.files import file_sha256
 from aigdetect.methods.loading import load_detector, load_network
-from aigdetect.model import export
+from aigdetect.model import standalone
 from aigdetect.model.card import ADAPTER_NAME, read_card, write_card
-from aigdetect.model.export import CARD_KEY, export_model, told
 from aigdetect.model.network import MoleNetwork
+from aigdetect.model.standalone import CARD_KEY, export_model, told
 from aigdetect.model.tower import AdapterConfig
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
@@ -175,7 +175,7 @@ def test_clips_towers_too(
 def test_a_file_with_other_logits_is_not_kept(
     model: Path, tiny_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_onnx", lambda whole, views, about: (b"", np.zeros(3, np.float32) + 99))
+    monkeypatch.setattr(standalone, "_onnx", lambda whole, views, about: (b"", np.zeros(3, np.float32) + 99))
     with pytest.raises(ModelError, match="as onnx, a logit differs by"):
         export_model(*network_of(model, tiny_model.weights), tmp_path / "m.onnx", "onnx")
     assert not list(tmp_path.iterdir())

@@ -27,8 +27,8 @@ from aigdetect.evaluation.protocols import Protocol
 from aigdetect.evaluation.published import PublishedTable
 from aigdetect.evaluation.results import EvaluatedDetector, Evaluation, ImageScore, Run, Threshold
 from aigdetect.evaluation.robustness import LevelSummary, Operation, summarise
-from aigdetect.evaluation.scoring import AS_THEY_ARE, form_name, score_forms
-from aigdetect.evaluation.store import ScoreStore
+from aigdetect.evaluation.score_samples import AS_THEY_ARE, form_name, score_forms
+from aigdetect.evaluation.score_store import ScoreStore
 from aigdetect.metrics.measure import Figure, Floats, Measure
 from aigdetect.metrics.ranking import AVERAGE_PRECISION
 from aigdetect.metrics.rates import balanced_accuracy
