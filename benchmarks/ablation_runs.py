@@ -157,8 +157,8 @@ def trainable_share(model: Path, backbone: str) -> float:
     """Trainable parameters of a model, in per cent of them and the image tower with its projection."""
     import torch
 
-    from aigdetect.model.backbones import parse_backbone
-    from aigdetect.model.build import build_base
+    from aigdetect.model.towers.build import build_base
+    from aigdetect.model.weights.backbones import parse_backbone
 
     with torch.device("meta"):
         base, _ = build_base(parse_backbone(backbone))

@@ -8,9 +8,9 @@ from functools import partial
 import torch
 
 from aigdetect.model.detector import Detector
-from aigdetect.model.int8 import NormedInt8, TokenInt8
-from aigdetect.model.linear import PackedLinear
 from aigdetect.model.network import MoleNetwork
+from aigdetect.model.precision.int8 import NormedInt8, TokenInt8
+from aigdetect.model.precision.linear import PackedLinear
 
 
 def products(detector: Detector) -> Callable[[], None]:

@@ -110,7 +110,7 @@ def occlusion(detector: Detector, pixels: Pixels) -> Floats:
 
 def with_gradients(model: str) -> Detector:
     """The detector in float32 with layers that have a gradient: packed ones have none."""
-    with mock.patch("aigdetect.model.arithmetic.can_pack", return_value=False):
+    with mock.patch("aigdetect.model.towers.arithmetic.can_pack", return_value=False):
         return load_detector(model, precision="float32")
 
 

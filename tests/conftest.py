@@ -22,9 +22,9 @@ from command_forks import Forks
 from filelock import FileLock
 
 from aigdetect.errors import WeightsError
-from aigdetect.model import index
-from aigdetect.model.weights import Weights, find_weights
-from aigdetect.model.wheel import OPENAI_VIT_B_16, TowerWheel
+from aigdetect.model.weights import index
+from aigdetect.model.weights.find_weights import Weights, find_weights
+from aigdetect.model.weights.wheel import OPENAI_VIT_B_16, TowerWheel
 
 # the same examples in every run; set HYPOTHESIS_PROFILE=default to look for new ones
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
@@ -293,8 +293,8 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from aigdetect.model.backbones import parse_backbone
-    from aigdetect.model.build import build_base
+    from aigdetect.model.towers.build import build_base
+    from aigdetect.model.weights.backbones import parse_backbone
 
     torch.manual_seed(0)
     base, _ = build_base(parse_backbone(TinyModel.backbone))
@@ -309,7 +309,6 @@ def tiny_model(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     import torch
     from safetensors.torch import save_file
 
-    from aigdetect.model.build import load_tower
     from aigdetect.model.calibration import Calibration
     from aigdetect.model.card import (
         ADAPTER_NAME,
@@ -321,6 +320,7 @@ def tiny_model(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     from aigdetect.model.detector import adapter_config
     from aigdetect.model.network import MoleNetwork
+    from aigdetect.model.towers.build import load_tower
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     folder.mkdir()
@@ -349,8 +349,8 @@ def tiny_model(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def cached_tower(tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny model's tower as a cache of its own holds it, for what is given no weights."""
-    from aigdetect.model.backbones import parse_backbone
-    from aigdetect.model.towerfile import load_tower_state, write_tower
+    from aigdetect.model.weights.backbones import parse_backbone
+    from aigdetect.model.weights.towerfile import load_tower_state, write_tower
 
     monkeypatch.setenv("AIGDETECT_CACHE", str(tmp_path))
     spec = parse_backbone(tiny_model.backbone)

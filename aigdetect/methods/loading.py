@@ -14,7 +14,6 @@ from aigdetect.errors import ModelError, UsageError
 from aigdetect.methods.instrument import instrument_in
 from aigdetect.methods.registry import Method, build_network, choose_precision_of, find_method
 from aigdetect.model.base import Network
-from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import Thresholds
 from aigdetect.model.card import DEFAULT_MODEL, ModelCard, find_model_folder, read_card
 from aigdetect.model.detector import (
@@ -26,7 +25,8 @@ from aigdetect.model.detector import (
     read_adapter,
 )
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.weights import Weights
+from aigdetect.model.towers.build import load_tower
+from aigdetect.model.weights.find_weights import Weights
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from aigdetect.errors import WeightsError
 from aigdetect.files import file_sha256
-from aigdetect.model import hub
-from aigdetect.model.weights import cache_folder
+from aigdetect.model.weights import hub
+from aigdetect.model.weights.find_weights import cache_folder
 
 
 @dataclass(frozen=True)

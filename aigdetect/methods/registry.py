@@ -260,7 +260,7 @@ def choose_precision_of(method: Method, name: str, device: torch.device) -> str:
     Raises:
         UsageError: if the name is unknown, or the method or the machine cannot calculate so.
     """
-    from aigdetect.model.arithmetic import choose_precision
+    from aigdetect.model.towers.arithmetic import choose_precision
 
     if method.reads_tower:
         return choose_precision(name, device)

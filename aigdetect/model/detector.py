@@ -27,7 +27,7 @@ from aigdetect.model.card import (
 )
 from aigdetect.model.mole import MixtureConfig
 from aigdetect.model.passes import Batches, OneByOne, Passes
-from aigdetect.model.tower import AdaptedModule, AdapterConfig
+from aigdetect.model.towers.tower import AdaptedModule, AdapterConfig
 
 __all__ = [
     "BATCH_SIZES",

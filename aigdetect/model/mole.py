@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
-from aigdetect.model.basis import Reading, Writing
+from aigdetect.model.precision.basis import Reading, Writing
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
-from aigdetect.model.arithmetic import prepare_tower
 from aigdetect.model.base import Network, Statistics
 from aigdetect.model.head import Head
 from aigdetect.model.mole import collecting_routing
-from aigdetect.model.tower import AdapterConfig, ImageTower, adapt
+from aigdetect.model.towers.arithmetic import prepare_tower
+from aigdetect.model.towers.tower import AdapterConfig, ImageTower, adapt
 
 
 class MoleNetwork(Network):

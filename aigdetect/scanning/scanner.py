@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from aigdetect.errors import AigdetectError
 from aigdetect.images.find import Found
 from aigdetect.model.card import find_model_folder, read_card
-from aigdetect.model.weights import Weights, find_weights
+from aigdetect.model.weights.find_weights import Weights, find_weights
 from aigdetect.scanning.engines import Engine
 from aigdetect.scanning.heat import HeatMap, draw_heat_map
 from aigdetect.scanning.model_in_use import ModelInUse

@@ -13,10 +13,10 @@ from aigdetect.methods.instrument import Instrument
 from aigdetect.methods.pretrained import find_pretrained
 from aigdetect.methods.registry import build_network, find_method
 from aigdetect.model.base import Network
-from aigdetect.model.build import load_tower
 from aigdetect.model.card import AdapterCard
 from aigdetect.model.detector import adapter_config, head_sets
 from aigdetect.model.network import MoleNetwork
+from aigdetect.model.towers.build import load_tower
 from aigdetect.training.beginning import Beginning
 from aigdetect.training.kind_head import kinds_told
 from aigdetect.training.partition import Split

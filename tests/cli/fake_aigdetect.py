@@ -97,7 +97,8 @@ def main() -> None:
     loading.load_detector = _load_detector  # type: ignore[attr-defined]
     sys.modules["aigdetect.methods.loading"] = loading
 
-    from aigdetect.model import card, weights
+    from aigdetect.model import card
+    from aigdetect.model.weights import find_weights as weights
 
     card.find_model_folder = lambda name: Path(name)
     card.read_card = lambda folder: GREEN if folder.name == "green" else CARD

@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from aigdetect.cli import models
 from aigdetect.cli.console import Terminal, run
 from aigdetect.files import file_sha256
-from aigdetect.model import card, wheel
+from aigdetect.model import card
 from aigdetect.model.calibration import Calibration
-from aigdetect.model.towerfile import write_tower
+from aigdetect.model.weights import wheel
+from aigdetect.model.weights.towerfile import write_tower
 
 pytestmark = pytest.mark.usefixtures("no_network")
 

@@ -24,7 +24,7 @@ from aigdetect.methods.loading import load_detector
 from aigdetect.model.detector import Detector
 from aigdetect.model.mole import collecting_routing
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig, ImageTower
+from aigdetect.model.towers.tower import AdapterConfig, ImageTower
 
 SIZE = 160
 SAMPLES = tuple(

@@ -17,8 +17,6 @@ import aigdetect
 from aigdetect.errors import ImageError, ModelError, UsageError, WeightsError
 from aigdetect.images.views import take_views
 from aigdetect.methods.loading import load_detector
-from aigdetect.model.arithmetic import choose_precision
-from aigdetect.model.build import load_tower
 from aigdetect.model.calibration import Calibration, KindCalibration
 from aigdetect.model.card import (
     ADAPTER_NAME,
@@ -31,6 +29,8 @@ from aigdetect.model.card import (
 )
 from aigdetect.model.detector import Detector, adapter_config, choose_device
 from aigdetect.model.network import MoleNetwork
+from aigdetect.model.towers.arithmetic import choose_precision
+from aigdetect.model.towers.build import load_tower
 
 
 def load(tiny_model: Any, **options: Any) -> Detector:

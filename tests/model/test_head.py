@@ -10,7 +10,7 @@ from tiny import clip_base, clip_tower, timm_tower
 from aigdetect.errors import UsageError
 from aigdetect.model.mole import collect_routing
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig
+from aigdetect.model.towers.tower import AdapterConfig
 
 
 def network(make=clip_tower, **options: int) -> MoleNetwork:

@@ -21,8 +21,8 @@ from aigdetect.methods.loading import load_detector
 from aigdetect.model.detector import Detector
 from aigdetect.model.heatmap import MAX_PARTS, HeatMap, Part, heatmap, logits_of_tokens, render, render_small
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig
-from aigdetect.model.weights import Weights
+from aigdetect.model.towers.tower import AdapterConfig
+from aigdetect.model.weights.find_weights import Weights
 
 PATCH, GRID = 8, 8
 TRAINING = Path(__file__).resolve().parents[3] / "shared" / "data" / "train"

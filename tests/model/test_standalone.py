@@ -26,7 +26,7 @@ from aigdetect.model import standalone
 from aigdetect.model.card import ADAPTER_NAME, read_card, write_card
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.standalone import CARD_KEY, export_model, told
-from aigdetect.model.tower import AdapterConfig
+from aigdetect.model.towers.tower import AdapterConfig
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 

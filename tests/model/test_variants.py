@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from tiny import clip_tower, timm_tower
 from torch import Tensor, nn
 
-from aigdetect.model.attention import SelfAttention
 from aigdetect.model.card import AdapterCard
 from aigdetect.model.detector import adapter_config
 from aigdetect.model.mole import MixtureConfig
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig, ImageTower, adapt
+from aigdetect.model.towers.attention import SelfAttention
+from aigdetect.model.towers.tower import AdapterConfig, ImageTower, adapt
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aigdetect.errors import WeightsError
-from aigdetect.model import towerfile
+from aigdetect.model.weights import towerfile
 from aigdetect.scanning.scanner import ModelRequest
 
 

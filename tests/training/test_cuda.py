@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from aigdetect.data.layouts import find_samples
-from aigdetect.model.arithmetic import choose_precision
+from aigdetect.model.towers.arithmetic import choose_precision
 from aigdetect.training.distributed import ALONE
 from aigdetect.training.frozen import FrozenPass, images_at_once
 from aigdetect.training.partition import split_data

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from aigdetect.model.build import load_tower
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig
+from aigdetect.model.towers.build import load_tower
+from aigdetect.model.towers.tower import AdapterConfig
 from aigdetect.training.frozen import FrozenPass
 
 

@@ -6,9 +6,9 @@ import torch
 from aigdetect.data.kinds import KINDS, kind_of
 from aigdetect.data.layouts import Sample
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig
-from aigdetect.model.vit import PlainVit, VitShape
-from aigdetect.model.wrap import wrap_tower
+from aigdetect.model.towers.tower import AdapterConfig
+from aigdetect.model.towers.vit import PlainVit, VitShape
+from aigdetect.model.towers.wrap import wrap_tower
 from aigdetect.training.distributed import ALONE
 from aigdetect.training.head_start import Features
 from aigdetect.training.kind_head import LEAST_IMAGES, fit_kinds, kinds_told

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from aigdetect.data.layouts import Sample, find_samples
-from aigdetect.model.build import load_tower
 from aigdetect.model.card import read_card
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig
+from aigdetect.model.towers.build import load_tower
+from aigdetect.model.towers.tower import AdapterConfig
 from aigdetect.training import autoencoder
 from aigdetect.training.folds import make_folds
 from aigdetect.training.partition import split_data

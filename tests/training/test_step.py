@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from aigdetect.model.build import load_tower
 from aigdetect.model.mole import MixtureConfig, collect_routing, load_balancing_loss
 from aigdetect.model.network import MoleNetwork
-from aigdetect.model.tower import AdapterConfig
+from aigdetect.model.towers.build import load_tower
+from aigdetect.model.towers.tower import AdapterConfig
 from aigdetect.training.step import Batch, compute_gradients
 
 

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import ctypes
+import platform
+from pathlib import Path
+
+import pytest
+
+from aigdetect.model.precision.memory import give_back_freed_memory
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="GIVING BACK NOT TESTED: no glibc")
+def test_what_was_freed_between_what_stays_is_given_back() -> None:
+    large, small = [], []
+    for _ in range(2000):
+        large.append(b"x" * (40 << 10))
+        small.append(b"x" * 1000)
+    large.clear()
+    before = resident()
+    give_back_freed_memory()
+    assert before - resident() > 40 << 20
+    assert len(small) == 2000
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
+def test_where_there_is_no_way_to_ask_nothing_happens(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def library(name: object) -> object:
+        asked.append(name)
+        raise error
+
+    monkeypatch.setattr(ctypes, "CDLL", library)
+    give_back_freed_memory()
+    assert asked == [None]
