@@ -32,7 +32,7 @@ class MoleNetwork(Network):
 
     Args:
         tower: changed in place.
-        config: which blocks are adapted, and how.
+        config: which blocks there are, which of them are adapted, and how.
         head_blocks: the head reads the class tokens of so many last blocks; 0 for the embedding.
         head_sets: see :class:`aigdetect.model.head.Head`.
         kinds: names of the kinds of pictures that are told apart; empty for none.
@@ -56,6 +56,7 @@ class MoleNetwork(Network):
         kinds: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        tower.cut(config.depth)
         self.tower = tower
         self.config = config
         self.depth = len(tower.blocks)

@@ -30,6 +30,7 @@ class AdapterConfig:
         modules: what is adapted in each: ``"mlp"`` (one bypass beside the whole MLP), ``"attention"`` (one
             beside each of the query, key, value and output projections), or both.
         mixture: shape of every bypass.
+        depth: how many of the tower's blocks are used, from the first on; None for all.
 
     Raises:
         UsageError: if a value is out of range.
@@ -38,6 +39,7 @@ class AdapterConfig:
     blocks: int | None = 3
     modules: tuple[AdaptedModule, ...] = ("mlp",)
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    depth: int | None = None
 
     def __post_init__(self) -> None:
         if self.blocks is not None and self.blocks < 0:
