@@ -12,6 +12,7 @@ from aigdetect.evaluation.bias import BiasAudit
 from aigdetect.evaluation.plan import Plan
 from aigdetect.evaluation.report.bias_section import bias_section
 from aigdetect.evaluation.report.document import Block, Text
+from aigdetect.evaluation.report.sections import detector_section
 from aigdetect.evaluation.results import Evaluation, FoundData
 
 
@@ -49,8 +50,6 @@ class EvalConsole:
 
     def tables(self, evaluation: Evaluation) -> None:
         """Show what was measured."""
-        from aigdetect.evaluation.report.sections import detector_section  # loads torch
-
         told = detector_section(evaluation)
         self._section(told.title, told.blocks)
         sets = evaluation.sets

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from aigdetect.errors import UsageError
 from aigdetect.evaluation import plan
-
-_SCORES = "scores"  # of the report folder, where scores are kept
+from aigdetect.evaluation.report.folder import SCORES, check_report
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,8 @@ class Output:
             if self.resume:
                 raise UsageError("--resume: name the --report folder whose scores are to be taken")
             return
-        from aigdetect.evaluation.report.folder import check_report
-
         check_report(self.report, force=self.force or self.resume)
-        if (self.report / _SCORES).exists() and not (self.force or self.resume):
+        if (self.report / SCORES).exists() and not (self.force or self.resume):
             raise UsageError(
                 f"{self.report}: holds scores of an earlier run; take them with --resume, or score anew with "
                 "--force"
@@ -53,7 +50,7 @@ class Output:
 
     def scores_folder(self) -> Path | None:
         """Where scores are kept, emptied where an older report is overwritten; None for nowhere."""
-        folder = self.report and self.report / _SCORES
+        folder = self.report and self.report / SCORES
         if folder and self.force and not self.resume:
             shutil.rmtree(folder, ignore_errors=True)
         return folder

@@ -23,6 +23,7 @@ from aigdetect.evaluation.foreign import ForeignScores
 from aigdetect.evaluation.from_plan import count_missing, evaluate, open_store, score_missing
 from aigdetect.evaluation.plan import Model, Plan, make_plan
 from aigdetect.evaluation.published import published_tables
+from aigdetect.evaluation.report.folder import results_json, write_report
 from aigdetect.evaluation.results import Evaluation
 from aigdetect.evaluation.score_samples import form_name
 from aigdetect.evaluation.score_store import ScoreStore
@@ -90,8 +91,6 @@ def _say_what_is_there(plan: Plan, console: EvalConsole, workers: int) -> list[B
 
 def _hand_out(evaluation: Evaluation, studies: Sequence[ExpertStudy], output: Output) -> None:
     """JSON and a report, where they are wanted."""
-    from aigdetect.evaluation.report.folder import results_json, write_report  # loads torch
-
     if output.json:
         sys.stdout.write(results_json(evaluation, studies))
     if output.report is not None:
