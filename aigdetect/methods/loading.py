@@ -137,6 +137,7 @@ def load_network(
             f"{card.backbone_digest[:12]}) than {found.path} (digest {found.digest[:12]}): its logits may "
             f"differ by about half a per cent; aigdetect models pull {card.name} fetches the right ones"
         )
+    tower.cut(card.adapter.depth)
     network = MoleNetwork(
         tower,
         adapter_config(card.adapter),

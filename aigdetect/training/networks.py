@@ -75,6 +75,7 @@ def on_a_tower(
         offline=offline,
         say=say,
     )
+    tower.cut(recipe.depth)
     depth = len(tower.blocks)
     # kinds are told by class tokens that the head reads and training leaves alone, and learnt with the head
     can_tell = recipe.head_penalty is not None and recipe.head_blocks > depth - config.first_block(depth)
