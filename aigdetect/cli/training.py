@@ -5,54 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import terminal
-from aigdetect.errors import AigdetectError, PeerError, UsageError
-from aigdetect.locks import LOCK_NAME, require_alone
+from aigdetect.errors import AigdetectError, PeerError
 from aigdetect.training.ranks import environment_rank
 
 if TYPE_CHECKING:
+    from aigdetect.cli.train_request import RecipeRequest, Roots, Run
     from aigdetect.data.layouts import DataSet
     from aigdetect.model.card import ModelCard
-    from aigdetect.training.beginning import Beginning
     from aigdetect.training.partition import Split
-    from aigdetect.training.recipe import Recipe
     from aigdetect.training.watching import Watch
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Order:
-    """What a user asks of a run besides data and recipe; the options of the command of these names."""
-
-    out: Path | None
-    command: str
-    force: bool
-    resume: bool
-    checkpoint_every: int | None
-    tensorboard: Path | None
-    device: str
-    weights: Path | None
-    offline: bool
-    workers: int | None
-    cache_folder: Path | None
-    beginning: str | None
-    instrument: Path | None = None
-    follow_symlinks: bool = False
-
-
-def print_config(beginning: str | None, config: Path | None, given: Mapping[str, Any]) -> None:
+def print_config(recipe: RecipeRequest) -> None:
     """Print the whole recipe, as ``--config`` takes it, on standard output."""
     from aigdetect.training.recipe import write_recipe
 
-    sys.stdout.write(write_recipe(_recipe(beginning, config, given)[0]))
+    sys.stdout.write(write_recipe(recipe.make()[0]))
 
 
 def list_methods() -> None:
@@ -64,31 +41,14 @@ def list_methods() -> None:
         sys.stdout.write(f"{method.name:<{width}}  {method.title} ({method.source})\n")
 
 
-@dataclass(frozen=True)
-class Roots:
-    """Where the images are; the options of the command of these names."""
-
-    data: Sequence[Path]
-    real: Sequence[Path]
-    fake: Sequence[Path]
-    validation_data: Sequence[Path] = ()
-
-
-def list_data(
-    roots: Roots,
-    beginning: str | None,
-    config: Path | None,
-    given: Mapping[str, Any],
-    *,
-    follow_symlinks: bool,
-) -> None:
+def list_data(roots: Roots, recipe: RecipeRequest) -> None:
     """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
-    _recipe(beginning, config, given)
-    _look_at(roots, follow=follow_symlinks)
-    _look_at_validation(roots, follow=follow_symlinks)
+    recipe.make()
+    _look_at(roots)
+    _look_at_validation(roots)
 
 
-def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
+def train(roots: Roots, recipe: RecipeRequest, run: Run) -> Exit:
     """Train, and write the model folder; of several processes, the first one speaks.
 
     Returns:
@@ -101,8 +61,8 @@ def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Or
     if rank:
         terminal.quiet = True
     try:
-        out = _usable(order) if not rank else order.out or Path()
-        return _train(roots, config, given, order, out)
+        out = run.usable_folder() if not rank else run.out or Path()
+        return _train(roots, recipe, run, out)
     except AigdetectError as error:
         if size == 1 or isinstance(error, PeerError):
             raise
@@ -112,7 +72,7 @@ def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Or
         raise
 
 
-def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order, out: Path) -> Exit:
+def _train(roots: Roots, asked: RecipeRequest, run: Run, out: Path) -> Exit:
     from aigdetect.methods.registry import find_method
     from aigdetect.model.detector import adapter_config
     from aigdetect.training.beginning import find_instrument
@@ -122,13 +82,13 @@ def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: O
     from aigdetect.training.session import Session
     from aigdetect.training.train_model import train_model
 
-    recipe, beginning = _recipe(order.beginning, config, given)
+    recipe, beginning = asked.make()
     if find_method(recipe.method).reads_tower:
         adapter_config(adapter_of(recipe))  # said before a long look at the data
-    instrument = find_instrument(recipe.method, beginning, order.instrument)  # likewise
-    data = _look_at(roots, follow=order.follow_symlinks)
-    own = _look_at_validation(roots, follow=order.follow_symlinks)
-    workers = order.workers or _decoding_threads(order.device)
+    instrument = find_instrument(recipe.method, beginning, run.instrument)  # likewise
+    data = _look_at(roots)
+    own = _look_at_validation(roots)
+    workers = run.workers or _decoding_threads(run.device)
     split = split_data(data, recipe, workers=workers, validation_data=own)
     if own and (passed := sum(sample.split == "val" for found in data for sample in found.samples)):
         terminal.say(f"left out: {passed} images of a split val, as there is other data to validate on")
@@ -144,20 +104,20 @@ def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: O
         session = Session(
             group=group,
             workers=workers,
-            tables=order.cache_folder,
-            resume=order.resume,
-            save_every=order.checkpoint_every,
-            tensorboard=order.tensorboard,
+            tables=run.cache_folder,
+            resume=run.resume,
+            save_every=run.checkpoint_every,
+            tensorboard=run.tensorboard,
             watch=watch,
         )
         card = train_model(
             split,
             recipe,
             out,
-            command=order.command,
-            device=order.device,
-            weights=order.weights,
-            offline=order.offline,
+            command=run.command,
+            device=run.device,
+            weights=run.weights,
+            offline=run.offline,
             session=session,
             beginning=beginning,
             instrument=instrument,
@@ -179,30 +139,15 @@ def _decoding_threads(device: str) -> int:
     return default_workers() if choose_device(device).type == "cpu" else min(16, os.cpu_count() or 1)
 
 
-def _recipe(
-    beginning: str | None, config: Path | None, given: Mapping[str, Any]
-) -> tuple[Recipe, Beginning | None]:
-    """The recipe, and the model that the run begins with, which says part of it."""
-    from aigdetect.training.recipe import make_recipe, read_recipe
-
-    read = read_recipe(config) if config else {}
-    if beginning is None:
-        return make_recipe(read, given), None
-    from aigdetect.training.beginning import begin_with
-
-    begun = begin_with(beginning)
-    recipe = make_recipe(begun.settings(), read, given)
-    begun.require_fit(recipe)
-    return recipe, begun
-
-
-def _look_at(roots: Roots, *, follow: bool) -> list[DataSet]:
+def _look_at(roots: Roots) -> list[DataSet]:
     from aigdetect.data.audit import audit
     from aigdetect.data.layouts import find_samples
 
     labelled = ((roots.data, None), (roots.real, 0), (roots.fake, 1))
     data = [
-        find_samples(root, label=label, follow_symlinks=follow) for some, label in labelled for root in some
+        find_samples(root, label=label, follow_symlinks=roots.follow_symlinks)
+        for some, label in labelled
+        for root in some
     ]
     if not terminal.quiet:
         for found in data:
@@ -212,10 +157,10 @@ def _look_at(roots: Roots, *, follow: bool) -> list[DataSet]:
     return data
 
 
-def _look_at_validation(roots: Roots, *, follow: bool) -> list[DataSet]:
+def _look_at_validation(roots: Roots) -> list[DataSet]:
     from aigdetect.data.layouts import find_samples
 
-    data = [find_samples(root, follow_symlinks=follow) for root in roots.validation_data]
+    data = [find_samples(root, follow_symlinks=roots.follow_symlinks) for root in roots.validation_data]
     if not terminal.quiet:
         for found in data:
             _describe(found)
@@ -239,30 +184,6 @@ def _tell_copies(split: Split) -> None:
         )
     for sample in split.contradictions:
         terminal.warn(f"left out: {sample.path}: its content is given both as real and as generated")
-
-
-def _usable(order: Order) -> Path:
-    out = order.out
-    if out is None:
-        raise UsageError("--out: name the model folder to write, or look at the data with --list")
-    if order.force and order.resume:
-        raise UsageError("--force and --resume: one starts anew, the other goes on; give one of them")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is not a folder; choose another --out")
-    require_alone(out)
-    # what a killed run has left of its lock does not count
-    names = [path.name for path in out.iterdir() if path.name != LOCK_NAME] if out.is_dir() else []
-    if order.resume:
-        # a run that was killed early has left nothing, or hidden files
-        if any(not name.startswith(".") for name in names) and "log.jsonl" not in names:
-            raise UsageError(f"{out}: holds no run to go on with; choose another --out")
-    elif "checkpoint.safetensors" in names and not order.force:
-        raise UsageError(
-            f"{out}: holds a run that was stopped; add --resume to go on, or --force to start anew"
-        )
-    elif names and not order.force:
-        raise UsageError(f"{out}: is in use; choose another --out, or add --force to write into it")
-    return out
 
 
 def _describe(found: DataSet) -> None:
