@@ -307,7 +307,7 @@ def train(
     if list_methods:
         training.list_methods()
         return Exit.DONE
-    from aigdetect.training.recipe import read_settings
+    from aigdetect.training.recipe import RunOptions, read_settings
 
     options = {
         "method": method,
@@ -359,37 +359,40 @@ def train(
         given["expert_ranks"] = [_whole("expert-ranks", part) for part in parts]
     if cache_budget is not None:
         given["cache_budget"] = _bytes("cache-budget", cache_budget)
-    if print_config:
-        training.print_config(beginning, config, given)
-        return Exit.DONE
-    roots = training.Roots(data or (), real or (), fake or (), validation_data or ())
-    if not (data or real or fake):
-        raise typer.BadParameter("name the images to train on", ctx=context, param_hint="--data")
-    if dry_run:
-        training.list_data(roots, beginning, config, given, follow_symlinks=follow_symlinks)
-        return Exit.DONE
-    return training.train(
-        roots,
-        config,
-        given,
-        training.Order(
-            out=out,
-            # a run that was resumed is told of as if it had not been
-            command=shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")]),
-            force=force,
-            resume=resume,
-            checkpoint_every=checkpoint_every,
-            tensorboard=tensorboard,
+    request = training.Request(
+        data=data or (),
+        real=real or (),
+        fake=fake or (),
+        validation_data=validation_data or (),
+        follow_symlinks=follow_symlinks,
+        beginning=beginning,
+        config=config,
+        given=given,
+        instrument=instrument,
+        out=out,
+        force=force,
+        workers=workers,
+        options=RunOptions(
             device=device.value,
             weights=weights,
             offline=offline,
-            workers=workers,
             cache_folder=cache_folder,
-            beginning=beginning,
-            instrument=instrument,
-            follow_symlinks=follow_symlinks,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
+            tensorboard=tensorboard,
+            # a run that was resumed is told of as if it had not been
+            command=shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")]),
         ),
     )
+    if print_config:
+        training.print_config(request)
+        return Exit.DONE
+    if not (data or real or fake):
+        raise typer.BadParameter("name the images to train on", ctx=context, param_hint="--data")
+    if dry_run:
+        training.list_data(request)
+        return Exit.DONE
+    return training.train(request)
 
 
 def _way(name: str) -> str:

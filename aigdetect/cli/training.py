@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,43 +16,46 @@ from aigdetect.cli.options import terminal
 from aigdetect.errors import AigdetectError, PeerError, UsageError
 from aigdetect.locks import LOCK_NAME, require_alone
 from aigdetect.training.ranks import environment_rank
+from aigdetect.training.recipe import Recipe, RunOptions, make_recipe, read_recipe, write_recipe
 
 if TYPE_CHECKING:
     from aigdetect.data.layouts import DataSet
+    from aigdetect.methods.instrument import Instrument
     from aigdetect.model.card import ModelCard
-    from aigdetect.training.beginning import Beginning
+    from aigdetect.training.callbacks import Watch
     from aigdetect.training.partition import Split
-    from aigdetect.training.recipe import Recipe
-    from aigdetect.training.watching import Watch
+    from aigdetect.training.starting_point import InitialModel
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a user asks of a run besides data and recipe; the options of the command of these names."""
+class Request:
+    """What a user asks for; the options of the command of these names.
 
-    out: Path | None
-    command: str
-    force: bool
-    resume: bool
-    checkpoint_every: int | None
-    tensorboard: Path | None
-    device: str
-    weights: Path | None
-    offline: bool
-    workers: int | None
-    cache_folder: Path | None
+    Attributes:
+        given: settings of the recipe.
+        options: how the run is carried out, but for ``workers``.
+    """
+
+    data: Sequence[Path]
+    real: Sequence[Path]
+    fake: Sequence[Path]
+    validation_data: Sequence[Path]
+    follow_symlinks: bool
     beginning: str | None
-    instrument: Path | None = None
-    follow_symlinks: bool = False
+    config: Path | None
+    given: Mapping[str, Any]
+    instrument: Path | None
+    out: Path | None
+    force: bool
+    workers: int | None
+    options: RunOptions
 
 
-def print_config(beginning: str | None, config: Path | None, given: Mapping[str, Any]) -> None:
+def print_config(request: Request) -> None:
     """Print the whole recipe, as ``--config`` takes it, on standard output."""
-    from aigdetect.training.recipe import write_recipe
-
-    sys.stdout.write(write_recipe(_recipe(beginning, config, given)[0]))
+    sys.stdout.write(write_recipe(_recipe(request)[0]))
 
 
 def list_methods() -> None:
@@ -64,31 +67,13 @@ def list_methods() -> None:
         sys.stdout.write(f"{method.name:<{width}}  {method.title} ({method.source})\n")
 
 
-@dataclass(frozen=True)
-class Roots:
-    """Where the images are; the options of the command of these names."""
-
-    data: Sequence[Path]
-    real: Sequence[Path]
-    fake: Sequence[Path]
-    validation_data: Sequence[Path] = ()
-
-
-def list_data(
-    roots: Roots,
-    beginning: str | None,
-    config: Path | None,
-    given: Mapping[str, Any],
-    *,
-    follow_symlinks: bool,
-) -> None:
+def list_data(request: Request) -> None:
     """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
-    _recipe(beginning, config, given)
-    _look_at(roots, follow=follow_symlinks)
-    _look_at_validation(roots, follow=follow_symlinks)
+    _recipe(request)
+    _look_at(request)
 
 
-def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order) -> Exit:
+def train(request: Request) -> Exit:
     """Train, and write the model folder; of several processes, the first one speaks.
 
     Returns:
@@ -98,11 +83,43 @@ def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Or
         AigdetectError: any; it names the process, where there are several.
     """
     rank, size = environment_rank()
-    if rank:
-        terminal.quiet = True
+    terminal.quiet = terminal.quiet or rank > 0
+    with _named(rank, size):
+        out = _usable(request) if not rank else request.out or Path()
+        recipe, initial = _recipe(request)
+        instrument = _checked(request, recipe, initial)
+        options = replace(request.options, workers=request.workers or _decoding_threads(request.options))
+        split = _split(request, recipe, options.workers)
+        from aigdetect.training.distributed import joined
+        from aigdetect.training.train_model import train_model
+
+        unread: list[str] = []
+        whose = "held-out" if recipe.folds is None else "out-of-fold"
+        with joined() as group, _progress(unread, whose) as watch:
+            _tell_images(split, recipe, group.size)
+            card = train_model(
+                split,
+                recipe,
+                out,
+                options,
+                initial=initial,
+                instrument=instrument,
+                group=group,
+                watch=watch,
+            )
+        if group.first:
+            _summarise(card, out)
+        if unread:
+            terminal.say(f"images that could not be read and were left out: {len(unread)}")
+        # what starts several processes would take the status for a run that failed
+        return Exit.SOME_FAILED if unread and group.alone else Exit.DONE
+
+
+@contextmanager
+def _named(rank: int, size: int) -> Iterator[None]:
+    """Say which of several processes an error is of, and how to go on after an interruption."""
     try:
-        out = _usable(order) if not rank else order.out or Path()
-        return _train(roots, config, given, order, out)
+        yield
     except AigdetectError as error:
         if size == 1 or isinstance(error, PeerError):
             raise
@@ -112,95 +129,58 @@ def train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Or
         raise
 
 
-def _train(roots: Roots, config: Path | None, given: Mapping[str, Any], order: Order, out: Path) -> Exit:
-    from aigdetect.methods.registry import find_method
-    from aigdetect.model.detector import adapter_config
-    from aigdetect.training.beginning import find_instrument
-    from aigdetect.training.distributed import joined
-    from aigdetect.training.networks import adapter_of
-    from aigdetect.training.partition import split_data
-    from aigdetect.training.session import Session
-    from aigdetect.training.train_model import train_model
-
-    recipe, beginning = _recipe(order.beginning, config, given)
-    if find_method(recipe.method).reads_tower:
-        adapter_config(adapter_of(recipe))  # said before a long look at the data
-    instrument = find_instrument(recipe.method, beginning, order.instrument)  # likewise
-    data = _look_at(roots, follow=order.follow_symlinks)
-    own = _look_at_validation(roots, follow=order.follow_symlinks)
-    workers = order.workers or _decoding_threads(order.device)
-    split = split_data(data, recipe, workers=workers, validation_data=own)
-    if own and (passed := sum(sample.split == "val" for found in data for sample in found.samples)):
-        terminal.say(f"left out: {passed} images of a split val, as there is other data to validate on")
-    _tell_copies(split)
-    unread: list[str] = []
-    whose = "held-out" if recipe.folds is None else "out-of-fold"
-    with joined() as group, _progress(unread, whose) as watch:
-        told = "" if group.alone else f", in {group.size} processes"
-        rest = f"{recipe.folds} folds" if recipe.folds else f"{len(split.validation)} held out"
-        if split.selection:
-            rest += f" and {len(split.selection)} more to choose an epoch by"
-        terminal.say(f"training on {len(split.training)} images, {rest}{told}")
-        session = Session(
-            group=group,
-            workers=workers,
-            tables=order.cache_folder,
-            resume=order.resume,
-            save_every=order.checkpoint_every,
-            tensorboard=order.tensorboard,
-            watch=watch,
-        )
-        card = train_model(
-            split,
-            recipe,
-            out,
-            command=order.command,
-            device=order.device,
-            weights=order.weights,
-            offline=order.offline,
-            session=session,
-            beginning=beginning,
-            instrument=instrument,
-            say=terminal.say,
-        )
-    if group.first:
-        _summarise(card, out)
-    if unread:
-        terminal.say(f"images that could not be read and were left out: {len(unread)}")
-    # what starts several processes would take the status for a run that failed
-    return Exit.SOME_FAILED if unread and group.alone else Exit.DONE
-
-
-def _decoding_threads(device: str) -> int:
+def _decoding_threads(options: RunOptions) -> int:
     """Threads that decode unless told otherwise: a GPU takes more images than a few of them give."""
     from aigdetect.model.detector import choose_device
     from aigdetect.scanning.engines import default_workers
 
-    return default_workers() if choose_device(device).type == "cpu" else min(16, os.cpu_count() or 1)
+    on_cpu = choose_device(options.device).type == "cpu"
+    return default_workers() if on_cpu else min(16, os.cpu_count() or 1)
 
 
-def _recipe(
-    beginning: str | None, config: Path | None, given: Mapping[str, Any]
-) -> tuple[Recipe, Beginning | None]:
+def _recipe(request: Request) -> tuple[Recipe, InitialModel | None]:
     """The recipe, and the model that the run begins with, which says part of it."""
-    from aigdetect.training.recipe import make_recipe, read_recipe
+    read = read_recipe(request.config) if request.config else {}
+    if request.beginning is None:
+        return make_recipe(read, request.given), None
+    from aigdetect.training.starting_point import find_initial_model
 
-    read = read_recipe(config) if config else {}
-    if beginning is None:
-        return make_recipe(read, given), None
-    from aigdetect.training.beginning import begin_with
-
-    begun = begin_with(beginning)
-    recipe = make_recipe(begun.settings(), read, given)
-    begun.require_fit(recipe)
-    return recipe, begun
+    initial = find_initial_model(request.beginning)
+    recipe = make_recipe(initial.settings(), read, request.given)
+    initial.require_fit(recipe)
+    return recipe, initial
 
 
-def _look_at(roots: Roots, *, follow: bool) -> list[DataSet]:
+def _checked(request: Request, recipe: Recipe, initial: InitialModel | None) -> Instrument | None:
+    """What the method looks through; what cannot be is said before a long look at the data."""
+    from aigdetect.methods.registry import find_method
+    from aigdetect.model.detector import adapter_config
+    from aigdetect.training.starting_point import adapter_of, find_instrument
+
+    if find_method(recipe.method).reads_tower:
+        adapter_config(adapter_of(recipe))
+    return find_instrument(recipe.method, initial, request.instrument)
+
+
+def _split(request: Request, recipe: Recipe, workers: int) -> Split:
+    """Find the images, say what is in them, and divide them."""
+    from aigdetect.training.partition import split_data
+
+    data, own = _look_at(request)
+    split = split_data(data, recipe, workers=workers, validation_data=own)
+    if own and (passed := sum(sample.split == "val" for found in data for sample in found.samples)):
+        terminal.say(f"left out: {passed} images of a split val, as there is other data to validate on")
+    _tell_copies(split)
+    return split
+
+
+def _look_at(request: Request) -> tuple[list[DataSet], list[DataSet]]:
+    """The data to learn from and those to validate on, and what would give the classes away."""
     from aigdetect.data.audit import audit
     from aigdetect.data.layouts import find_samples
 
-    labelled = ((roots.data, None), (roots.real, 0), (roots.fake, 1))
+    follow = request.follow_symlinks
+    labelled = ((request.data, None), (request.real, 0), (request.fake, 1))
     data = [
         find_samples(root, label=label, follow_symlinks=follow) for some, label in labelled for root in some
     ]
@@ -209,17 +189,19 @@ def _look_at(roots: Roots, *, follow: bool) -> list[DataSet]:
             _describe(found)
         for leak in audit(sample for found in data for sample in found.samples).warnings:
             terminal.warn(str(leak))
-    return data
-
-
-def _look_at_validation(roots: Roots, *, follow: bool) -> list[DataSet]:
-    from aigdetect.data.layouts import find_samples
-
-    data = [find_samples(root, follow_symlinks=follow) for root in roots.validation_data]
+    own = [find_samples(root, follow_symlinks=follow) for root in request.validation_data]
     if not terminal.quiet:
-        for found in data:
+        for found in own:
             _describe(found)
-    return data
+    return data, own
+
+
+def _tell_images(split: Split, recipe: Recipe, processes: int) -> None:
+    rest = f"{recipe.folds} folds" if recipe.folds else f"{len(split.validation)} held out"
+    if split.selection:
+        rest += f" and {len(split.selection)} more to choose an epoch by"
+    told = f", in {processes} processes" if processes > 1 else ""
+    terminal.say(f"training on {len(split.training)} images, {rest}{told}")
 
 
 def _tell_copies(split: Split) -> None:
@@ -241,26 +223,26 @@ def _tell_copies(split: Split) -> None:
         terminal.warn(f"left out: {sample.path}: its content is given both as real and as generated")
 
 
-def _usable(order: Order) -> Path:
-    out = order.out
+def _usable(request: Request) -> Path:
+    out, resume = request.out, request.options.resume
     if out is None:
         raise UsageError("--out: name the model folder to write, or look at the data with --list")
-    if order.force and order.resume:
+    if request.force and resume:
         raise UsageError("--force and --resume: one starts anew, the other goes on; give one of them")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is not a folder; choose another --out")
     require_alone(out)
     # what a killed run has left of its lock does not count
     names = [path.name for path in out.iterdir() if path.name != LOCK_NAME] if out.is_dir() else []
-    if order.resume:
+    if resume:
         # a run that was killed early has left nothing, or hidden files
         if any(not name.startswith(".") for name in names) and "log.jsonl" not in names:
             raise UsageError(f"{out}: holds no run to go on with; choose another --out")
-    elif "checkpoint.safetensors" in names and not order.force:
+    elif "checkpoint.safetensors" in names and not request.force:
         raise UsageError(
             f"{out}: holds a run that was stopped; add --resume to go on, or --force to start anew"
         )
-    elif names and not order.force:
+    elif names and not request.force:
         raise UsageError(f"{out}: is in use; choose another --out, or add --force to write into it")
     return out
 
@@ -317,7 +299,7 @@ def _progress(unread: list[str], whose: str) -> Iterator[Watch]:
     What is said of images that cannot be read is added to ``unread``; the figures of an epoch are those
     of ``whose`` images.
     """
-    from aigdetect.training.watching import Epoch, Step, Watch
+    from aigdetect.training.callbacks import Epoch, Step, Watch
 
     with terminal.progress("starting") as bar:
         (task,) = bar.task_ids
@@ -357,5 +339,6 @@ def _progress(unread: list[str], whose: str) -> Iterator[Watch]:
             epoch=epoch,
             unread=left_out,
             warn=terminal.warn,
+            say=terminal.say,
             estimate=lambda estimate: terminal.say(str(estimate)),
         )

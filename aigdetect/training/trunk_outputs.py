@@ -1,19 +1,144 @@
-"""Outputs of the frozen trunk for copies of images: computed anew each time, or kept."""
+"""What the frozen trunk makes of images: brought through it anew each time, or once and kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from aigdetect.data.dataset import batched
 from aigdetect.images.views import Pixels
+from aigdetect.model.base import Network
+from aigdetect.model.passes import single_threads
 from aigdetect.training.distributed import Group
-from aigdetect.training.frozen import FrozenPass, images_at_once, to_device
 from aigdetect.training.token_store import Table
+
+#: views per pass: a GPU is kept busy by many; of a CPU, eight images keep the memory small
+_GPU_VIEWS = 256
+_CPU_IMAGES = 8
+
+
+def images_at_once(device: torch.device, views: int) -> int:
+    """How many images of so many views each it is best to bring through a network together."""
+    return _CPU_IMAGES if device.type == "cpu" else max(1, _GPU_VIEWS // views)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU's on a device; a GPU fetches it by itself while the CPU goes on."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """What stands in a row: the trunk's output, and what the untrained network's head reads.
+
+    The two overlap where the head reads class tokens of blocks before the first adapted one.
+
+    Attributes:
+        trunk: shape of the trunk's output for one view.
+        features: shape of what the head reads of one view.
+        first_feature: where that begins in the row.
+    """
+
+    trunk: tuple[int, ...]
+    features: tuple[int, ...]
+    first_feature: int
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row."""
+        ends: list[int] = [self.trunk_columns.stop, self.feature_columns.stop]
+        return max(ends)
+
+    @property
+    def trunk_columns(self) -> slice:
+        """Where the trunk's output stands."""
+        return slice(0, torch.Size(self.trunk).numel())
+
+    @property
+    def feature_columns(self) -> slice:
+        """Where that which the head reads stands."""
+        return slice(self.first_feature, self.first_feature + torch.Size(self.features).numel())
+
+
+class FrozenPass:
+    """Brings views through the frozen part of a network that has not been trained yet.
+
+    On a CPU every view goes by itself, one on each of the threads that torch would use for one: that is as
+    quick as a batch, and a row does not depend on which others are made beside it.
+
+    Attributes:
+        dtype: of the rows: bfloat16 where the tower multiplies in it, else float32, unless the network says.
+        shape: of a row.
+
+    Args:
+        network: its bypasses must still add nothing.
+        precision: in which the tower multiplies.
+    """
+
+    def __init__(self, network: Network, precision: str) -> None:
+        self._network = network
+        self._device = network.head.weight.device
+        self._pool: ThreadPoolExecutor | None = None
+        self.dtype = network.row_dtype or (torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        side = network.size
+        with torch.inference_mode():
+            trunk = self.trunk([np.zeros((side, side, 3), dtype=np.uint8)])
+            features = network.eval().untrained(trunk)
+        first = trunk[0].numel() - network.overlap(features)
+        self.shape = RowShape(tuple(trunk.shape[1:]), tuple(features.shape[1:]), first)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.shape.width * self.dtype.itemsize
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._device
+
+    @torch.inference_mode()
+    def trunk(self, views: Sequence[Pixels] | Pixels) -> Tensor:
+        """Views ``(B, S, S, 3)`` uint8 to the trunk's output ``(B, ...)``, on the device."""
+        return self._network.trunk(to_device(torch.from_numpy(np.asarray(views)), self._device))
+
+    @torch.inference_mode()
+    def features(self, trunk: Tensor) -> Tensor:
+        """Outputs of :meth:`trunk` to what the untrained network's head reads."""
+        return self._network.untrained(trunk)
+
+    def rows(self, views: Sequence[Pixels]) -> Tensor:
+        """Views ``(S, S, 3)`` uint8 to rows ``(B, width)`` on the CPU."""
+        if self._device.type != "cpu":
+            return self._rows(views)
+        if torch.get_num_threads() == 1:
+            return torch.cat([self._rows([view]) for view in views])
+        if self._pool is None:
+            self._pool = single_threads(torch.get_num_threads())
+        return torch.cat(list(self._pool.map(self._rows, [[view] for view in views])))
+
+    @torch.inference_mode()
+    def _rows(self, views: Sequence[Pixels]) -> Tensor:
+        trunk = self.trunk(views)
+        flat = trunk.flatten(1)
+        if self.shape.width > flat.shape[1]:
+            overlap = flat.shape[1] - self.shape.first_feature
+            flat = torch.cat([flat, self.features(trunk).flatten(1)[:, overlap:]], dim=1)
+        return flat.to("cpu", self.dtype)
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
 class ReadViews(Protocol):
@@ -23,8 +148,8 @@ class ReadViews(Protocol):
         """One item for each index and copy, in order; copy None is the plain one."""
 
 
-class Source(Protocol):
-    """Trunk outputs of batches of samples.
+class TrunkOutputs(Protocol):
+    """Outputs of the trunk for batches of samples.
 
     In turn 0 every sample shows one of its copies, in turn 1 the next one, and so on: in each turn all copies
     are met, and after as many turns as there are copies every sample has shown each. Which copy a sample
@@ -34,6 +159,10 @@ class Source(Protocol):
     @property
     def indices(self) -> Tensor:
         """Indices of the samples that batches may be made of, int64, ascending; the same in all processes."""
+
+    @property
+    def copies(self) -> int:
+        """How many copies there are of each sample."""
 
     def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
         """Go through batches, of each of which this process gets its part.
@@ -50,7 +179,7 @@ class Source(Protocol):
         """What the untrained network's head reads of each view of one copy of samples, ``(B, V, ...)``."""
 
 
-class Computed:
+class ComputedOutputs:
     """Every view is decoded, augmented and run through the trunk when it is wanted.
 
     Args:
@@ -77,16 +206,20 @@ class Computed:
 
     @property
     def indices(self) -> Tensor:
-        """See :attr:`Source.indices`."""
+        """See :attr:`TrunkOutputs.indices`."""
         return torch.arange(len(self._begins))
 
+    @property
+    def copies(self) -> int:
+        """See :attr:`TrunkOutputs.copies`."""
+        return len(self._copies)
+
     def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`Source.batches`; a sample that cannot be read makes its batch smaller."""
-        count = len(self._copies)
-        return self._read(batches, lambda index: (turn + self._begins[index]) % count)
+        """See :meth:`TrunkOutputs.batches`; a sample that cannot be read makes its batch smaller."""
+        return self._read(batches, lambda index: (turn + self._begins[index]) % self.copies)
 
     def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`Source.features`."""
+        """See :meth:`TrunkOutputs.features`."""
         for trunk, indices in self._read(batches, lambda _: copy):
             size = images_at_once(self._frozen.device, trunk.shape[1])
             parts = [self._frozen.features(part.flatten(0, 1)) for part in torch.split(trunk, size)]
@@ -115,7 +248,7 @@ class Computed:
         return _part(batch, self._group).tolist()
 
 
-class Kept:
+class KeptOutputs:
     """Every copy of every sample was run through the frozen part once.
 
     Args:
@@ -148,17 +281,21 @@ class Kept:
 
     @property
     def indices(self) -> Tensor:
-        """See :attr:`Source.indices`: those that could be read."""
+        """See :attr:`TrunkOutputs.indices`: those that could be read."""
         return self._indices
 
+    @property
+    def copies(self) -> int:
+        """See :attr:`TrunkOutputs.copies`."""
+        return len(self._tables)
+
     def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`Source.batches`."""
-        count = len(self._tables)
+        """See :meth:`TrunkOutputs.batches`."""
         columns, shape = self._shape.trunk_columns, self._shape.trunk
-        return self._read(batches, lambda index: (turn + self._begins[index]) % count, columns, shape)
+        return self._read(batches, lambda index: (turn + self._begins[index]) % self.copies, columns, shape)
 
     def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`Source.features`."""
+        """See :meth:`TrunkOutputs.features`."""
         return self._read(batches, lambda _: copy, self._shape.feature_columns, self._shape.features)
 
     def _read(
@@ -180,30 +317,35 @@ class Kept:
             yield to_device(by_image(flat.view(-1, *shape), len(part)), self._device).float(), part
 
 
-class Part:
-    """Some of the samples of a source.
+class ChosenOutputs:
+    """Outputs for some of the samples.
 
     Args:
-        source: the source.
-        chosen: indices of the samples, int64; those that the source does not have are passed over.
+        outputs: those for all of them.
+        chosen: indices of the samples, int64; those of which there is no output are passed over.
     """
 
-    def __init__(self, source: Source, chosen: Tensor) -> None:
-        self._source = source
-        self._indices = source.indices[torch.isin(source.indices, chosen)]
+    def __init__(self, outputs: TrunkOutputs, chosen: Tensor) -> None:
+        self._outputs = outputs
+        self._indices = outputs.indices[torch.isin(outputs.indices, chosen)]
 
     @property
     def indices(self) -> Tensor:
-        """See :attr:`Source.indices`."""
+        """See :attr:`TrunkOutputs.indices`."""
         return self._indices
 
+    @property
+    def copies(self) -> int:
+        """See :attr:`TrunkOutputs.copies`."""
+        return self._outputs.copies
+
     def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`Source.batches`."""
-        return self._source.batches(batches, turn)
+        """See :meth:`TrunkOutputs.batches`."""
+        return self._outputs.batches(batches, turn)
 
     def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`Source.features`."""
-        return self._source.features(batches, copy)
+        """See :meth:`TrunkOutputs.features`."""
+        return self._outputs.features(batches, copy)
 
 
 def by_image(rows: Tensor, images: int) -> Tensor:

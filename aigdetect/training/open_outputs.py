@@ -1,13 +1,11 @@
-"""What a run reads through the frozen trunk: the training images, and those held out."""
+"""Opens what a run reads through the frozen trunk, and computes what is kept of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from aigdetect.data.dataset import Reading, batched, copies_of_views, digest
 from aigdetect.data.layouts import Sample
@@ -15,70 +13,61 @@ from aigdetect.data.split import shuffle_key
 from aigdetect.errors import ImageError
 from aigdetect.images.views import Pixels, first_of_scales, scales_of
 from aigdetect.model.base import Network
-from aigdetect.training.distributed import Group
-from aigdetect.training.estimate import Work, estimate, measure, require_room
-from aigdetect.training.frozen import FrozenPass, images_at_once
+from aigdetect.training.callbacks import Epoch
+from aigdetect.training.checkpoint import State
+from aigdetect.training.estimate import Estimate, Work, estimate, images_left, measure, require_room
 from aigdetect.training.held_out import HeldOut, require_both
+from aigdetect.training.partition import RunImages
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.source import Computed, Kept, Source
+from aigdetect.training.run import Run
 from aigdetect.training.token_store import TABLES_NAME, Table, place_for
-from aigdetect.training.watching import Watch
+from aigdetect.training.trunk_outputs import (
+    ComputedOutputs,
+    FrozenPass,
+    KeptOutputs,
+    TrunkOutputs,
+    images_at_once,
+)
 
 #: outputs for held-out images are kept in memory up to this many bytes, whatever the recipe keeps of others
 KEPT_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
-class Supply:
-    """Trunk outputs.
+class RunOutputs:
+    """What the frozen trunk makes of the images of a run.
 
     Attributes:
-        source: of the training images.
-        held_out: of those held out, with their logits.
-        calibrating: of those that are scored once, at the end; None if there are none.
-        share: tells every process what the others could not read; all must call it.
+        training: of the training images.
+        validation: of those that are scored after every epoch, with their logits.
+        calibration: of those that are scored once, at the end; None if there are none.
+        share_unread: tells every process what the others could not read; all must call it.
     """
 
-    source: Source
-    held_out: HeldOut
-    calibrating: HeldOut | None
-    share: Callable[[], None]
+    training: TrunkOutputs
+    validation: HeldOut
+    calibration: HeldOut | None
+    share_unread: Callable[[], None]
+
+    def validate(self, number: int) -> Epoch:
+        """Logits of the validation images after an epoch."""
+        epoch = self.validation.epoch(number)
+        self.share_unread()
+        return epoch
 
 
 @contextmanager
-def open_supply(
-    network: Network,
-    recipe: Recipe,
-    training: Sequence[Sample],
-    validation: Sequence[Sample],
-    calibration: Sequence[Sample],
-    *,
-    backbone: str,
-    folder: Path,
-    tables: Path | None,
-    workers: int,
-    watch: Watch,
-    group: Group,
-    contents: Mapping[str, bytes],
-    passes: tuple[int, int],
-) -> Iterator[Supply]:
+def open_outputs(
+    network: Network, recipe: Recipe, images: RunImages, state: State, run: Run
+) -> Iterator[RunOutputs]:
     """Open what the run reads, and compute what is kept of it.
 
     Args:
         network: its frozen part is used; it has not been trained yet.
         recipe: says what is kept where, and how images are augmented.
-        training: samples to learn from.
-        validation: samples held out.
-        calibration: samples held out that are scored once, at the end; perhaps none.
-        backbone: digest of the tower's weights.
-        folder: of the model to come.
-        tables: folder where outputs are kept, and stay for other runs; None for one in ``folder``.
-        workers: threads that decode.
-        watch: who is told.
-        group: the processes.
-        contents: SHA-256 of images by path, as far as they are known; empty for what could not be read.
-        passes: how many training images are still to be trained on, and how many held-out ones to be scored,
-            over all epochs.
+        images: of the run.
+        state: where the run stands, by which it is told what there is left to do.
+        run: the run.
 
     Raises:
         DataError: if too many images cannot be read, or there is none of one class.
@@ -87,59 +76,21 @@ def open_supply(
     with ExitStack() as stack:
         frozen = FrozenPass(network, recipe.precision)
         stack.callback(frozen.close)
-        copies = copies_kept(recipe)
-        # a crop at random stands for every crop of a scan
-        shown = first_of_scales(recipe.views)
-        row = frozen.shape.width * frozen.dtype.itemsize
-        trained = len(shown) * len(training) * len(copies)
-        measured = len(recipe.views) * (len(validation) + len(calibration))
-        keep, place = place_for(
-            "disk" if tables and recipe.cache == "auto" else recipe.cache,
-            recipe.cache_budget,
-            row * (trained + measured),
-            tables or folder / TABLES_NAME,
-            alone=group.alone,
-        )
-        settings = {
-            "backbone": backbone,
-            "precision": recipe.precision,
-            "device": frozen.device.type,
-            "size": network.size,
-            **network.frozen_settings(),
-        }
-        maker = _Maker(recipe, frozen, settings, place, workers, watch, group, contents, stack)
-        small = group.alone and row * len(recipe.views) * len(validation) <= KEPT_BYTES
-        parts = (
-            _Part(training, copies, shown, keep),
-            _Part(validation, [None], recipe.views, keep or small),
-            _Part(calibration, [None], recipe.views, keep),
-        )
-        if place is not None:
-            require_room(row * sum(maker.lacks(part)[1] for part in parts if part.keep), place)
-        if watch.estimate is not None:
-            work = maker.work(parts, passes)
-            speed = measure(network, frozen, maker.readable(parts[0]), len(training), scales_of(recipe.views))
-            kept = row * sum(part.rows for part in parts if part.keep)
-            watch.estimate(estimate(work, speed, threads=workers, kept=kept, place=place))
-        source = maker.source("training", parts[0])
+        maker = _Maker(network, recipe, images, frozen, run, stack)
+        maker.require_room()
+        if run.watch.estimate is not None:
+            run.watch.estimate(maker.estimate(network, images_left(recipe, images, state)))
+        training, validation, calibration = maker.parts
+        learnt = maker.outputs("training", training)
         held_out, calibrating = (
-            HeldOut(
-                network,
-                part.samples,
-                maker.source("validation", part),
-                group,
-                stage=watch.stage,
-                advance=watch.advance,
-                scales=scales_of(recipe.views),
-                adapted=recipe.epochs > 0,
-            )
+            HeldOut(network, recipe, part.samples, maker.outputs("validation", part), run)
             if part.samples
             else None
-            for part in parts[1:]
+            for part in (validation, calibration)
         )
-        require_both([sample.label for sample in validation])
+        require_both([sample.label for sample in images.validation])
         assert held_out is not None  # of both classes
-        yield Supply(source, held_out, calibrating, maker.share)
+        yield RunOutputs(learnt, held_out, calibrating, maker.share_unread)
 
 
 def copies_kept(recipe: Recipe) -> list[int | None]:
@@ -175,57 +126,110 @@ class _Part:
         return len(self.samples) * len(self.copies) * len(self.views)
 
 
-@dataclass(frozen=True)
 class _Maker:
-    """Makes sources; tables of the same rows are one table."""
+    """Decides what is kept, and makes the outputs; tables of the same rows are one table."""
 
-    recipe: Recipe
-    frozen: FrozenPass
-    settings: Mapping[str, Any]
-    place: Path | None
-    workers: int
-    watch: Watch
-    group: Group
-    contents: Mapping[str, bytes]
-    stack: ExitStack
-    tables: dict[tuple[int | None, str], Table] = field(default_factory=dict)
-    readings: list[Reading] = field(default_factory=list)
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        images: RunImages,
+        frozen: FrozenPass,
+        run: Run,
+        stack: ExitStack,
+    ) -> None:
+        self.recipe, self.frozen, self.run = recipe, frozen, run
+        copies = copies_kept(recipe)
+        # a crop at random stands for every crop of a scan
+        shown = first_of_scales(recipe.views)
+        tables, alone = run.options.cache_folder, run.group.alone
+        trained = len(shown) * len(images.training) * len(copies)
+        measured = len(recipe.views) * (len(images.validation) + len(images.calibration))
+        keep, self.place = place_for(
+            "disk" if tables and recipe.cache == "auto" else recipe.cache,
+            recipe.cache_budget,
+            frozen.row_bytes * (trained + measured),
+            tables or run.folder / TABLES_NAME,
+            alone=alone,
+        )
+        small = alone and frozen.row_bytes * len(recipe.views) * len(images.validation) <= KEPT_BYTES
+        self.parts = (
+            _Part(images.training, copies, shown, keep),
+            _Part(images.validation, [None], recipe.views, keep or small),
+            _Part(images.calibration, [None], recipe.views, keep),
+        )
+        self._size, self._contents = network.size, images.contents
+        # what all tables depend on
+        self._settings = {
+            "backbone": run.identity.backbone,
+            "precision": recipe.precision,
+            "device": frozen.device.type,
+            "size": network.size,
+            **network.frozen_settings(),
+        }
+        self._stack = stack  # closes them
+        self._tables: dict[tuple[int | None, str], Table] = {}
+        self._readings: list[Reading] = []
 
-    def share(self) -> None:
-        """See :attr:`Supply.share`."""
-        for reading in self.readings:
-            reading.share(self.group.texts_of_all)
+    def share_unread(self) -> None:
+        """See :attr:`RunOutputs.share_unread`."""
+        for reading in self._readings:
+            reading.share(self.run.group.texts_of_all)
 
-    def lacks(self, part: _Part) -> tuple[int, int]:
+    def require_room(self) -> None:
+        """Refuse to keep more on a disk than there is room for.
+
+        Raises:
+            UsageError: if it does not hold what is lacking.
+        """
+        if self.place is not None:
+            lacking = sum(self._lacks(part)[1] for part in self.parts if part.keep)
+            require_room(self.frozen.row_bytes * lacking, self.place)
+
+    def estimate(self, network: Network, left: tuple[int, int]) -> Estimate:
+        """What the run is about to take, by a short measurement.
+
+        Args:
+            network: the network.
+            left: how many training images are still to be trained on, and how many others to be scored, over
+                all epochs.
+        """
+        training, place, threads = self.parts[0], self.place, self.run.options.workers
+        readable, scales = self._readable(training), scales_of(self.recipe.views)
+        speed = measure(network, self.frozen, readable, len(training.samples), scales)
+        kept = self.frozen.row_bytes * sum(part.rows for part in self.parts if part.keep)
+        return estimate(self._work(*left), speed, threads=threads, kept=kept, place=place)
+
+    def _lacks(self, part: _Part) -> tuple[int, int]:
         """Of how many copies of images outputs are not kept yet, and how many outputs."""
         copies = rows = 0
         for copy in part.copies:
             tables = [self._table(copy, view) for view in part.views]
             for sample in part.samples:
-                key = self.contents.get(sample.path) or b""
+                key = self._contents.get(sample.path) or b""
                 lacking = sum(key not in table for table in tables)
                 copies += bool(lacking)
                 rows += lacking
         return copies, rows
 
-    def work(self, parts: Sequence[_Part], passes: tuple[int, int]) -> Work:
+    def _work(self, trained: int, scored: int) -> Work:
         """What there is to do: outputs that are kept are computed once, others whenever they are wanted."""
-        (training, *held_out), (trained, scored) = parts, passes
+        training, *held_out = self.parts
         shown, scored_views = len(training.views), scored * len(self.recipe.views)
         decoded = frozen = 0
-        for part in parts:
+        for part in self.parts:
             if part.keep:
-                copies, rows = self.lacks(part)
+                copies, rows = self._lacks(part)
                 decoded, frozen = decoded + copies, frozen + rows
         if not training.keep:
             fitted = len(training.samples) * len(training.copies) * (self.recipe.head_penalty is not None)
             decoded, frozen = decoded + trained + fitted, frozen + (trained + fitted) * shown
         if not all(part.keep for part in held_out if part.samples):
             decoded, frozen = decoded + scored, frozen + scored_views
-        images = len({sample.path for part in parts for sample in part.samples})
+        images = len({sample.path for part in self.parts for sample in part.samples})
         return Work(images, decoded, frozen, trained * shown, scored_views)
 
-    def readable(self, part: _Part) -> Callable[[int], bool]:
+    def _readable(self, part: _Part) -> Callable[[int], bool]:
         """Whether an image of a part can be read, by its index; it is read for that."""
 
         def read(index: int) -> bool:
@@ -236,11 +240,11 @@ class _Maker:
 
         return read
 
-    def source(self, what: str, part: _Part) -> Source:
-        """The outputs for a part of the images, kept or computed when they are wanted."""
+    def outputs(self, what: str, part: _Part) -> TrunkOutputs:
+        """Those for a part of the images, kept or computed when they are wanted."""
         samples, copies, views = part.samples, part.copies, part.views
-        reading = Reading.of(what, samples, self.workers, self.watch.unread)
-        self.readings.append(reading)
+        reading = Reading.of(what, samples, self.run.options.workers, self.run.watch.unread)
+        self._readings.append(reading)
         begins = [shuffle_key(sample, seed=self.recipe.seed)[0] for sample in samples]
         if not part.keep:
 
@@ -248,21 +252,21 @@ class _Maker:
                 chosen = ((samples[index], copy) for index, copy in wanted)
                 return reading.each_with(lambda sample, copy: self._views(sample, [copy], views)[0], chosen)
 
-            return Computed(read, self.frozen, copies, begins, self.group)
+            return ComputedOutputs(read, self.frozen, copies, begins, self.run.group)
         tables = [[self._table(copy, view) for view in views] for copy in copies]
         keys = self._fill(samples, copies, views, tables, reading)
-        self.share()
-        return Kept(tables, keys, begins, self.frozen, self.group)
+        self.share_unread()
+        return KeptOutputs(tables, keys, begins, self.frozen, self.run.group)
 
     def _table(self, copy: int | None, view: str) -> Table:
-        if (copy, view) not in self.tables:
-            settings = {**self.settings, "copy": copy, "view": view}
+        if (copy, view) not in self._tables:
+            settings = {**self._settings, "copy": copy, "view": view}
             if copy is not None:
                 settings |= {"seed": self.recipe.seed, "augmentation": asdict(self.recipe.augmentation)}
             table = Table(settings, self.frozen.shape.width, self.frozen.dtype, folder=self.place)
-            self.stack.callback(table.close)
-            self.tables[copy, view] = table
-        return self.tables[copy, view]
+            self._stack.callback(table.close)
+            self._tables[copy, view] = table
+        return self._tables[copy, view]
 
     def _fill(
         self,
@@ -281,7 +285,7 @@ class _Maker:
         cells = [(copy, view) for copy in range(len(copies)) for view in range(len(shown))]
         wanted: list[tuple[Sample, list[_Cell]]] = []
         missing: list[bytes] = []
-        for index in self.group.run(len(samples)):
+        for index in self.run.group.share_of(len(samples)):
             key = keys[index]
             if key is not None and (lacks := [cell for cell in cells if key not in tables[cell[0]][cell[1]]]):
                 wanted.append((samples[index], lacks))
@@ -289,7 +293,7 @@ class _Maker:
         for copy, view in cells:
             tables[copy][view].reserve(sum((copy, view) in lacks for _, lacks in wanted))
         if wanted:
-            self.watch.stage(f"frozen blocks on {len(cells)} views of each image", len(wanted))
+            self.run.watch.stage(f"frozen blocks on {len(cells)} views of each image", len(wanted))
         views = reading.each_with(partial(self._cells, copies, shown), wanted)
         size = images_at_once(self.frozen.device, len(cells))
         for batch in batched(zip(missing, wanted, views, strict=True), size):
@@ -299,10 +303,10 @@ class _Maker:
                 for key, lacks, _ in readable:
                     for copy, view in lacks:
                         tables[copy][view].add(key, next(rows))
-            self.watch.advance(len(batch))
+            self.run.watch.advance(len(batch))
         for copy, view in cells:
             tables[copy][view].settle()
-        self.group.wait()
+        self.run.group.wait()
         for copy, view in cells:
             tables[copy][view].share()
         return keys
@@ -318,7 +322,7 @@ class _Maker:
 
     def _keys(self, samples: Sequence[Sample], reading: Reading) -> list[bytes | None]:
         """SHA-256 of every sample; what is not known is read, also to say why it cannot be."""
-        known = [self.contents.get(sample.path) or None for sample in samples]
+        known = [self._contents.get(sample.path) or None for sample in samples]
         read = reading.each(
             digest, (sample for sample, key in zip(samples, known, strict=True) if key is None)
         )
@@ -328,10 +332,10 @@ class _Maker:
         return copies_of_views(
             sample,
             copies,
-            size=self.settings["size"],
+            size=self._size,
             augmentation=self.recipe.augmentation,
             seed=self.recipe.seed,
             views=shown,
             max_pixels=self.recipe.max_pixels,
-            content=self.contents.get(sample.path) or None,
+            content=self._contents.get(sample.path) or None,
         )
