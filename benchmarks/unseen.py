@@ -119,9 +119,7 @@ def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: P
     images = choose_images(split, recipe, run)
     state = run.first_state(start.network, recipe)
     with open_outputs(start.network, recipe, images, state, run) as outputs:
-        features = None
-        if recipe.head_penalty is not None:
-            features = read_features(start.network, recipe, outputs.training, run)
+        features = read_features(start.network, recipe, outputs.training, run)
         epoch = train_folds(start.network, recipe, images, outputs, features, state, run)
     scored, folds = images.validation, images.folds
     fold_of = {index: number for number, fold in enumerate(folds) for index in fold.left_out.tolist()}

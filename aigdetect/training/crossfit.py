@@ -12,7 +12,6 @@ from aigdetect.training.partition import RunImages
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.run import Run
 from aigdetect.training.sampling import choose_training_set
-from aigdetect.training.trunk_outputs import ChosenOutputs
 
 
 def cross_fit(
@@ -33,7 +32,7 @@ def cross_fit(
         recipe: the settings.
         images: of the run, and the folds.
         outputs: of the frozen trunk for them.
-        features: what heads are fitted on; None: none is.
+        features: what heads are fitted to; None: none is.
         state: from which each of the models begins.
         run: the run.
 
@@ -46,9 +45,9 @@ def cross_fit(
     logits: dict[int, float] = {}
     for number, fold in enumerate(images.folds, 1):
         of_fold = run.of_fold(f"fold {number} of {len(images.folds)}")
-        kept = ChosenOutputs(outputs.training, fold.kept)
-        device = network.head.weight.device
-        training_set = choose_training_set(images.training, fold.kept.tolist(), kept, recipe, device)
+        training_set = choose_training_set(
+            images.training, outputs.training, recipe, network.head.weight.device, fold.kept
+        )
         trainer = Trainer(network, recipe, training_set, state, of_fold)
         if features is not None:
             trainer.fit_head(features)

@@ -50,8 +50,8 @@ class Features:
     images: Tensor
 
 
-def read_features(network: Network, recipe: Recipe, outputs: TrunkOutputs, run: Run) -> Features:
-    """Features of the copies of every image, or of as many as :data:`FIT_BYTES` hold.
+def read_features(network: Network, recipe: Recipe, outputs: TrunkOutputs, run: Run) -> Features | None:
+    """Features of the copies of every image, or of as many as :data:`FIT_BYTES` hold; None without a fit.
 
     Where not even one copy of each fits, every second image is taken, or every third, and so on. The
     processes of a group compute the features of their parts.
@@ -62,6 +62,8 @@ def read_features(network: Network, recipe: Recipe, outputs: TrunkOutputs, run: 
         outputs: of the frozen trunk for the images.
         run: the run.
     """
+    if recipe.head_penalty is None:
+        return None
     views, width = len(first_of_scales(recipe.views)), network.head.in_features
     fitting = FIT_BYTES // (4 * views * width)
     images = outputs.indices[:: math.ceil(len(outputs.indices) / fitting)]

@@ -15,7 +15,7 @@ from torch import Tensor
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.trunk_outputs import TrunkOutputs
+from aigdetect.training.trunk_outputs import ChosenOutputs, TrunkOutputs
 
 
 @dataclass(frozen=True)
@@ -60,27 +60,31 @@ class TrainingSet:
 
 def choose_training_set(
     samples: Sequence[Sample],
-    chosen: Sequence[int],
     outputs: TrunkOutputs,
     recipe: Recipe,
     device: torch.device,
+    chosen: Tensor | None = None,
 ) -> TrainingSet:
-    """The chosen samples as a training set.
+    """The training samples of a run, or some of them, as what a model learns from.
 
     Args:
-        samples: all training samples of the run.
-        chosen: indices of those to learn from.
+        samples: all of the run.
         outputs: of the trunk for them.
         recipe: says what is balanced.
         device: where the targets are wanted.
+        chosen: indices of the samples to learn from, int64; None: all.
     """
     count = len(samples)
+    if chosen is None:
+        chosen = torch.arange(count)
+    else:
+        outputs = ChosenOutputs(outputs, chosen)
     targets = torch.zeros(3, count)
     targets[0] = torch.from_numpy(np.fromiter((sample.label for sample in samples), np.float32, count))
-    images = [samples[index] for index in chosen]
+    images = [samples[index] for index in chosen.tolist()]
     for row, within_classes in ((1, False), (2, recipe.balanced_batches)):
         weights = image_weights(images, balanced=recipe.balanced, within_classes=within_classes)
-        targets[row, torch.tensor(chosen)] = torch.from_numpy(weights)
+        targets[row, chosen] = torch.from_numpy(weights)
     names = sorted({sample.generator for sample in samples})
     numbers = {name: number for number, name in enumerate(names)}
     origins = np.fromiter((numbers[sample.generator] for sample in samples), np.int64, count)

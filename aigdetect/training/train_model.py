@@ -73,8 +73,8 @@ def train_model(
         return card
     with run.opened() as run:
         images = choose_images(split, recipe, run)
-        with run.recorded() as run:
-            judged = train_network(start.network, recipe, images, run, start.weights())
+        with run.recorded() as recorded:
+            judged = train_network(start.network, recipe, images, recorded, start.weights())
         return write_model(start, recipe, split, images, judged, run)
 
 
@@ -104,9 +104,8 @@ def train_network(
     """
     state = run.first_state(network, recipe, weights)
     with open_outputs(network, recipe, images, state, run) as outputs:
-        features = None
-        if recipe.head_penalty is not None and not state.epoch:
-            features = read_features(network, recipe, outputs.training, run)
+        begins = not state.epoch  # no head is fitted twice
+        features = read_features(network, recipe, outputs.training, run) if begins else None
         if features is not None and network.kinds is not None:
             fit_kinds(network, features, images.training, run.group)
             state = replace(state, adapter=network.adapter_state())
@@ -114,8 +113,8 @@ def train_network(
             out_of_fold = cross_fit(network, recipe, images, outputs, features, state, run)
             state = replace(state, out_of_fold=out_of_fold)
             run.save(state)
-        device, every = network.head.weight.device, range(len(images.training))
-        training_set = choose_training_set(images.training, every, outputs.training, recipe, device)
+        device = network.head.weight.device
+        training_set = choose_training_set(images.training, outputs.training, recipe, device)
         validate = None if images.folds else outputs.validate
         trainer = Trainer(network, recipe, training_set, state, run, validate)
         if features is not None:

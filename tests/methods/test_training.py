@@ -138,7 +138,7 @@ def test_a_body_begins_with_given_weights(data: Path, tmp_path: Path) -> None:
     found = find_pretrained("test_resnet", file=tmp_path / "imagenet.safetensors", offline=True, say=print)
     assert found is not None
     network = build_network(find_method("cnnspot"), {"size": 32, "network": "test_resnet"})
-    network.find_initial_model(found.state)
+    network.begin_with(found.state)
     for name, tensor in network.body.state_dict().items():
         torch.testing.assert_close(tensor, classifier.state_dict()[name])
     card = train(data, tmp_path / "m", "cnnspot", weights=tmp_path / "imagenet.safetensors", **SPOT)

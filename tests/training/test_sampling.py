@@ -108,7 +108,7 @@ def test_classes_weigh_alike_in_an_epoch_however_they_are_balanced(balanced: boo
     samples += [Sample(f"g{i}", 1, "one" if i % 9 else "two") for i in range(900)]
     outputs = cast("TrunkOutputs", SimpleNamespace(indices=torch.arange(1000)))
     recipe = make_recipe({"balanced": balanced, "balanced_batches": in_batches, "batch_size": 50})
-    chosen = choose_training_set(samples, range(1000), outputs, recipe, torch.device("cpu"))
+    chosen = choose_training_set(samples, outputs, recipe, torch.device("cpu"))
     labels, among_all, in_a_batch = chosen.targets
     batches = chosen.batches(recipe, 1)
     shown = torch.cat(list(batches))
