@@ -53,5 +53,5 @@ def cross_fit(
             trainer.fit_head(features)
         trainer.train()
         outputs.share_unread()
-        logits |= dict(zip(*outputs.validation.logits_of(fold.left_out.tolist()), strict=True))
+        logits |= outputs.validation.logits_of(fold.left_out.tolist())
     return outputs.validation.told(recipe.epochs, logits)

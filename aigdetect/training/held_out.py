@@ -46,7 +46,7 @@ class HeldOut:
         Raises:
             DataError: if none of one class can be read.
         """
-        return self.told(number, dict(zip(*self.logits_of(range(len(self._samples))), strict=True)))
+        return self.told(number, self.logits_of(range(len(self._samples))))
 
     def told(self, number: int, logits: dict[int, float]) -> Epoch:
         """Logits by image as those after an epoch.
@@ -59,8 +59,8 @@ class HeldOut:
         require_both(labels)
         return Epoch(number, tuple(logits[index] for index in indices), labels, tuple(indices))
 
-    def logits_of(self, chosen: Collection[int]) -> tuple[list[int], list[float]]:
-        """Indices, ascending, and logits of the chosen samples that can be read; the same everywhere."""
+    def logits_of(self, chosen: Collection[int]) -> dict[int, float]:
+        """Logits of the chosen samples that can be read, by index; the same everywhere."""
         self._network.eval()
         group, watch = self._run.group, self._run.watch
         readable = self._outputs.indices
@@ -81,8 +81,7 @@ class HeldOut:
                 watch.advance(len(of_batch))
         numbers = group.rows_of_all(torch.tensor(indices, dtype=torch.int64))
         values = group.rows_of_all(torch.cat(logits) if logits else torch.empty(0))
-        order = torch.argsort(numbers)
-        return numbers[order].tolist(), values[order].tolist()
+        return dict(zip(numbers.tolist(), values.tolist(), strict=True))
 
 
 def require_both(labels: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError
 from aigdetect.training.recipe import Recipe
-from aigdetect.training.trunk_outputs import ChosenOutputs, TrunkOutputs
+from aigdetect.training.trunk_outputs import TrunkOutputs
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def choose_training_set(
     if chosen is None:
         chosen = torch.arange(count)
     else:
-        outputs = ChosenOutputs(outputs, chosen)
+        outputs = outputs.only(chosen)
     targets = torch.zeros(3, count)
     targets[0] = torch.from_numpy(np.fromiter((sample.label for sample in samples), np.float32, count))
     images = [samples[index] for index in chosen.tolist()]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy as shallow_copy
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -141,28 +142,40 @@ class FrozenPass:
             self._pool.shutdown()
 
 
-class ReadViews(Protocol):
-    """Copies of samples, through all views ``(V, S, S, 3)``; None for a sample that cannot be read."""
-
-    def __call__(self, wanted: Iterable[tuple[int, int | None]]) -> Iterator[Pixels | None]:
-        """One item for each index and copy, in order; copy None is the plain one."""
-
-
-class TrunkOutputs(Protocol):
-    """Outputs of the trunk for batches of samples.
+class TrunkOutputs(ABC):
+    """Outputs of the trunk for copies of samples.
 
     In turn 0 every sample shows one of its copies, in turn 1 the next one, and so on: in each turn all copies
     are met, and after as many turns as there are copies every sample has shown each. Which copy a sample
     begins with is its own, whatever the others are.
+
+    Attributes:
+        indices: of the samples that batches may be made of, int64, ascending; the same in all processes.
+        copies: how many there are of each sample.
+
+    Args:
+        indices: see above.
+        copies: see above.
+        begins: for each sample a number that says with which copy it begins.
+        frozen: the frozen part.
+        group: the processes.
     """
 
-    @property
-    def indices(self) -> Tensor:
-        """Indices of the samples that batches may be made of, int64, ascending; the same in all processes."""
+    def __init__(
+        self, indices: Tensor, copies: int, begins: Sequence[int], frozen: FrozenPass, group: Group
+    ) -> None:
+        self.indices, self.copies = indices, copies
+        self._begins, self._frozen, self._group = begins, frozen, group
 
-    @property
-    def copies(self) -> int:
-        """How many copies there are of each sample."""
+    def only(self, chosen: Tensor) -> TrunkOutputs:
+        """The same for some of the samples.
+
+        Args:
+            chosen: indices of the samples, int64; those of which there is no output are passed over.
+        """
+        some = shallow_copy(self)
+        some.indices = self.indices[torch.isin(self.indices, chosen)]
+        return some
 
     def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
         """Go through batches, of each of which this process gets its part.
@@ -172,65 +185,63 @@ class TrunkOutputs(Protocol):
             turn: from 0 on.
 
         Yields:
-            trunk outputs ``(B, V, ...)`` and the indices of the samples they belong to; ``B`` may be 0.
+            trunk outputs ``(B, V, ...)`` and the indices of the samples they belong to; ``B`` may be 0, and a
+            sample that cannot be read makes its batch smaller.
         """
+        return self._trunk(batches, lambda index: (turn + self._begins[index]) % self.copies)
 
+    @abstractmethod
     def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
         """What the untrained network's head reads of each view of one copy of samples, ``(B, V, ...)``."""
 
+    @abstractmethod
+    def _trunk(
+        self, batches: Sequence[Tensor], copy_of: Callable[[int], int]
+    ) -> Iterator[tuple[Tensor, list[int]]]:
+        """As :meth:`batches`, of the copy of each sample that ``copy_of`` says."""
 
-class ComputedOutputs:
+    def _own(self, batch: Tensor) -> list[int]:
+        """Indices of a batch's part that is this process's."""
+        own: list[int] = batch[self._group.rank :: self._group.size].tolist()
+        return own
+
+
+class ComputedOutputs(TrunkOutputs):
     """Every view is decoded, augmented and run through the trunk when it is wanted.
 
     Args:
-        views: reads them.
+        views: from indices and copies, None for the plain one, to all views of each ``(V, S, S, 3)`` in their
+            order; None for a sample that cannot be read.
         frozen: the frozen part.
         copies: copies of each sample.
-        begins: for each sample a number that says with which copy it begins.
+        begins: as for :class:`TrunkOutputs`.
         group: the processes.
     """
 
     def __init__(
         self,
-        views: ReadViews,
+        views: Callable[[Iterable[tuple[int, int | None]]], Iterator[Pixels | None]],
         frozen: FrozenPass,
         copies: Sequence[int | None],
         begins: Sequence[int],
         group: Group,
     ) -> None:
-        self._begins = begins
-        self._views = views
-        self._frozen = frozen
-        self._copies = copies
-        self._group = group
-
-    @property
-    def indices(self) -> Tensor:
-        """See :attr:`TrunkOutputs.indices`."""
-        return torch.arange(len(self._begins))
-
-    @property
-    def copies(self) -> int:
-        """See :attr:`TrunkOutputs.copies`."""
-        return len(self._copies)
-
-    def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`TrunkOutputs.batches`; a sample that cannot be read makes its batch smaller."""
-        return self._read(batches, lambda index: (turn + self._begins[index]) % self.copies)
+        super().__init__(torch.arange(len(begins)), len(copies), begins, frozen, group)
+        self._views, self._numbers = views, copies
 
     def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`TrunkOutputs.features`."""
-        for trunk, indices in self._read(batches, lambda _: copy):
+        for trunk, indices in self._trunk(batches, lambda _: copy):
             size = images_at_once(self._frozen.device, trunk.shape[1])
             parts = [self._frozen.features(part.flatten(0, 1)) for part in torch.split(trunk, size)]
             yield by_image(torch.cat(parts), len(indices)), indices
 
-    def _read(
+    def _trunk(
         self, batches: Sequence[Tensor], copy_of: Callable[[int], int]
     ) -> Iterator[tuple[Tensor, list[int]]]:
         # no list of all of them: an epoch may be long
         wanted = ((index, copy_of(index)) for batch in batches for index in self._own(batch))
-        views = self._views((index, self._copies[copy]) for index, copy in wanted)
+        views = self._views((index, self._numbers[copy]) for index, copy in wanted)
         for part in map(self._own, batches):
             of_part = zip(part, islice(views, len(part)), strict=True)
             readable = [(index, of_image) for index, of_image in of_part if of_image is not None]
@@ -243,18 +254,14 @@ class ComputedOutputs:
                 runs = [torch.empty((0, 1, *self._frozen.shape.trunk), device=self._frozen.device)]
             yield torch.cat(runs), [index for index, _ in readable]
 
-    def _own(self, batch: Tensor) -> list[int]:
-        """Indices of a batch's part that is this process's."""
-        return _part(batch, self._group).tolist()
 
-
-class KeptOutputs:
+class KeptOutputs(TrunkOutputs):
     """Every copy of every sample was run through the frozen part once.
 
     Args:
         tables: rows, for each copy those of each view.
         keys: key of each sample in the tables; None for one that cannot be read.
-        begins: for each sample a number that says with which copy it begins.
+        begins: as for :class:`TrunkOutputs`.
         frozen: the frozen part.
         group: the processes.
     """
@@ -267,36 +274,21 @@ class KeptOutputs:
         frozen: FrozenPass,
         group: Group,
     ) -> None:
-        self._tables = tables
-        self._keys = keys
-        self._begins = begins
-        self._shape = frozen.shape
-        self._device = frozen.device
-        self._group = group
         every = [table for of_copy in tables for table in of_copy]
-        self._indices = torch.tensor(
-            [i for i, key in enumerate(keys) if key is not None and all(key in table for table in every)],
-            dtype=torch.int64,
-        )
-
-    @property
-    def indices(self) -> Tensor:
-        """See :attr:`TrunkOutputs.indices`: those that could be read."""
-        return self._indices
-
-    @property
-    def copies(self) -> int:
-        """See :attr:`TrunkOutputs.copies`."""
-        return len(self._tables)
-
-    def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`TrunkOutputs.batches`."""
-        columns, shape = self._shape.trunk_columns, self._shape.trunk
-        return self._read(batches, lambda index: (turn + self._begins[index]) % self.copies, columns, shape)
+        kept = [i for i, key in enumerate(keys) if key is not None and all(key in table for table in every)]
+        super().__init__(torch.tensor(kept, dtype=torch.int64), len(tables), begins, frozen, group)
+        self._tables, self._keys = tables, keys
 
     def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
         """See :meth:`TrunkOutputs.features`."""
-        return self._read(batches, lambda _: copy, self._shape.feature_columns, self._shape.features)
+        shape = self._frozen.shape
+        return self._read(batches, lambda _: copy, shape.feature_columns, shape.features)
+
+    def _trunk(
+        self, batches: Sequence[Tensor], copy_of: Callable[[int], int]
+    ) -> Iterator[tuple[Tensor, list[int]]]:
+        shape = self._frozen.shape
+        return self._read(batches, copy_of, shape.trunk_columns, shape.trunk)
 
     def _read(
         self,
@@ -305,8 +297,7 @@ class KeptOutputs:
         columns: slice,
         shape: tuple[int, ...],
     ) -> Iterator[tuple[Tensor, list[int]]]:
-        for batch in batches:
-            part = _part(batch, self._group).tolist()
+        for part in map(self._own, batches):
             rows = [
                 table.row(key, columns)
                 for index in part
@@ -314,44 +305,9 @@ class KeptOutputs:
                 for table in self._tables[copy_of(index)]
             ]
             flat = torch.stack(rows) if rows else torch.empty(0, torch.Size(shape).numel())
-            yield to_device(by_image(flat.view(-1, *shape), len(part)), self._device).float(), part
-
-
-class ChosenOutputs:
-    """Outputs for some of the samples.
-
-    Args:
-        outputs: those for all of them.
-        chosen: indices of the samples, int64; those of which there is no output are passed over.
-    """
-
-    def __init__(self, outputs: TrunkOutputs, chosen: Tensor) -> None:
-        self._outputs = outputs
-        self._indices = outputs.indices[torch.isin(outputs.indices, chosen)]
-
-    @property
-    def indices(self) -> Tensor:
-        """See :attr:`TrunkOutputs.indices`."""
-        return self._indices
-
-    @property
-    def copies(self) -> int:
-        """See :attr:`TrunkOutputs.copies`."""
-        return self._outputs.copies
-
-    def batches(self, batches: Sequence[Tensor], turn: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`TrunkOutputs.batches`."""
-        return self._outputs.batches(batches, turn)
-
-    def features(self, batches: Sequence[Tensor], copy: int) -> Iterator[tuple[Tensor, list[int]]]:
-        """See :meth:`TrunkOutputs.features`."""
-        return self._outputs.features(batches, copy)
+            yield to_device(by_image(flat.view(-1, *shape), len(part)), self._frozen.device).float(), part
 
 
 def by_image(rows: Tensor, images: int) -> Tensor:
     """Rows of all views of so many images ``(B * V, ...)`` to ``(B, V, ...)``."""
     return rows.view(images, -1 if images else 1, *rows.shape[1:])
-
-
-def _part(batch: Tensor, group: Group) -> Tensor:
-    return batch[group.rank :: group.size]
