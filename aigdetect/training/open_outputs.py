@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from aigdetect.data.dataset import Reading, batched, copies_of_views, digest
@@ -76,7 +76,7 @@ def open_outputs(
     with ExitStack() as stack:
         frozen = FrozenPass(network, recipe.precision)
         stack.callback(frozen.close)
-        maker = _Maker(network, recipe, images, frozen, run, stack)
+        maker = _OutputMaker(network, recipe, images, frozen, run, stack)
         maker.require_room()
         if run.watch.estimate is not None:
             run.watch.estimate(maker.estimate(network, images_left(recipe, images, state)))
@@ -93,15 +93,15 @@ def open_outputs(
         yield RunOutputs(learnt, held_out, calibrating, maker.share_unread)
 
 
-def copies_kept(recipe: Recipe) -> list[int | None]:
+def _copies_kept(recipe: Recipe) -> list[int | None]:
     """Copies of each image that epochs take in turn, as many as are worth keeping; None is the plain one."""
     fitted = recipe.head_penalty is not None
     count = recipe.copies if fitted else min(recipe.copies, max(1, recipe.epochs))
     return [None if recipe.plain_copy and not number else number for number in range(count)]
 
 
-#: a copy and a view, by their numbers
-_Cell = tuple[int, int]
+#: a copy, by its number, and a view, by its name
+_Cell = tuple[int | None, str]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class _Part:
     samples: Sequence[Sample]
     copies: Sequence[int | None]
     views: Sequence[str]
-    keep: bool
+    keep: bool = False
 
     @property
     def rows(self) -> int:
@@ -126,7 +126,7 @@ class _Part:
         return len(self.samples) * len(self.copies) * len(self.views)
 
 
-class _Maker:
+class _OutputMaker:
     """Decides what is kept, and makes the outputs; tables of the same rows are one table."""
 
     def __init__(
@@ -139,24 +139,23 @@ class _Maker:
         stack: ExitStack,
     ) -> None:
         self.recipe, self.frozen, self.run = recipe, frozen, run
-        copies = copies_kept(recipe)
         # a crop at random stands for every crop of a scan
-        shown = first_of_scales(recipe.views)
+        training = _Part(images.training, _copies_kept(recipe), first_of_scales(recipe.views))
+        validation = _Part(images.validation, [None], recipe.views)
+        calibration = _Part(images.calibration, [None], recipe.views)
         tables, alone = run.options.cache_folder, run.group.alone
-        trained = len(shown) * len(images.training) * len(copies)
-        measured = len(recipe.views) * (len(images.validation) + len(images.calibration))
         keep, self.place = place_for(
             "disk" if tables and recipe.cache == "auto" else recipe.cache,
             recipe.cache_budget,
-            frozen.row_bytes * (trained + measured),
+            frozen.row_bytes * (training.rows + validation.rows + calibration.rows),
             tables or run.folder / TABLES_NAME,
             alone=alone,
         )
-        small = alone and frozen.row_bytes * len(recipe.views) * len(images.validation) <= KEPT_BYTES
+        small = alone and frozen.row_bytes * validation.rows <= KEPT_BYTES
         self.parts = (
-            _Part(images.training, copies, shown, keep),
-            _Part(images.validation, [None], recipe.views, keep or small),
-            _Part(images.calibration, [None], recipe.views, keep),
+            replace(training, keep=keep),
+            replace(validation, keep=keep or small),
+            replace(calibration, keep=keep),
         )
         self._size, self._contents = network.size, images.contents
         # what all tables depend on
@@ -168,7 +167,7 @@ class _Maker:
             **network.frozen_settings(),
         }
         self._stack = stack  # closes them
-        self._tables: dict[tuple[int | None, str], Table] = {}
+        self._tables: dict[_Cell, Table] = {}
         self._readings: list[Reading] = []
 
     def share_unread(self) -> None:
@@ -242,7 +241,7 @@ class _Maker:
 
     def outputs(self, what: str, part: _Part) -> TrunkOutputs:
         """Those for a part of the images, kept or computed when they are wanted."""
-        samples, copies, views = part.samples, part.copies, part.views
+        samples = part.samples
         reading = Reading.of(what, samples, self.run.options.workers, self.run.watch.unread)
         self._readings.append(reading)
         begins = [shuffle_key(sample, seed=self.recipe.seed)[0] for sample in samples]
@@ -250,12 +249,15 @@ class _Maker:
 
             def read(wanted: Iterable[tuple[int, int | None]]) -> Iterator[Pixels | None]:
                 chosen = ((samples[index], copy) for index, copy in wanted)
-                return reading.each_with(lambda sample, copy: self._views(sample, [copy], views)[0], chosen)
+                return reading.each_with(
+                    lambda sample, copy: self._views(sample, [copy], part.views)[0], chosen
+                )
 
-            return ComputedOutputs(read, self.frozen, copies, begins, self.run.group)
-        tables = [[self._table(copy, view) for view in views] for copy in copies]
-        keys = self._fill(samples, copies, views, tables, reading)
+            return ComputedOutputs(read, self.frozen, part.copies, begins, self.run.group)
+        keys = self._keys(samples, reading)
+        self._fill(part, keys, reading)
         self.share_unread()
+        tables = [[self._table(copy, view) for view in part.views] for copy in part.copies]
         return KeptOutputs(tables, keys, begins, self.frozen, self.run.group)
 
     def _table(self, copy: int | None, view: str) -> Table:
@@ -268,57 +270,41 @@ class _Maker:
             self._tables[copy, view] = table
         return self._tables[copy, view]
 
-    def _fill(
-        self,
-        samples: Sequence[Sample],
-        copies: Sequence[int | None],
-        shown: Sequence[str],
-        tables: Sequence[Sequence[Table]],
-        reading: Reading,
-    ) -> list[bytes | None]:
-        """Add what the tables lack, each process for its run of the samples.
-
-        Returns:
-            the key of every sample.
-        """
-        keys = self._keys(samples, reading)
-        cells = [(copy, view) for copy in range(len(copies)) for view in range(len(shown))]
+    def _fill(self, part: _Part, keys: Sequence[bytes | None], reading: Reading) -> None:
+        """Add what the tables lack, each process for its share of the samples."""
+        tables = {(copy, view): self._table(copy, view) for copy in part.copies for view in part.views}
         wanted: list[tuple[Sample, list[_Cell]]] = []
         missing: list[bytes] = []
-        for index in self.run.group.share_of(len(samples)):
+        for index in self.run.group.share_of(len(keys)):
             key = keys[index]
-            if key is not None and (lacks := [cell for cell in cells if key not in tables[cell[0]][cell[1]]]):
-                wanted.append((samples[index], lacks))
+            if key is not None and (lacks := [cell for cell, table in tables.items() if key not in table]):
+                wanted.append((part.samples[index], lacks))
                 missing.append(key)
-        for copy, view in cells:
-            tables[copy][view].reserve(sum((copy, view) in lacks for _, lacks in wanted))
+        for cell, table in tables.items():
+            table.reserve(sum(cell in lacks for _, lacks in wanted))
         if wanted:
-            self.run.watch.stage(f"frozen blocks on {len(cells)} views of each image", len(wanted))
-        views = reading.each_with(partial(self._cells, copies, shown), wanted)
-        size = images_at_once(self.frozen.device, len(cells))
+            self.run.watch.stage(f"frozen blocks on {len(tables)} views of each image", len(wanted))
+        views = reading.each_with(partial(self._cells, part.views), wanted)
+        size = images_at_once(self.frozen.device, len(tables))
         for batch in batched(zip(missing, wanted, views, strict=True), size):
             readable = [(key, lacks, of_image) for key, (_, lacks), of_image in batch if of_image is not None]
             if readable:
                 rows = iter(self.frozen.rows([view for _, _, of_image in readable for view in of_image]))
                 for key, lacks, _ in readable:
-                    for copy, view in lacks:
-                        tables[copy][view].add(key, next(rows))
+                    for cell in lacks:
+                        tables[cell].add(key, next(rows))
             self.run.watch.advance(len(batch))
-        for copy, view in cells:
-            tables[copy][view].settle()
+        for table in tables.values():
+            table.settle()
         self.run.group.wait()
-        for copy, view in cells:
-            tables[copy][view].share()
-        return keys
+        for table in tables.values():
+            table.share()
 
-    def _cells(
-        self, copies: Sequence[int | None], shown: Sequence[str], sample: Sample, cells: Sequence[_Cell]
-    ) -> list[Pixels]:
-        """One view for each cell."""
-        needed = sorted({copy for copy, _ in cells})
-        of_copies = self._views(sample, [copies[copy] for copy in needed], shown)
-        by_copy = dict(zip(needed, of_copies, strict=True))
-        return [by_copy[copy][view] for copy, view in cells]
+    def _cells(self, views: Sequence[str], sample: Sample, cells: Sequence[_Cell]) -> list[Pixels]:
+        """The view of each cell, out of ``views`` of the copies that they are of."""
+        copies = list(dict.fromkeys(copy for copy, _ in cells))
+        by_copy = dict(zip(copies, self._views(sample, copies, views), strict=True))
+        return [by_copy[copy][views.index(view)] for copy, view in cells]
 
     def _keys(self, samples: Sequence[Sample], reading: Reading) -> list[bytes | None]:
         """SHA-256 of every sample; what is not known is read, also to say why it cannot be."""
