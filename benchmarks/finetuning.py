@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +39,12 @@ def drawn(samples: Sequence[Sample], seed: int) -> list[Sample]:
     return sorted(samples, key=lambda sample: shuffle_key(sample, seed=seed))
 
 
-def unlearnt(samples: Sequence[Sample], model: str) -> list[Sample]:
+def unlearnt(samples: Iterable[Sample], model: str) -> Iterator[Sample]:
     """Those samples whose content the model has not learnt."""
     learnt = read_learnt(find_model_folder(model))
-    contents = read_contents(samples, workers=2)
-    return [sample for sample in samples if contents[sample.path].hex() not in learnt]
+    for sample in samples:
+        if read_contents([sample], workers=1)[sample.path].hex() not in learnt:
+            yield sample
 
 
 def write_list(samples: Sequence[Sample], path: Path) -> None:
@@ -104,9 +106,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments[:cut])
     samples = drawn(find_samples(options.data).samples, options.seed)
-    group = unlearnt([s for s in samples if s.generator == options.group and s.label], options.model)
-    real = unlearnt([s for s in samples if not s.label][: 4 * options.images], options.model)
-    real = real[: options.images]
+    group = list(unlearnt((s for s in samples if s.generator == options.group and s.label), options.model))
+    real = list(islice(unlearnt((s for s in samples if not s.label), options.model), options.images))
     to_learn, others = group[: options.images], group[options.images :][: options.most]
     if len(real) < options.images or not others:
         raise SystemExit(f"{options.data}: {len(group)} new images of {options.group}, {len(real)} real ones")

@@ -39,8 +39,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # files that train, export or start interpreters again and again, and the type checker
 SLOW = {
-    *("test_ablations.py", "test_distributed.py", "test_export.py", "test_other_systems.py", "test_style.py"),
-    *("test_train_resume.py", "test_train_model.py", "test_variants.py"),
+    *("test_ablations.py", "test_distributed.py", "test_other_systems.py", "test_standalone.py"),
+    *("test_style.py", "test_train_resume.py", "test_train_model.py", "test_variants.py"),
 }
 # marked by what they ask for
 MARKS = {
@@ -53,6 +53,8 @@ MARKS = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if gone := SLOW - {path.name for path in Path(__file__).parent.rglob("test_*.py")}:
+        raise pytest.UsageError(f"SLOW names what is not there: {', '.join(sorted(gone))}")
     # nothing takes as long as the type checker: it must not be what all wait for in the end
     items.sort(key=lambda item: item.path.name != "test_style.py")
     for item in items:

@@ -19,6 +19,8 @@ from aigdetect.text import log10_lr_text, one_line, printable, score_text
 MAX_ROWS = 50
 """A table of more rows is of no use on a terminal."""
 
+_ROOMY = 100  # cells of a terminal on which a column more leaves the remarks their room, beside that column
+_OPINION = 16  # cells of a further model's column: "uncertain 0.5000"
 _LONGEST_CLAIM = 80  # characters; all of it is in CSV and JSON Lines
 _STYLES = {"ai": "bold red", "uncertain": "yellow", "real": "green", "error": "magenta"}
 _WEIGHTS = {"ai": 0, "error": 1, "uncertain": 2, "real": 3}
@@ -63,6 +65,7 @@ class Highlights:
 
     Up to ``limit`` records are shown in the order found. Of more, those that ask for attention are shown: the
     flagged by falling score, then the failed, the uncertain and the rest. Memory holds ``limit`` records.
+    What further models say has columns where the terminal is wide enough, and else stands in the remarks.
 
     Args:
         console: where to print.
@@ -105,6 +108,9 @@ class Highlights:
             table.add_column(title, no_wrap=True)
         for title in ("score", "log10 LR"):
             table.add_column(title, no_wrap=True, justify="right")
+        others = self._others()
+        for name in others:
+            table.add_column(Text(shorten(printable(name), _OPINION)), no_wrap=True)
         table.add_column("remarks", overflow="fold")
         room = max(24, self.console.width // 2 - 14)
         for record in (weighed.record for weighed in kept):
@@ -114,9 +120,15 @@ class Highlights:
                 Text(verdict, style=_STYLES[verdict]),
                 score_text(record.score),
                 log10_lr_text(record.log10_lr),
-                Text(printable(_remarks(record))),
+                *(_opinion(record, name) for name in others),
+                Text(printable(_remarks(record, opinions=not others))),
             )
         return table
+
+    def _others(self) -> tuple[str, ...]:
+        """The further models that have a column: all or none."""
+        names = tuple(opinion.model for opinion in self._kept[0].record.also)
+        return names if self.console.width >= _ROOMY + len(names) * (_OPINION + 2) else ()
 
 
 def shorten(text: str, width: int) -> str:
@@ -135,10 +147,18 @@ def _verdict(record: Record) -> str:
     return record.verdict or record.status
 
 
-def _remarks(record: Record) -> str:
+def _remarks(record: Record, *, opinions: bool = True) -> str:
     """Why there is no score or what limits it, what others say, and what in the metadata must be seen."""
     remarks = (record.error,) if record.error else record.notes
-    return "; ".join((*remarks, *_opinions(record), *_claims(record)))
+    return "; ".join((*remarks, *(_opinions(record) if opinions else ()), *_claims(record)))
+
+
+def _opinion(record: Record, model: str) -> Text:
+    """Verdict and score of a further model; empty if it gave none."""
+    said = next((opinion for opinion in record.also if opinion.model == model), None)
+    if said is None or said.verdict is None:
+        return Text()
+    return Text.assemble((said.verdict, _STYLES[said.verdict]), " ", score_text(said.score))
 
 
 def _opinions(record: Record) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""``aigdetect train``: data and a recipe in, a model folder out."""
+"""``aigdetect train``: its options; what comes of them is carried out in :mod:`aigdetect.cli.training`."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,8 +25,6 @@ from aigdetect.cli.options import (
     WeightsFile,
     Workers,
 )
-from aigdetect.errors import UsageError
-from aigdetect.parsing import parse_size
 
 _PAPER = "Paper's recipe"
 _ADAPTER = "Adapter"
@@ -307,108 +305,81 @@ def train(
     if list_methods:
         training.list_methods()
         return Exit.DONE
-    from aigdetect.training.recipe import RunOptions, read_settings
+    from aigdetect.cli.train_request import RecipeRequest, Roots, RunRequest
+    from aigdetect.training.recipe import RunOptions
 
-    options = {
-        "method": method,
-        "backbone": backbone,
-        "shared_rank": shared_rank,
-        "alpha": alpha,
-        "head_blocks": head_blocks,
-        "head_penalty": head_penalty,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "lr": lr,
-        "head_rate": head_rate,
-        "seed": seed,
-        "samples": samples,
-        "samples_per_class": samples_per_class,
-        "samples_per_group": samples_per_group,
-        "validation": validation,
-        "hold_out": hold_out,
-        "folds": folds,
-        "source_penalty": source_penalty,
-        "aligned_images": aligned_images,
-        "symmetric": symmetric,
-        "balanced": balanced,
-        "balanced_batches": balanced_batches,
-        "accumulate": accumulate,
-        "patience": patience,
-        "keep": keep,
-        "copies": copies,
-        "plain_copy": plain_copy,
-        "head_views": head_views,
-        "cache": cache,
-        "precision": precision,
-        "max_pixels": max_pixels,
-    }
-    given: dict[str, Any] = read_settings(settings or ()) | {
-        name: value for name, value in options.items() if value is not None
-    }
-    if blocks is not None:
-        given["blocks"] = None if blocks == "all" else _whole("blocks", blocks)
-    if modules is not None:
-        given["modules"] = modules.split(",")
-    if aligned is not None:
-        given["aligned"] = [] if aligned in ("", "none") else [*map(_way, aligned.split(","))]
-    if views is not None:
-        given["views"] = views.split(",")
-    if expert_ranks is not None:
-        parts = [] if expert_ranks in ("", "none") else expert_ranks.split(",")
-        given["expert_ranks"] = [_whole("expert-ranks", part) for part in parts]
-    if cache_budget is not None:
-        given["cache_budget"] = _bytes("cache-budget", cache_budget)
-    request = training.Request(
-        data=data or (),
-        real=real or (),
-        fake=fake or (),
-        validation_data=validation_data or (),
-        follow_symlinks=follow_symlinks,
-        beginning=beginning,
-        config=config,
-        given=given,
-        instrument=instrument,
-        out=out,
-        force=force,
-        workers=workers,
-        options=RunOptions(
-            device=device.value,
-            weights=weights,
-            offline=offline,
-            cache_folder=cache_folder,
-            resume=resume,
-            checkpoint_every=checkpoint_every,
-            tensorboard=tensorboard,
-            # a run that was resumed is told of as if it had not been
-            command=shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")]),
-        ),
+    recipe = RecipeRequest.of_options(
+        beginning,
+        config,
+        settings or (),
+        {
+            "method": method,
+            "backbone": backbone,
+            "blocks": blocks,
+            "modules": modules,
+            "shared_rank": shared_rank,
+            "expert_ranks": expert_ranks,
+            "alpha": alpha,
+            "head_blocks": head_blocks,
+            "head_penalty": head_penalty,
+            "views": views,
+            "head_views": head_views,
+            "epochs": epochs,
+            "steps": steps,
+            "batch_size": batch_size,
+            "lr": lr,
+            "head_rate": head_rate,
+            "seed": seed,
+            "samples": samples,
+            "samples_per_class": samples_per_class,
+            "samples_per_group": samples_per_group,
+            "validation": validation,
+            "hold_out": hold_out,
+            "folds": folds,
+            "source_penalty": source_penalty,
+            "aligned": aligned,
+            "aligned_images": aligned_images,
+            "symmetric": symmetric,
+            "balanced": balanced,
+            "balanced_batches": balanced_batches,
+            "accumulate": accumulate,
+            "patience": patience,
+            "keep": keep,
+            "copies": copies,
+            "plain_copy": plain_copy,
+            "cache": cache,
+            "cache_budget": cache_budget,
+            "precision": precision,
+            "max_pixels": max_pixels,
+        },
     )
     if print_config:
-        training.print_config(request)
+        training.print_config(recipe)
         return Exit.DONE
     if not (data or real or fake):
         raise typer.BadParameter("name the images to train on", ctx=context, param_hint="--data")
+    roots = Roots(data or (), real or (), fake or (), validation_data or (), follow_symlinks)
     if dry_run:
-        training.list_data(request)
+        training.list_data(roots, recipe)
         return Exit.DONE
-    return training.train(request)
-
-
-def _way(name: str) -> str:
-    """A way to give images back; a folder by its whole path, so that a run can be resumed from anywhere."""
-    return str(Path(name).resolve()) if Path(name).is_dir() else name
-
-
-def _whole(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"--{name}: {text!r} is not a whole number") from None
-
-
-def _bytes(name: str, text: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"--{name}: {error}") from None
+    return training.train(
+        roots,
+        recipe,
+        RunRequest(
+            out=out,
+            force=force,
+            workers=workers,
+            instrument=instrument,
+            options=RunOptions(
+                device=device.value,
+                weights=weights,
+                offline=offline,
+                cache_folder=cache_folder,
+                resume=resume,
+                checkpoint_every=checkpoint_every,
+                tensorboard=tensorboard,
+                # a run that was resumed is told of as if it had not been
+                command=shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")]),
+            ),
+        ),
+    )

@@ -5,57 +5,35 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import terminal
-from aigdetect.errors import AigdetectError, PeerError, UsageError
-from aigdetect.locks import LOCK_NAME, require_alone
+from aigdetect.errors import AigdetectError, PeerError
 from aigdetect.training.ranks import environment_rank
-from aigdetect.training.recipe import Recipe, RunOptions, make_recipe, read_recipe, write_recipe
 
 if TYPE_CHECKING:
+    from aigdetect.cli.train_request import RecipeRequest, Roots, RunRequest
     from aigdetect.data.layouts import DataSet
     from aigdetect.methods.instrument import Instrument
     from aigdetect.model.card import ModelCard
     from aigdetect.training.callbacks import Watch
     from aigdetect.training.partition import Split
+    from aigdetect.training.recipe import Recipe, RunOptions
     from aigdetect.training.starting_point import InitialModel
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for; the options of the command of these names.
-
-    Attributes:
-        given: settings of the recipe.
-        options: how the run is carried out, but for ``workers``.
-    """
-
-    data: Sequence[Path]
-    real: Sequence[Path]
-    fake: Sequence[Path]
-    validation_data: Sequence[Path]
-    follow_symlinks: bool
-    beginning: str | None
-    config: Path | None
-    given: Mapping[str, Any]
-    instrument: Path | None
-    out: Path | None
-    force: bool
-    workers: int | None
-    options: RunOptions
-
-
-def print_config(request: Request) -> None:
+def print_config(recipe: RecipeRequest) -> None:
     """Print the whole recipe, as ``--config`` takes it, on standard output."""
-    sys.stdout.write(write_recipe(_recipe(request)[0]))
+    from aigdetect.training.recipe import write_recipe
+
+    sys.stdout.write(write_recipe(recipe.make()[0]))
 
 
 def list_methods() -> None:
@@ -67,13 +45,14 @@ def list_methods() -> None:
         sys.stdout.write(f"{method.name:<{width}}  {method.title} ({method.source})\n")
 
 
-def list_data(request: Request) -> None:
+def list_data(roots: Roots, recipe: RecipeRequest) -> None:
     """Say what is in the data, and what would give the classes away; a recipe is checked, too."""
-    _recipe(request)
-    _look_at(request)
+    recipe.make()
+    _look_at(roots)
+    _look_at_validation(roots)
 
 
-def train(request: Request) -> Exit:
+def train(roots: Roots, asked: RecipeRequest, run: RunRequest) -> Exit:
     """Train, and write the model folder; of several processes, the first one speaks.
 
     Returns:
@@ -85,11 +64,11 @@ def train(request: Request) -> Exit:
     rank, size = environment_rank()
     terminal.quiet = terminal.quiet or rank > 0
     with _named(rank, size):
-        out = _usable(request) if not rank else request.out or Path()
-        recipe, initial = _recipe(request)
-        instrument = _checked(request, recipe, initial)
-        options = replace(request.options, workers=request.workers or _decoding_threads(request.options))
-        split = _split(request, recipe, options.workers)
+        out = run.usable_folder() if not rank else run.out or Path()
+        recipe, initial = asked.make()
+        instrument = _checked(recipe, initial, run.instrument)
+        options = replace(run.options, workers=run.workers or _decoding_threads(run.options))
+        split = _split(roots, recipe, options.workers)
         from aigdetect.training.distributed import joined
         from aigdetect.training.train_model import train_model
 
@@ -138,20 +117,7 @@ def _decoding_threads(options: RunOptions) -> int:
     return default_workers() if on_cpu else min(16, os.cpu_count() or 1)
 
 
-def _recipe(request: Request) -> tuple[Recipe, InitialModel | None]:
-    """The recipe, and the model that the run begins with, which says part of it."""
-    read = read_recipe(request.config) if request.config else {}
-    if request.beginning is None:
-        return make_recipe(read, request.given), None
-    from aigdetect.training.starting_point import find_initial_model
-
-    initial = find_initial_model(request.beginning)
-    recipe = make_recipe(initial.settings(), read, request.given)
-    initial.require_fit(recipe)
-    return recipe, initial
-
-
-def _checked(request: Request, recipe: Recipe, initial: InitialModel | None) -> Instrument | None:
+def _checked(recipe: Recipe, initial: InitialModel | None, place: Path | None) -> Instrument | None:
     """What the method looks through; what cannot be is said before a long look at the data."""
     from aigdetect.methods.registry import find_method
     from aigdetect.model.detector import adapter_config
@@ -159,14 +125,14 @@ def _checked(request: Request, recipe: Recipe, initial: InitialModel | None) -> 
 
     if find_method(recipe.method).reads_tower:
         adapter_config(adapter_of(recipe))
-    return find_instrument(recipe.method, initial, request.instrument)
+    return find_instrument(recipe.method, initial, place)
 
 
-def _split(request: Request, recipe: Recipe, workers: int) -> Split:
+def _split(roots: Roots, recipe: Recipe, workers: int) -> Split:
     """Find the images, say what is in them, and divide them."""
     from aigdetect.training.partition import split_data
 
-    data, own = _look_at(request)
+    data, own = _look_at(roots), _look_at_validation(roots)
     split = split_data(data, recipe, workers=workers, validation_data=own)
     if own and (passed := sum(sample.split == "val" for found in data for sample in found.samples)):
         terminal.say(f"left out: {passed} images of a split val, as there is other data to validate on")
@@ -174,26 +140,32 @@ def _split(request: Request, recipe: Recipe, workers: int) -> Split:
     return split
 
 
-def _look_at(request: Request) -> tuple[list[DataSet], list[DataSet]]:
-    """The data to learn from and those to validate on, and what would give the classes away."""
+def _look_at(roots: Roots) -> list[DataSet]:
     from aigdetect.data.audit import audit
     from aigdetect.data.layouts import find_samples
 
-    follow = request.follow_symlinks
-    labelled = ((request.data, None), (request.real, 0), (request.fake, 1))
+    labelled = ((roots.data, None), (roots.real, 0), (roots.fake, 1))
     data = [
-        find_samples(root, label=label, follow_symlinks=follow) for some, label in labelled for root in some
+        find_samples(root, label=label, follow_symlinks=roots.follow_symlinks)
+        for some, label in labelled
+        for root in some
     ]
     if not terminal.quiet:
         for found in data:
             _describe(found)
         for leak in audit(sample for found in data for sample in found.samples).warnings:
             terminal.warn(str(leak))
-    own = [find_samples(root, follow_symlinks=follow) for root in request.validation_data]
+    return data
+
+
+def _look_at_validation(roots: Roots) -> list[DataSet]:
+    from aigdetect.data.layouts import find_samples
+
+    data = [find_samples(root, follow_symlinks=roots.follow_symlinks) for root in roots.validation_data]
     if not terminal.quiet:
-        for found in own:
+        for found in data:
             _describe(found)
-    return data, own
+    return data
 
 
 def _tell_images(split: Split, recipe: Recipe, processes: int) -> None:
@@ -221,30 +193,6 @@ def _tell_copies(split: Split) -> None:
         )
     for sample in split.contradictions:
         terminal.warn(f"left out: {sample.path}: its content is given both as real and as generated")
-
-
-def _usable(request: Request) -> Path:
-    out, resume = request.out, request.options.resume
-    if out is None:
-        raise UsageError("--out: name the model folder to write, or look at the data with --list")
-    if request.force and resume:
-        raise UsageError("--force and --resume: one starts anew, the other goes on; give one of them")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is not a folder; choose another --out")
-    require_alone(out)
-    # what a killed run has left of its lock does not count
-    names = [path.name for path in out.iterdir() if path.name != LOCK_NAME] if out.is_dir() else []
-    if resume:
-        # a run that was killed early has left nothing, or hidden files
-        if any(not name.startswith(".") for name in names) and "log.jsonl" not in names:
-            raise UsageError(f"{out}: holds no run to go on with; choose another --out")
-    elif "checkpoint.safetensors" in names and not request.force:
-        raise UsageError(
-            f"{out}: holds a run that was stopped; add --resume to go on, or --force to start anew"
-        )
-    elif names and not request.force:
-        raise UsageError(f"{out}: is in use; choose another --out, or add --force to write into it")
-    return out
 
 
 def _describe(found: DataSet) -> None:

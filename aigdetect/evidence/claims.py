@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from aigdetect.evidence.apply_rules import credit_says, tool_says
 from aigdetect.evidence.c2pa import Credentials
 from aigdetect.evidence.exif import ExifFacts
 from aigdetect.evidence.fields import Field, Unread
@@ -13,7 +14,6 @@ from aigdetect.evidence.findings import Finding, Kind, Says, Strength, clip
 from aigdetect.evidence.generators.generation import Generation
 from aigdetect.evidence.iptc import IptcFacts
 from aigdetect.evidence.manifests import Manifest, Role
-from aigdetect.evidence.rules import credit_says, tool_says
 from aigdetect.evidence.vocabulary import source_type
 from aigdetect.evidence.xmp import XmpFacts
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 
+from aigdetect.evidence.apply_rules import tool_says
 from aigdetect.evidence.findings import MAX_ITEMS, Says, Strength, clip
-from aigdetect.evidence.rules import tool_says
 from aigdetect.evidence.vocabulary import source_type
 
 _METADATA = ("stds.iptc", "c2pa.metadata", "cawg.metadata")

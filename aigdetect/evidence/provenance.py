@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from aigdetect.evidence import claims
 from aigdetect.evidence.aigc import read_labels
+from aigdetect.evidence.apply_rules import read_marks
 from aigdetect.evidence.c2pa import Credentials, read_credentials
 from aigdetect.evidence.consistency import date_contradictions, table_contradictions
 from aigdetect.evidence.containers import Blocks, find_blocks
@@ -25,7 +26,6 @@ from aigdetect.evidence.generators.generation import Generation
 from aigdetect.evidence.handling import handling_notes
 from aigdetect.evidence.iptc import IptcFacts, read_iptc
 from aigdetect.evidence.jpeg_structure import JpegStructure, read_structure
-from aigdetect.evidence.rules import read_marks
 from aigdetect.evidence.stealth import read_stealth
 from aigdetect.evidence.watermarks import Watermark, can_be_marked
 from aigdetect.evidence.xmp import Xmp, XmpFacts, read_xmp

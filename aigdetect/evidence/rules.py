@@ -1,56 +1,16 @@
 """Rules: which marks in the metadata of a file say that a generative model made or changed its image.
 
 A new generator is one row here and one fixture in the tests. Each row names a public source for its mark.
+Rows are Python, as a file of YAML would have to be read and checked whenever ``inspect`` starts.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-
-from aigdetect.evidence.fields import Field
-from aigdetect.evidence.findings import MAX_TEXT, Finding, Kind, Says, clip
+from aigdetect.evidence.findings import Says
+from aigdetect.evidence.rule_kinds import Credit, Mark, Name
 
 _ROOT = "https://raw.githubusercontent.com/wiltodelta/remove-ai-watermarks"
 _SURVEY = f"{_ROOT}/f52e40ae245db73600c2cbbf9214e6a597d36598/docs/watermarking-landscape.md"
-_MADE_WITH = r"(?:(?:made|created|generated) (?:with|by) )?"
-_PAST_LETTERS = r"(?![^\W\d_])"  # where a name ends: there is no "leonardo ai" in "Leonardo Aiello"
-_VERSION = r"(?:[ v._-]{0,3}\d[\w. ]{0,20})?\s*"
-
-
-@dataclass(frozen=True)
-class Name:
-    """A program or service that works with generative models, by the name with which it signs.
-
-    Attributes:
-        tool: its name, as people call it.
-        pattern: a regular expression for the beginning of what it writes, without regard to case.
-        source: where its name is publicly documented.
-        since: the year in which it appeared.
-        says: what it says of an image that this program is named as its maker.
-        person: whether the name can also stand for a person or a company, which may well be the author of a
-            photograph, so that it counts only where programs and devices are named.
-    """
-
-    tool: str
-    pattern: str
-    source: str
-    since: int
-    says: Says = Says.GENERATED
-    person: bool = False
-
-    @cached_property
-    def start(self) -> re.Pattern[str]:
-        """Matches where a field that names a program begins with this one."""
-        return re.compile(rf"{_MADE_WITH}(?:{self.pattern}){_PAST_LETTERS}", re.IGNORECASE)
-
-    @cached_property
-    def alone(self) -> re.Pattern[str]:
-        """Matches a field that holds this name, perhaps with a version, and nothing else."""
-        return re.compile(rf"{_MADE_WITH}(?:{self.pattern}){_VERSION}", re.IGNORECASE)
-
 
 # Only names that nothing else goes by: "Gemini", "Imagen", "Flux", "Firefly" and "Sora" alone
 # also name others.
@@ -222,24 +182,6 @@ NAMES = (
     ),
 )
 
-
-@dataclass(frozen=True)
-class Credit:
-    """A credit line that services of generative AI write word for word.
-
-    Attributes:
-        text: the line, in lower case and without the stop at its end.
-        says: what it says of the image.
-        source: where it is publicly documented.
-        since: the year in which it appeared.
-    """
-
-    text: str
-    says: Says
-    source: str
-    since: int
-
-
 _PHOTOS = "https://support.google.com/photos/answer/15574785"
 _TEARDOWN = "https://fornaywork.com/google-photos-could-soon-tell-you-if-an-image-is-ai-generated"
 _META = (
@@ -267,37 +209,6 @@ CREDITS = (
         2024,
     ),
 )
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A mark in one field, perhaps along with another beside it in the same place of the file.
-
-    Attributes:
-        tool: the program or service that writes it.
-        claim: what it claims, in words.
-        fields: the fields in which it counts, as group and name.
-        pattern: a regular expression for the beginning of the field's text.
-        source: where it is publicly documented.
-        since: the year in which it appeared.
-        says: what it says of the image.
-        beside: a second field, as group and name, and a regular expression for all of its text.
-    """
-
-    tool: str
-    claim: str
-    fields: tuple[str, ...]
-    pattern: str
-    source: str
-    since: int
-    says: Says = Says.GENERATED
-    beside: tuple[str, str] | None = None
-
-    @cached_property
-    def start(self) -> re.Pattern[str]:
-        """Matches the text of a field that bears the mark."""
-        return re.compile(self.pattern, re.DOTALL)
-
 
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _COMMENTS = ("EXIF UserComment", "EXIF ImageDescription", "XMP exif:UserComment", "text Comment")
@@ -350,56 +261,3 @@ MARKS = (
         Says.POSSIBLY,
     ),
 )
-
-_PROGRAMS = ("text Source", "text Generator", "EXIF HostComputer")
-_AUTHORS = ("text Author", "EXIF Artist", "EXIF XPAuthor", "XMP dc:creator", "IPTC byline")
-
-
-def tool_says(value: str) -> Says:
-    """What a field says that names a program, a device or a service: whether that one generates images.
-
-    The name has to come first: this is for fields that hold a name, not for prose that mentions one.
-    """
-    value = value[:MAX_TEXT].lstrip()
-    return next((name.says for name in NAMES if name.start.match(value)), Says.NOTHING)
-
-
-def author_says(value: str) -> Says:
-    """What a field says that names an author: something only if a program's name is all that it holds."""
-    value = value[:MAX_TEXT].strip()
-    named = (name for name in NAMES if not name.person and name.alone.fullmatch(value))
-    return next((name.says for name in named), Says.NOTHING)
-
-
-def credit_says(value: str) -> Says:
-    """What a credit line says: nothing unless it is, word for word, one that services of generative AI write.
-
-    A maker of such tools may well be credited with a photograph.
-    """
-    line = " ".join(value[:MAX_TEXT].lower().split()).rstrip(".")
-    return next((credit.says for credit in CREDITS if credit.text == line), Says.NOTHING)
-
-
-def read_marks(fields: Iterable[Field]) -> Iterator[Finding]:
-    """The findings of all rules in the fields of a file, in their order; one may come twice."""
-    fields = tuple(fields)
-    for field in fields:
-        key = f"{field.group} {field.name}"
-        for says in (tool_says,) if key in _PROGRAMS else (author_says,) if key in _AUTHORS else ():
-            if (said := says(field.value)) is not Says.NOTHING:
-                yield Finding(Kind.SOFTWARE, field.where, f"{field.name}: {clip(field.value)}", said)
-        for mark in MARKS:
-            if key in mark.fields and mark.start.match(field.value) and _beside(mark, field, fields):
-                yield Finding(Kind.LABEL, field.where, mark.claim, mark.says)
-
-
-def _beside(mark: Mark, field: Field, fields: tuple[Field, ...]) -> bool:
-    """Whether the second field of a mark is there, if it has one."""
-    if mark.beside is None:
-        return True
-    key, pattern = mark.beside
-    return any(
-        f"{each.group} {each.name}" == key and re.fullmatch(pattern, each.value.strip())
-        for each in fields
-        if each.where == field.where
-    )

@@ -42,8 +42,11 @@ def blocks(data: bytes, begin: int = 0) -> Iterator[Block]:
 
 
 def first_block(data: bytes) -> int:
-    """Where the first block of a GIF file begins, behind a header of 13 bytes and the colours."""
-    return 13 + _colours(data[10])
+    """Where the first block of a GIF file begins, behind a header of 13 bytes and the colours.
+
+    A file that ends inside its header has no colours.
+    """
+    return 13 + (_colours(data[10]) if len(data) > 10 else 0)
 
 
 def joined(block: Block, most: int) -> bytes:

@@ -65,6 +65,7 @@ class AdapterCard:
         expert_ranks: ranks of the separate experts.
         alpha: scaling constant of the bypasses; None for a scale of 1.
         head_blocks: of how many last blocks the head reads the class tokens; 0 for the embedding.
+        depth: how many of the tower's blocks there are, from the first on; None for all.
         head_views: whether views of two scales share the head's weights, a name out of :data:`HEAD_VIEWS`.
         kinds: the kinds of pictures that the head tells apart.
     """
@@ -78,6 +79,7 @@ class AdapterCard:
     head_blocks: int
     head_views: str = "shared"
     kinds: tuple[str, ...] = ()
+    depth: int | None = None
 
     def __post_init__(self) -> None:
         if self.head_views not in HEAD_VIEWS:

@@ -228,6 +228,7 @@ def adapter_config(card: AdapterCard) -> AdapterConfig:
         blocks=card.blocks,
         modules=cast("tuple[AdaptedModule, ...]", card.modules),  # AdapterConfig checks them itself
         mixture=MixtureConfig(shared_rank=card.shared_rank, expert_ranks=card.expert_ranks, alpha=card.alpha),
+        depth=card.depth,
     )
 
 

@@ -32,14 +32,15 @@ class MoleNetwork(Network):
 
     Args:
         tower: changed in place.
-        config: which blocks are adapted, and how.
+        config: which blocks there are, which of them are adapted, and how.
         head_blocks: the head reads the class tokens of so many last blocks; 0 for the embedding.
         head_sets: see :class:`aigdetect.model.head.Head`.
         kinds: names of the kinds of pictures that are told apart; empty for none.
 
     Raises:
-        UsageError: if the adapter or the head does not fit the tower, or kinds are wanted and the head reads
-            no class token of a block before the first adapted one.
+        UsageError: if the adapter or the head does not fit the tower, the head reads the embedding of a tower
+            that was cut, or kinds are wanted and the head reads no class token of a block before the first
+            adapted one.
     """
 
     mean: Tensor
@@ -55,9 +56,12 @@ class MoleNetwork(Network):
         kinds: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        tower.cut(config.depth)
         self.tower = tower
         self.config = config
         self.depth = len(tower.blocks)
+        if tower.removed and not head_blocks:
+            raise UsageError("depth: needs head_blocks, too; the embedding is that of the whole tower")
         if not 0 <= head_blocks <= self.depth:
             raise UsageError(f"head_blocks: {head_blocks} is not in 0..{self.depth}, the blocks of the tower")
         self.first_block = config.first_block(self.depth)
@@ -93,6 +97,8 @@ class MoleNetwork(Network):
         return {
             "adapted_from": self.first_block if self.bypasses else None,
             "head_blocks": self.head.blocks,
+            # class tokens of a tower with all of its blocks are kept under names of before it could be cut
+            **({"depth": self.depth} if self.tower.removed else {}),
         }
 
     def overlap(self, features: Tensor) -> int:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, BinaryIO
 
+from aigdetect.evidence.apply_rules import tool_says
 from aigdetect.evidence.containers import MAX_BYTES, Blocks, find_blocks
 from aigdetect.evidence.fields import Field
 from aigdetect.evidence.findings import Finding, Kind, Says, clip
 from aigdetect.evidence.provenance import SECONDS, Provenance, Within, understood
-from aigdetect.evidence.rules import tool_says
 from aigdetect.formats.boxes import boxes
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.video import open_video

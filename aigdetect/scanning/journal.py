@@ -7,17 +7,16 @@ scores by content, so that memory does not grow with the number of files.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aigdetect.errors import UsageError
-from aigdetect.files import IN_USE, draft_beside, writing
+from aigdetect.files import draft_beside, writing
 from aigdetect.replacing import Form, require_own
+from aigdetect.scanning.journal_file import connect, connect_frozen, errors_of, remove_beside, require_free
 from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.pictures import Pictures
@@ -103,11 +102,8 @@ class Journal:
 
     def __init__(self, path: Path, *, frozen: bool = False) -> None:
         self.path: Path | None = path
-        with self._named():
-            if frozen:
-                self._database = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
-            else:
-                self._database = _connect(str(path))
+        with errors_of(self.path):
+            self._database = connect_frozen(path) if frozen else connect(str(path))
             held = self.fact("version")
         if held != VERSION:
             raise UsageError(f"{path}: journal version {held!r} is not {VERSION}; --force begins anew")
@@ -126,13 +122,13 @@ class Journal:
         """
         if path and path.exists():
             require_own(path, Form.JOURNAL)
-            _require_free(path)
+            require_free(path)
         if path is None:
             return cls._new("", path, facts)
         # what is unfinished must not be taken for a journal
         with draft_beside(path) as draft:
             cls._new(str(draft.path), path, facts).close()
-            _remove(path, "-wal", "-shm")  # what belongs to an earlier one
+            remove_beside(path)
             with writing(path):
                 draft.path.replace(path)
         return cls(path)
@@ -141,8 +137,8 @@ class Journal:
     def _new(cls, name: str, path: Path | None, facts: Mapping[str, Any]) -> Journal:
         journal = cls.__new__(cls)
         journal.path = path
-        with journal._named():
-            journal._database = _connect(name)
+        with errors_of(path):
+            journal._database = connect(name)
             journal._database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
             for fact, value in {"version": VERSION, **facts}.items():
                 journal.note(fact, value)
@@ -164,12 +160,12 @@ class Journal:
 
     def note(self, name: str, value: Any) -> None:
         """Write down a fact about the whole scan."""
-        with self._named():
+        with errors_of(self.path):
             self._database.execute("REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
 
     def fact(self, name: str) -> Any:
         """A fact about the whole scan; None if there is none."""
-        with self._named():
+        with errors_of(self.path):
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
@@ -209,7 +205,7 @@ class Journal:
             record.sha256 and bytes.fromhex(record.sha256),
             _score(record) if first else None,
         )
-        with self._named(), self._database:
+        with errors_of(self.path), self._database:
             self._database.execute("BEGIN")
             number = self.last + 1
             self._database.execute(
@@ -234,7 +230,7 @@ class Journal:
     @property
     def last(self) -> int:
         """The number of the last row; 0 if there is none."""
-        with self._named():
+        with errors_of(self.path):
             return int(self._database.execute("SELECT MAX(number) FROM rows").fetchone()[0] or 0)
 
     def row_of(self, path: bytes) -> Held | None:
@@ -243,13 +239,13 @@ class Journal:
             "SELECT number, fingerprint, outcome, cause, error FROM rows "
             "WHERE path = ? AND superseded_by IS NULL"
         )
-        with self._named():
+        with errors_of(self.path):
             row = self._database.execute(query, (path,)).fetchone()
         return None if row is None else Held(row[0], row[1].hex(), *row[2:])
 
     def paths(self) -> Generator[tuple[bytes, int], None, None]:
         """The digests of all paths that have a row, in their own order, with the row's number."""
-        with self._named():
+        with errors_of(self.path):
             yield from self._database.execute(
                 "SELECT path, number FROM rows WHERE superseded_by IS NULL ORDER BY path"
             )
@@ -257,14 +253,14 @@ class Journal:
     def find(self, sha256: str, /) -> Record | None:
         """See :class:`aigdetect.scanning.scoring.EarlierRecords`."""
         query = "SELECT score FROM rows WHERE sha256 = ? AND score IS NOT NULL LIMIT 1"
-        with self._named():
+        with errors_of(self.path):
             row = self._database.execute(query, (bytes.fromhex(sha256),)).fetchone()
         return None if row is None else _record(json.loads(row[0]))
 
     def lines(self, *, backwards: bool = False) -> Iterator[Line]:
         """All rows, in the order written or from the last one on."""
         order = "DESC" if backwards else "ASC"
-        with self._named():
+        with errors_of(self.path):
             for number, place, ends, later in self._database.execute(
                 f"SELECT number, place, ends, superseded_by FROM rows ORDER BY number {order}"
             ):
@@ -272,7 +268,7 @@ class Journal:
 
     def page_rows(self) -> Iterator[PageRow]:
         """What was kept for a page, in the order of the rows."""
-        with self._named():
+        with errors_of(self.path):
             for row, *pictures in self._database.execute(
                 "SELECT row, thumbnail, heatmap, spectrum, caption, before FROM pages "
                 "WHERE number IN (SELECT number FROM rows WHERE superseded_by IS NULL) ORDER BY number, part"
@@ -281,7 +277,7 @@ class Journal:
 
     def forget_after(self, number: int) -> int:
         """Drop the rows after one; how many they were."""
-        with self._named(), self._database:
+        with errors_of(self.path), self._database:
             self._database.execute("BEGIN")
             self._database.execute("DELETE FROM pages WHERE number > ?", (number,))
             dropped = self._database.execute("DELETE FROM rows WHERE number > ?", (number,)).rowcount
@@ -290,7 +286,7 @@ class Journal:
 
     def outcomes(self) -> Mapping[str, int]:
         """How many rows say what: verdicts, and ``error``."""
-        with self._named():
+        with errors_of(self.path):
             return dict(
                 self._database.execute(
                     "SELECT outcome, COUNT(*) FROM rows WHERE superseded_by IS NULL GROUP BY outcome"
@@ -303,7 +299,7 @@ class Journal:
     def has_superseded(self) -> bool:
         """Whether a path has an earlier row besides its own."""
         query = "SELECT 1 FROM rows WHERE superseded_by IS NOT NULL LIMIT 1"
-        with self._named():
+        with errors_of(self.path):
             return self._database.execute(query).fetchone() is not None
 
     def drop_superseded(
@@ -317,7 +313,7 @@ class Journal:
             value: of the fact.
             ready: called once all of ``ends`` was taken, before anything is forgotten.
         """
-        with self._named():
+        with errors_of(self.path):
             self._database.execute("CREATE TEMP TABLE moved (number INTEGER PRIMARY KEY, ends TEXT)")
             with self._database:
                 self._database.execute("BEGIN")
@@ -338,45 +334,6 @@ class Journal:
                 self.note(fact, value)
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute("DROP TABLE moved")
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                raise UsageError(f"{self.path}: not a journal; --force begins anew") from error
-            reason = IN_USE if "locked" in str(error) else f"cannot be written ({error})"
-            raise UsageError(f"{self.path or 'temporary files'}: {reason}") from error
-        except (sqlite3.DatabaseError, ValueError) as error:
-            raise UsageError(f"{self.path}: not a journal ({error}); --force begins anew") from error
-
-
-def _connect(name: str) -> sqlite3.Connection:
-    database = sqlite3.connect(name, timeout=0, isolation_level=None)
-    # exclusive: no second scan may write to the same files; write-ahead: one small write per row
-    database.execute("PRAGMA locking_mode = EXCLUSIVE")
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
-    return database
-
-
-def _require_free(path: Path) -> None:
-    """Refuse a journal that another scan is writing to; one that is damaged may be replaced."""
-    try:
-        with contextlib.closing(_connect(str(path))) as database:
-            database.execute("BEGIN EXCLUSIVE")
-    except sqlite3.DatabaseError as error:
-        if "locked" in str(error):
-            raise UsageError(f"{path}: {IN_USE}") from error
-
-
-def _remove(path: Path, *endings: str) -> None:
-    for ending in endings:
-        try:
-            path.with_name(path.name + ending).unlink(missing_ok=True)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be removed ({error.strerror})") from error
 
 
 def _score(record: Record) -> str:

@@ -28,8 +28,8 @@ UPSAMPLINGS = ("transposed", "shuffle")
 MEANS = ("accumulate", "cache", "cache_budget")
 #: settings of methods that read an image tower; others have none of them
 OF_TOWERS = (
-    *("backbone", "blocks", "modules", "shared_rank", "expert_ranks", "alpha", "head_blocks", "head_views"),
-    "balance_weight",
+    *("backbone", "blocks", "modules", "shared_rank", "expert_ranks", "alpha", "head_blocks", "depth"),
+    *("head_views", "balance_weight"),
 )
 
 
@@ -48,6 +48,8 @@ class Recipe:
         alpha: scaling constant; None for a scale of 1.
         head_blocks: the head reads the class tokens of so many last blocks; 0: the embedding, as in the
             paper.
+        depth: so many of the tower's blocks are used, from the first on, as if it had no others; with
+            ``head_blocks``. None: all.
         head_penalty: L2 penalty under which the head is first fitted to the frozen tower, until it converges;
             None: it starts at random, as in the paper.
         head_views: with views of two scales, whether they share the head's weights or each scale has its
@@ -119,6 +121,7 @@ class Recipe:
     expert_ranks: tuple[int, ...] = (4, 8, 16)
     alpha: float | None = None
     head_blocks: int = 0
+    depth: int | None = None
     head_views: str = "shared"
     head_penalty: float | None = None
     source_penalty: float = 0.0
@@ -163,6 +166,7 @@ class Recipe:
         for name, least in (
             ("epochs", 0),
             ("head_blocks", 0),
+            ("depth", 1),
             ("batch_size", 1),
             ("steps", 1),
             ("accumulate", 1),
@@ -209,6 +213,8 @@ class Recipe:
                 raise UsageError(
                     f"aligned: {way!r} is none of {', '.join(UPSAMPLINGS)}, and no absolute path of a folder"
                 )
+        if self.depth is not None and not self.head_blocks:
+            raise UsageError("depth: needs head_blocks, too; the embedding is that of the whole tower")
         if self.scored_per_group is not None and self.folds is None:
             raise UsageError("scored_per_group: needs folds, too")
         if self.source_penalty and self.head_penalty is None:
@@ -240,9 +246,13 @@ class Recipe:
 
     def defining(self) -> dict[str, Any]:
         """The settings that define the model, as plain data: not :data:`MEANS`, nor the default method."""
-        # a run that was begun when recipes named no method goes on
-        left_out = (*MEANS, "method") if self.method == DEFAULT_METHOD else MEANS
-        return {name: value for name, value in self.as_dict().items() if name not in left_out}
+        # a run that was begun when recipes named neither method nor depth goes on
+        newer = {"method": DEFAULT_METHOD, "depth": None}
+        return {
+            name: value
+            for name, value in self.as_dict().items()
+            if name not in MEANS and not (name in newer and value == newer[name])
+        }
 
 
 @dataclass(frozen=True)

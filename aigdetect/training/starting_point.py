@@ -271,7 +271,7 @@ def _on_a_tower(
         offline=options.offline,
         say=watch.say,
     )
-    depth = len(tower.blocks)
+    depth = recipe.depth or len(tower.blocks)
     # kinds are told by class tokens that the head reads and training leaves alone, and learnt with the head
     can_tell = recipe.head_penalty is not None and recipe.head_blocks > depth - config.first_block(depth)
     kinds_known = initial.card.adapter.kinds if initial else ()

@@ -14,6 +14,7 @@ from rich.console import Console
 from aigdetect.cli.rows import Highlights, shorten
 from aigdetect.evidence.findings import Finding, Kind, Says, Strength
 from aigdetect.evidence.provenance import Provenance
+from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.record import Record
 
 
@@ -82,6 +83,27 @@ def test_remarks_are_the_error_or_the_notes_and_what_metadata_says_of_ai() -> No
     assert lines[1] == f"b error too small to score; {claims}"
     assert "metadata: AI-generated, Tool [2Jxxx" in lines[2]
     assert len(lines[2]) < 150
+
+
+def test_further_models_have_columns_where_there_is_room_and_are_remarks_elsewhere() -> None:
+    said = (Opinion("npr", 0.5, "uncertain"), Opinion("\x1b[2J" + "probe" * 9, 1.0, "ai"))
+    unsaid = tuple(Opinion(each.model) for each in said)
+    rows = [
+        replace(row("a", "real", 0.1), notes=("low resolution",), also=said),
+        replace(Record("b", error="file is truncated"), also=unsaid),
+    ]
+    wide = shown(*rows, limit=2, width=136)
+    assert [" ".join(line.split()) for line in wide[1:]] == [
+        "a real 0.1000 uncertain 0.5000 ai 0.9999 low resolution",
+        "b error file is truncated",
+    ]
+    title, first, failed = wide
+    assert title.split()[-3:] == ["npr", "\\x1b[…probeprobe", "remarks"]
+    assert title.index("npr") == first.index("uncertain")
+    assert title.index("remarks") == first.index("low") == failed.index("file")
+    narrow = " ".join(" ".join(shown(*rows, limit=2, width=135)).split())
+    assert "npr" not in narrow.partition("remarks")[0]
+    assert "low resolution; npr: uncertain (0.5000);" in narrow
 
 
 def test_nothing_is_shown_for_nothing() -> None:

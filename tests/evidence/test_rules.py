@@ -8,19 +8,11 @@ import pytest
 from mark_fixtures import CREDITED, MARKED, NAMED, UUID, samsung_trailer
 from metadata_files import exif, iptc_record, jpeg_with, photoshop, png, saved, xmp
 
+from aigdetect.evidence.apply_rules import author_says, credit_says, tool_says
 from aigdetect.evidence.findings import Finding, Kind, Says
 from aigdetect.evidence.provenance import read_provenance
-from aigdetect.evidence.rules import (
-    CREDITS,
-    MARKS,
-    NAMES,
-    Credit,
-    Mark,
-    Name,
-    author_says,
-    credit_says,
-    tool_says,
-)
+from aigdetect.evidence.rule_kinds import Credit, Mark, Name
+from aigdetect.evidence.rules import CREDITS, MARKS, NAMES
 from aigdetect.evidence.vocabulary import source_type
 
 IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"

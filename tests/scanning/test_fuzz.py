@@ -40,6 +40,12 @@ def test_metadata_of_broken_files_are_read_as_far_as_they_go(kind: str) -> None:
         assert fuzz_metadata.read_metadata(fuzz.broken(number, 3, [RICH[kind]])) == "", number
 
 
+@pytest.mark.parametrize("kind", RICH)
+def test_metadata_of_files_that_end_inside_their_header(kind: str) -> None:
+    for length in range(40):
+        assert fuzz_metadata.read_metadata(RICH[kind][:length]) == "", length
+
+
 def test_the_same_number_is_the_same_input() -> None:
     whole = fuzz.seeds()
     assert fuzz.broken(7, 1, whole) == fuzz.broken(7, 1, whole)

@@ -55,6 +55,7 @@ def test_yaml_reads_exponents_as_text(tmp_path: Path) -> None:
         ({"epochs": -1, "head_penalty": 1.0}, "epochs: -1"),
         ({"head_penalty": 0.0}, "head_penalty: 0.0"),
         ({"head_blocks": -1}, "head_blocks: -1"),
+        ({"head_blocks": 1, "depth": 0}, "depth: 0"),
         ({"views": ["top"]}, "views: ['top']"),
         ({"views": []}, "views: []"),
         ({"epochs": "many"}, "epochs: 'many'"),

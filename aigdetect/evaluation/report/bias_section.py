@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from aigdetect.data.audit import WARN_AUC
 from aigdetect.evaluation.bias import BiasAudit, ClassFacts, Share, Spread
 from aigdetect.evaluation.report.document import (
+    LABELS,
     Block,
     Cell,
     Section,
@@ -16,12 +16,6 @@ from aigdetect.evaluation.report.document import (
     Text,
 )
 from aigdetect.metrics.measure import Figure
-
-if TYPE_CHECKING:
-    pass
-
-LABELS = ("real", "generated")
-"""Classes in words, by label."""
 
 
 def bias_section(audits: Sequence[BiasAudit]) -> Section:

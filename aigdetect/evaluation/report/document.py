@@ -8,6 +8,9 @@ from typing import Literal, TypeAlias
 
 from aigdetect.metrics.measure import Figure
 
+LABELS = ("real", "generated")
+"""Classes in words, by label."""
+
 
 @dataclass(frozen=True, slots=True)
 class Text:

@@ -17,10 +17,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aigdetect.errors import UsageError
-from aigdetect.evaluation.experts import ExpertStudy
 from aigdetect.evaluation.report.document import Document
 from aigdetect.evaluation.report.html import to_html
 from aigdetect.evaluation.report.markdown import to_markdown
@@ -29,6 +28,9 @@ from aigdetect.evaluation.results import BenchmarkSet, EvaluatedDetector, Evalua
 from aigdetect.files import write_atomically, writing
 from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.writers import csv_line
+
+if TYPE_CHECKING:
+    from aigdetect.evaluation.experts import ExpertStudy
 
 SCHEMA_VERSION = 1
 """Version of ``results.json``: raised when a key changes its meaning or goes; keys may be added without."""

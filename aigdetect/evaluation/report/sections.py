@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aigdetect.evaluation import tables
-from aigdetect.evaluation.experts import ExpertStudy
 from aigdetect.evaluation.report.bias_section import bias_section
 from aigdetect.evaluation.report.document import (
     Block,
@@ -20,20 +17,17 @@ from aigdetect.evaluation.report.document import (
     Section,
     Text,
 )
+from aigdetect.evaluation.report.expert_section import expert_section
 from aigdetect.evaluation.report.plots import (
     Bar,
-    Level,
     Scores,
     generator_figure,
     histogram_figure,
-    load_figure,
-    map_figure,
-    place_title,
     reliability_figure,
-    robustness_figure,
     roc_figure,
 )
-from aigdetect.evaluation.report.style import as_png, as_svg
+from aigdetect.evaluation.report.robustness_section import robustness_section
+from aigdetect.evaluation.report.style import as_plot
 from aigdetect.evaluation.results import (
     MEASURES,
     BenchmarkSet,
@@ -43,15 +37,10 @@ from aigdetect.evaluation.results import (
     FoundData,
     Run,
 )
-from aigdetect.evaluation.robustness import CLEAN, SUITE, LevelSummary
-from aigdetect.metrics.measure import Figure
 from aigdetect.metrics.probabilities import Bin, reliability
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MplFigure
-
-LABELS = ("real", "generated")
-"""Classes in words, by label."""
+    from aigdetect.evaluation.experts import ExpertStudy
 
 _LIMITS = (
     "The absence of a detection is no proof of authenticity, and a detection alone is no proof of the "
@@ -175,7 +164,7 @@ def _plots(evaluation: Evaluation, run: Run, generators: Sequence[int]) -> Itera
     ending = "-parity" if run.parity else ""
     if generators:
         key = tables.BY_GENERATOR[0]
-        yield _plot(
+        yield as_plot(
             f"generators{ending}",
             generator_figure(
                 [_bar(evaluation.sets[place], run, place, key) for place in generators], measure=MEASURES[key]
@@ -188,7 +177,7 @@ def _plots(evaluation: Evaluation, run: Run, generators: Sequence[int]) -> Itera
     scores = [_scores(evaluation.images, detector) for detector in run.detectors]
     scores = [each for each in scores if len(each.labels)]
     if any(0 < each.labels.sum() < len(each.labels) for each in scores):
-        yield _plot(
+        yield as_plot(
             f"roc{ending}",
             roc_figure(scores),
             title="ROC curves over all images",
@@ -198,7 +187,7 @@ def _plots(evaluation: Evaluation, run: Run, generators: Sequence[int]) -> Itera
         )
     bins = {detector.name: _bins(evaluation.images, detector) for detector in run.detectors}
     if any(bins.values()):
-        yield _plot(
+        yield as_plot(
             f"reliability{ending}",
             reliability_figure({name: each for name, each in bins.items() if each}),
             title="Reliability of the probabilities",
@@ -207,7 +196,7 @@ def _plots(evaluation: Evaluation, run: Run, generators: Sequence[int]) -> Itera
             alt="Reliability diagram",
         )
     if scores:
-        yield _plot(
+        yield as_plot(
             f"scores{ending}",
             histogram_figure(scores),
             title="Scores by class",
@@ -272,131 +261,3 @@ def _counts(images: Sequence[EvaluatedImage]) -> tuple[int, int]:
 
 def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
-def robustness_section(summaries: Mapping[str, Sequence[LevelSummary]]) -> Section:
-    """What operations on the images do to every detector.
-
-    Args:
-        summaries: by detector, the clean images first, the same operations for all.
-    """
-    clean, *rest = next(iter(summaries.values()))
-    groups = list(clean.average_precision)
-    operations = dict.fromkeys(level.name for level in rest)
-    blocks: list[Block] = [
-        Text(
-            "Every operation was done to whole images of both classes alike, before the model's crop. The "
-            "threshold is the one chosen for the clean images."
-        ),
-        Facts(tuple((operation, SUITE[operation].title) for operation in operations)),
-    ]
-    blocks += [
-        _robustness_plot(
-            summaries,
-            name=f"robustness-{number}-{_slug(group)}",
-            title=f"Average precision, {group}",
-            measure="average precision",
-            of=partial(_precision_of, group),
-        )
-        for number, group in enumerate(groups, start=1)
-    ]
-    blocks.append(
-        _robustness_plot(
-            summaries,
-            name="robustness-drift",
-            title="Change of the false-positive rate at the clean threshold",
-            measure="rate less clean",
-            of=lambda level: level.drift,
-            around=0,
-        )
-    )
-    blocks += [tables.robustness_table(name, levels) for name, levels in summaries.items()]
-    return Section("Robustness", tuple(blocks))
-
-
-def _precision_of(group: str, level: LevelSummary) -> Figure:
-    return level.average_precision[group]
-
-
-def _robustness_plot(
-    summaries: Mapping[str, Sequence[LevelSummary]],
-    *,
-    name: str,
-    title: str,
-    measure: str,
-    of: Callable[[LevelSummary], Figure],
-    around: float | None = None,
-) -> Plot:
-    operations: dict[str, list[Level]] = {}
-    first, *_ = summaries.values()
-    for place, level in enumerate(first[1:], start=1):
-        panel = operations.setdefault(
-            level.name, [Level(CLEAN, {detector: of(levels[0]) for detector, levels in summaries.items()})]
-        )
-        panel.append(
-            Level(f"{level.level:g}", {detector: of(levels[place]) for detector, levels in summaries.items()})
-        )
-    return _plot(
-        name,
-        robustness_figure(operations, measure=measure, around=around),
-        title=title,
-        caption="Bars are 95 % intervals.",
-        alt=f"Robustness: {title}, by operation, level and detector",
-    )
-
-
-def expert_section(study: ExpertStudy, number: int, family: Callable[[str], str]) -> Section:
-    """What goes on inside one model.
-
-    Args:
-        study: of the model.
-        number: of the model, for the names of files.
-        family: family of a generator.
-    """
-    least, expert = study.least_used
-    uniform = 100 / len(study.separate)
-    slug = f"{number}-{_slug(study.model)}"
-    unreadable = f"; {study.unreadable:,} more could not be read" if study.unreadable else ""
-    blocks: list[Block] = [
-        Text(
-            f"At every router, each token of an image goes to one of {len(study.separate)} separate experts. "
-            f"Read from {study.images:,} images{unreadable}. Used alike, each would get {uniform:.0f} % of "
-            f"the tokens. The least used is {study.separate[expert]} at {place_title(least.place)}, with "
-            f"{100 * least.load[expert]:.1f} % of the tokens of {LABELS[least.label]} images."
-        ),
-        _plot(
-            f"expert-load-{slug}",
-            load_figure(study),
-            title="Load of the experts",
-            caption="Share of the tokens that each expert gets, in per cent, by generator or source.",
-            alt=f"Share of tokens of each expert of {study.model} by block and generator",
-        ),
-        _plot(
-            f"expert-gates-{slug}",
-            load_figure(study, gates=True),
-            title="Mean gate of the experts",
-            caption="Mean gate of each expert over all tokens, in per cent: what the routers give to each.",
-            alt=f"Mean gate of each expert of {study.model} by block and generator",
-        ),
-    ]
-    if study.maps:
-        blocks.append(
-            _plot(
-                f"expert-maps-{slug}",
-                map_figure(study, family=family),
-                title="What each expert sees: t-SNE maps",
-                caption=f"Frozen MLP's output plus that of one expert ({study.token}), {len(study.mapped):,} "
-                "images. Near means alike; distances between groups, their sizes and the axes mean nothing.",
-                alt=f"t-SNE maps of {study.model} by block and expert",
-            )
-        )
-    return Section(f"Inside {study.model}", tuple(blocks))
-
-
-def _plot(name: str, figure: MplFigure, *, title: str, caption: str, alt: str) -> Plot:
-    return Plot(name, title, caption, alt, as_svg(figure), as_png(figure))
-
-
-def _slug(text: str) -> str:
-    """Text as part of a file's name: lower-case ASCII letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "unnamed"

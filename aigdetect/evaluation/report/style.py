@@ -8,6 +8,7 @@ that the font lacks.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from aigdetect.evaluation.report.document import Plot
 from aigdetect.metrics.measure import Figure as Value
 from aigdetect.text import printable, shorten
 
@@ -72,6 +74,16 @@ def as_png(figure: Figure) -> bytes:
 def as_svg(figure: Figure) -> bytes:
     """A figure as an SVG on a transparent ground, text as outlines; the same bytes for the same figure."""
     return _saved(figure, format="svg", dpi=160, transparent=True, metadata={"Date": None, "Creator": None})
+
+
+def as_plot(name: str, figure: Figure, *, title: str, caption: str, alt: str) -> Plot:
+    """A figure as a block of a report, in both forms; the rest as for :class:`Plot`."""
+    return Plot(name, title, caption, alt, as_svg(figure), as_png(figure))
+
+
+def slug(text: str) -> str:
+    """Text as part of the name of a plot: lower-case ASCII letters, digits and dashes, 1 to 40 characters."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "unnamed"
 
 
 def new_figure(*, height: float, width: float = WIDTH) -> Figure:

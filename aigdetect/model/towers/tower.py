@@ -30,6 +30,7 @@ class AdapterConfig:
         modules: what is adapted in each: ``"mlp"`` (one bypass beside the whole MLP), ``"attention"`` (one
             beside each of the query, key, value and output projections), or both.
         mixture: shape of every bypass.
+        depth: how many of the tower's blocks are used, from the first on; None for all.
 
     Raises:
         UsageError: if a value is out of range.
@@ -38,6 +39,7 @@ class AdapterConfig:
     blocks: int | None = 3
     modules: tuple[AdaptedModule, ...] = ("mlp",)
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    depth: int | None = None
 
     def __post_init__(self) -> None:
         if self.blocks is not None and self.blocks < 0:
@@ -96,10 +98,12 @@ class ImageTower(nn.Module, ABC):
         std: channel standard deviations, likewise.
         attentions: attention of every block, in order, without bypasses beside it.
         mlps: MLP of every block, likewise.
+        removed: how many of the last blocks were removed by :meth:`cut`.
         keep: keeps what :meth:`quantise` makes of the weights, which says what these are.
     """
 
     keep: Keep = staticmethod(keep_nothing)
+    removed: int = 0
 
     def __init__(
         self,
@@ -152,6 +156,20 @@ class ImageTower(nn.Module, ABC):
         for block in cast("Iterator[nn.Module]", islice(self.blocks, start, stop)):
             tokens = block(tokens)
         return tokens
+
+    def cut(self, depth: int | None) -> None:
+        """Remove the blocks behind the first ``depth``, which leaves these as they are; None keeps all.
+
+        Raises:
+            UsageError: if there are fewer, or none would be left.
+        """
+        if depth is None:
+            return
+        if not 1 <= depth <= len(self.blocks):
+            raise UsageError(f"depth: {depth} is not in 1..{len(self.blocks)}, the blocks of the tower")
+        self.removed += len(self.blocks) - depth
+        del self.blocks[depth:]
+        self.attentions, self.mlps = self.attentions[:depth], self.mlps[:depth]
 
     @property
     @abstractmethod

@@ -10,12 +10,13 @@ import aigdetect
 from aigdetect.model.calibration import DEFAULT_FNR, DEFAULT_FPR, Thresholds
 from aigdetect.model.card import ModelCard
 from aigdetect.scanning.settings import Other
-from aigdetect.text import score_text
+from aigdetect.text import score_text, shorten
 
 _VIEWS = {
     "center_crop": "a crop at the centre at full resolution",
     "whole": "the whole image, reduced until its short side fits",
 }
+_LONGEST_NAME = 40  # characters of the name of a further model above its column
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class HeaderTexts:
     lowest_lr: str
     views: str
     spectrum: str
+    also: tuple[str, ...]
 
 
 def header_texts(header: PageHeader) -> HeaderTexts:
@@ -161,6 +163,7 @@ def header_texts(header: PageHeader) -> HeaderTexts:
         lowest_lr=f"−{-header.lowest_lr:.2f}",
         views=f"{' and '.join(views)} ({header.view_size} × {header.view_size} pixels each)",
         spectrum=CAPTION,
+        also=tuple(shorten(other.model, _LONGEST_NAME) for other in header.also),
     )
 
 

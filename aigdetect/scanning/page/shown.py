@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,21 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class ShownOpinion:
+    """What the page shows of what a further model says of an image.
+
+    Attributes:
+        verdict: one of :data:`VERDICTS`.
+        score: text, empty if there is none.
+        key: number to sort by: the verdict, and within it the score from the top; None if there is no score.
+    """
+
+    verdict: str
+    score: str
+    key: float | None
+
+
+@dataclass(frozen=True)
 class Shown:
     """What the page shows of one image.
 
@@ -77,6 +92,7 @@ class Shown:
         heatmap_caption: what the heat map shows.
         before: what the image was made from; picture, or None.
         structure: how a JPEG is built.
+        also: what each further model that has a column says, in order.
     """
 
     number: int
@@ -100,30 +116,33 @@ class Shown:
     heatmap_caption: str
     before: Picture | None
     structure: tuple[Claim, ...]
+    also: tuple[ShownOpinion, ...]
 
 
-def show(page_row: PageRow, number: int) -> Shown:
+def show(page_row: PageRow, number: int, also: Sequence[str] = ()) -> Shown:
     """What the page shows of a row.
 
     Args:
         page_row: rows read back can hold anything; what is of another type than it should be is left out.
         number: place in the scan, from 1.
+        also: further models that have a column of the table each; what others say is among the facts.
     """
     row = page_row.row
     path = _text(row.get("path"))
     cut = path.rstrip("/").rfind("/") + 1
-    verdict = row.get("verdict") if row.get("verdict") in VERDICTS else "error"
+    verdict = _verdict(row.get("verdict"))
     score, log10_lr = _number(row.get("score")), _number(row.get("log10_lr"))
     provenance = row.get("provenance")
     provenance = provenance if isinstance(provenance, Mapping) else {}
     time = _number(row.get("time"))
+    opinions = opinions_in(row)
     return Shown(
         number=number,
         folder=path[:cut],
         name=path[cut:] if time is None else f"{path[cut:]}#t={time:.3f}",
         is_frame=time is not None,
-        verdict=str(verdict),
-        rank=VERDICTS.index(str(verdict)),
+        verdict=verdict,
+        rank=VERDICTS.index(verdict),
         score=score_text(score),
         score_key=score,
         log10_lr=log10_lr_text(log10_lr).replace("-", "−"),
@@ -131,7 +150,7 @@ def show(page_row: PageRow, number: int) -> Shown:
         odds=_odds(log10_lr),
         claimed=one_line(summary_of(provenance), _CLAIMED),
         remarks=_remarks(row),
-        facts=tuple(_facts(row)),
+        facts=tuple(_facts(row, {name: said for name, said in opinions.items() if name not in also})),
         claims=claims_of({name: value for name, value in provenance.items() if name != "jpeg"}),
         thumbnail=_picture(page_row.thumbnail),
         heatmap=_picture(page_row.heatmap),
@@ -139,7 +158,18 @@ def show(page_row: PageRow, number: int) -> Shown:
         heatmap_caption=page_row.heatmap_caption,
         before=_picture(page_row.before),
         structure=lines_of(provenance.get("jpeg"), ""),
+        also=tuple(_opinion(*opinions.get(name, (None, None))) for name in also),
     )
+
+
+def _verdict(value: object) -> str:
+    return str(value) if value in VERDICTS else "error"
+
+
+def _opinion(score: object, verdict: object) -> ShownOpinion:
+    number, shown = _number(score), _verdict(verdict)
+    key = None if number is None else VERDICTS.index(shown) - number
+    return ShownOpinion(shown, score_text(number), key)
 
 
 def _text(value: object) -> str:
@@ -158,13 +188,12 @@ def _remarks(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_text(item) for item in (*error, *(notes if isinstance(notes, (list, tuple)) else ())))
 
 
-def _facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the table has no column for."""
+def _facts(row: Mapping[str, Any], opinions: Mapping[str, tuple[Any, Any]]) -> list[tuple[str, str]]:
+    """What the table has no column for; of what further models say, ``opinions``."""
     facts = []
     if row.get("width") is not None and row.get("height") is not None:
         facts.append(("size", f"{_text(row['width'])} × {_text(row['height'])} pixels"))
-    opinions = opinions_in(row)
-    elsewhere = {*_ELSEWHERE, *opinion_columns(tuple(opinions))}
+    elsewhere = {*_ELSEWHERE, *opinion_columns(tuple(opinions_in(row)))}
     others = [*COLUMNS, *(name for name in row if name not in COLUMNS)]
     for name in others:
         if name not in elsewhere:

@@ -35,7 +35,7 @@ def write_page(target: Path, rows: Iterable[PageRow], header: PageHeader) -> Non
     with writing_atomically(target) as file:
         place, counts = None, Counter(dict.fromkeys(VERDICTS, 0))
         slot = _slot(header)
-        for piece in _pieces(_counted(rows, counts), header, slot):
+        for piece in _pieces(_counted(rows, counts, header), header, slot):
             if place is None and (at := piece.find(slot)) >= 0:
                 place = file.tell() + len(piece[:at].encode())
             _append(file, target, piece)
@@ -51,7 +51,9 @@ def _pieces(rows: Iterator[Shown], header: PageHeader, slot: str) -> Iterator[st
 
     templates = environment("scanning/page")
     # as they come out of the page's own files, without any text of unknown origin
-    style, script = (Markup(templates.get_template(name).render()) for name in ("page.css", "page.js"))
+    style, script = (
+        Markup(templates.get_template(name).render(also=len(header.also))) for name in ("page.css", "page.js")
+    )
     stream = templates.get_template("page.html.j2").stream(
         rows=rows,
         header=header,
@@ -66,9 +68,10 @@ def _pieces(rows: Iterator[Shown], header: PageHeader, slot: str) -> Iterator[st
     return iter(stream)
 
 
-def _counted(rows: Iterable[PageRow], counts: Counter[str]) -> Iterator[Shown]:
+def _counted(rows: Iterable[PageRow], counts: Counter[str], header: PageHeader) -> Iterator[Shown]:
+    also = tuple(other.model for other in header.also)
     for number, row in enumerate(rows, start=1):
-        shown = show(row, number)
+        shown = show(row, number, also)
         counts[shown.verdict] += not shown.is_frame
         yield shown
 

@@ -16,14 +16,13 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from aigdetect.evaluation.experts import ExpertLoad, ExpertStudy, FeatureMap
+from aigdetect.evaluation.report.expert_plots import load_figure, map_figure
 from aigdetect.evaluation.report.plots import (
     Bar,
     Level,
     Scores,
     generator_figure,
     histogram_figure,
-    load_figure,
-    map_figure,
     reliability_figure,
     robustness_figure,
     roc_figure,

@@ -148,8 +148,8 @@ def with_robustness(made: Evaluation) -> Evaluation:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots are made but not drawn, which takes most of the time and is tested elsewhere."""
-    monkeypatch.setattr("aigdetect.evaluation.report.sections.as_svg", lambda figure: b"<svg/>")
-    monkeypatch.setattr("aigdetect.evaluation.report.sections.as_png", lambda figure: b"png")
+    monkeypatch.setattr("aigdetect.evaluation.report.style.as_svg", lambda figure: b"<svg/>")
+    monkeypatch.setattr("aigdetect.evaluation.report.style.as_png", lambda figure: b"png")
 
 
 # --- results.json ------------------------------------------------------------------------------------------

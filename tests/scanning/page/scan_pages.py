@@ -14,6 +14,7 @@ from PIL import Image
 from aigdetect.scanning.page.header import PageHeader
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.page.write import write_page
+from aigdetect.scanning.settings import Other
 
 BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=timezone(timedelta(hours=2)))
 
@@ -64,6 +65,11 @@ def row(path: str, score: float | None = 0.5, **changes: Any) -> dict[str, Any]:
         "precision": "float32",
     }
     return {**made, **changes}
+
+
+def others(*names: str) -> tuple[Other, ...]:
+    """Further models for the header of a page."""
+    return tuple(Other(name, "e" * 64, "f" * 64, None, "bfloat16") for name in names)
 
 
 def picture(colour: str = "red") -> bytes:

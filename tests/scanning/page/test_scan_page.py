@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from page_reader import NOT_VISIBLE
-from scan_pages import header, page, picture, read, row, with_pictures
+from scan_pages import header, others, page, picture, read, row, with_pictures
 
 from aigdetect.errors import UsageError
 from aigdetect.evidence.exif import ExifFacts
@@ -58,6 +58,7 @@ def everywhere(name: str) -> PageRow:
             name: [name, {name: name}],
         },
         unknown=name,
+        **{f"score_{name}": 0.5, f"verdict_{name}": name},
     )
     return with_pictures(made)
 
@@ -68,9 +69,10 @@ HARMLESS = "harmless"
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_name_changes_the_page(name: str, tmp_path: Path) -> None:
     facts = {"command": name, "model": name, "backbone": name}
-    made = page(tmp_path, [everywhere(name)], **facts)
+    made = page(tmp_path, [everywhere(name)], **facts, also=others(name))
     reader = read(made)
-    assert reader.shape() == read(page(tmp_path, [everywhere(HARMLESS)])).shape()
+    harmless = page(tmp_path, [everywhere(HARMLESS)], also=others(HARMLESS))
+    assert reader.shape() == read(harmless).shape()
     assert not NOT_VISIBLE.search(made)
     assert not reader.comments
     assert sum(name[:3].strip() in text for text in reader.texts) >= 12
@@ -227,6 +229,70 @@ def test_columns_of_later_versions_are_shown(tmp_path: Path) -> None:
     text = read(page(tmp_path, [PageRow(later)])).text
     assert "stability, JPEG 90, logit 1.2346" in text
     assert "ratio 0.5000" in text
+
+
+def opinions(**said: tuple[object, object]) -> dict[str, object]:
+    """The columns of further models in a row."""
+    return {
+        f"{what}_{model}": value
+        for model, each in said.items()
+        for what, value in zip(("score", "verdict"), each, strict=True)
+    }
+
+
+def cells(made: str) -> list[str]:
+    """What stands in the columns of further models, heading first, from the top and from the left."""
+    found = re.findall(r'<t[hd] role="\w+"[^>]* class="also"[^>]*>.*?</t[hd]>', made)
+    return [read(each).text for each in found]
+
+
+def test_each_further_model_has_a_column_and_no_part_in_the_verdict(tmp_path: Path) -> None:
+    rows = [
+        row("a", 0.5, **opinions(npr=(0.99, "ai"), probe=(0.1, "real"))),
+        row("b", 0.95, **opinions(npr=(None, None), probe=(0.3, "uncertain"))),
+        row("c", None, **opinions(npr=(None, None), probe=(None, None))),
+        row("d", 0.1),
+    ]
+    made = page(tmp_path, [PageRow(each) for each in rows], also=others("npr", "probe"))
+    assert cells(made) == [
+        *("further model npr", "further model probe"),
+        *("npr AI 0.9900", "probe real 0.1000"),
+        *("npr not scored", "probe uncertain 0.3000"),
+        *("npr not scored", "probe not scored") * 2,
+    ]
+    assert "AI 1 uncertain 1 real 1 not scored 1 4 images in all." in read(made).text
+    assert re.findall(r'<tbody role="rowgroup" data-verdict="(\w+)"', made) == [
+        *("uncertain", "ai", "error", "real")
+    ]
+    assert "<dt><bdi>further model" not in made  # the details need not say it again
+    assert "It is an opinion beside the verdict and no part of it." in made
+    assert made.count('colspan="9"') == 4
+    plain = page(tmp_path, [PageRow(each) for each in rows])
+    assert cells(plain) == []
+    assert plain.count('colspan="7"') == 4
+
+
+def test_what_models_without_a_column_say_stands_in_the_details(tmp_path: Path) -> None:
+    said = opinions(npr=(0.99, "ai"), probe=(0.1, "real"))
+    made = page(tmp_path, [PageRow(row("a", **said))], also=others("npr"))
+    assert cells(made) == ["further model npr", "npr AI 0.9900"]
+    assert "<dt><bdi>further model probe</bdi></dt><dd><bdi>score 0.1000, real</bdi></dd>" in made
+
+
+@pytest.mark.parametrize("odd", [("high", "ai"), (float("nan"), ["ai"]), (True, None), ({}, 7)])
+def test_opinions_that_are_not_what_they_should_be_do_no_harm(
+    odd: tuple[object, object], tmp_path: Path
+) -> None:
+    made = page(tmp_path, [PageRow(row("a", **opinions(npr=odd)))], also=others("npr"))
+    assert cells(made)[1] == ("npr AI" if odd[1] == "ai" else "npr not scored")
+    assert 'class="also" data-key' not in made
+
+
+def test_a_long_name_of_a_further_model_is_cut_above_its_column_alone(tmp_path: Path) -> None:
+    name = "x" * 500
+    made = page(tmp_path, [PageRow(row("a"))], also=others(name))
+    assert len(cells(made)[0]) < 60
+    assert made.count(name) == 1  # in the record of the scan
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scan_pages import page, row, with_pictures
+from scan_pages import others, page, row, with_pictures
 
 ATTACK = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 NAMES = ("b10.png", "b9.png", ATTACK, "ärger.jpg", "a.jpg")
@@ -81,6 +81,55 @@ def test_columns_sort_both_ways_and_what_is_missing_stays_last(tab: Any) -> None
     assert names_of(tab) == list(NAMES)
 
 
+def with_opinions(*scores: float | None) -> list[dict[str, Any]]:
+    """Rows of which three further models say the same."""
+    found = []
+    for number, score in enumerate(scores):
+        made = row(f"{number}.png", notes=["low resolution"])
+        for model in FURTHER:
+            made[f"score_{model}"] = score
+            made[f"verdict_{model}"] = score if score is None else "ai" if score > 0.9 else "uncertain"
+        found.append(made)
+    return found
+
+
+FURTHER = ("npr", "mole-vit-b16", "a-probe-of-a-name-that-goes-on-and-on-and-on-and-on")
+
+
+def test_columns_of_further_models_sort_by_verdict_and_score(browser: Any, tmp_path: Path) -> None:
+    rows = with_opinions(0.3, 0.99, None, 0.95, 0.5)
+    rows[1]["verdict_npr"] = "uncertain"  # as where little of an image is left
+    page(tmp_path, [with_pictures(each) for each in rows], also=others(*FURTHER))
+    opened = browser.new_page(viewport={"width": 1400, "height": 800})
+    opened.goto((tmp_path / "page.html").as_uri())
+    opened.get_by_role("button", name="further model npr").click()
+    assert names_of(opened) == ["3.png", "1.png", "4.png", "0.png", "2.png"]
+    opened.get_by_role("button", name="further model npr").click()
+    assert names_of(opened) == ["0.png", "4.png", "1.png", "3.png", "2.png"]
+    opened.get_by_role("button", name="further model mole").click()
+    assert names_of(opened) == ["1.png", "3.png", "4.png", "0.png", "2.png"]
+    opened.close()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_opinions_lie_under_their_headings_on_wide_screens(browser: Any, tmp_path: Path, count: int) -> None:
+    page(tmp_path, [with_pictures(each) for each in with_opinions(0.3)], also=others(*FURTHER[:count]))
+    opened = browser.new_page(viewport={"width": 1400, "height": 800})
+    opened.goto((tmp_path / "page.html").as_uri())
+    lefts = "all => all.map(each => each.getBoundingClientRect().left)"
+    assert opened.eval_on_selector_all("thead th", lefts) == opened.eval_on_selector_all(
+        "tbody tr:first-child > *", lefts
+    )
+    assert not opened.locator("tbody").get_by_text("npr", exact=True).is_visible()
+    opened.set_viewport_size({"width": 800, "height": 800})
+    assert opened.locator("tbody").get_by_text("npr", exact=True).is_visible()
+    tops = "all => all.map(each => each.getBoundingClientRect().top)"
+    below = opened.eval_on_selector_all("tbody .score, tbody .also, tbody .remarks, tbody .more", tops)
+    assert below == sorted(below)
+    assert len(set(below)) == count + 3
+    opened.close()
+
+
 def test_searching_looks_at_names_and_at_what_is_in_the_details(tab: Any) -> None:
     status = tab.get_by_role("status")
     assert status.inner_text() == "All 5 rows are shown."
@@ -130,7 +179,8 @@ def test_without_script_all_can_be_read(browser: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [360, 800, 1400])
 def test_nothing_sticks_out_on_any_screen(browser: Any, tmp_path: Path, width: int) -> None:
-    page(tmp_path, [with_pictures(row("x" * 300, 0.5, notes=["y" * 300])), with_pictures(row("a.png"))])
+    rows = [row("x" * 300, 0.5, notes=["y" * 300]), row("a.png"), *with_opinions(0.95)]
+    page(tmp_path, [with_pictures(each) for each in rows], also=others(*FURTHER))
     opened = browser.new_page(viewport={"width": width, "height": 800})
     opened.goto((tmp_path / "page.html").as_uri())
     opened.get_by_role("button", name="Open all details").click()
@@ -141,8 +191,9 @@ def test_nothing_sticks_out_on_any_screen(browser: Any, tmp_path: Path, width: i
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(browser: Any, tmp_path: Path, scheme: str) -> None:
     """Contrast of 4.5 at least, as WCAG 2 asks for (success criterion 1.4.3)."""
-    rows = [with_pictures(row(f"folder/\x1b{score}", score, notes=["n"])) for score in (0.95, 0.5, 0.1, None)]
-    page(tmp_path, rows)
+    scores = (0.95, 0.5, 0.1, None)
+    rows = [row(f"folder/\x1b{score}", score, notes=["n"]) for score in scores] + with_opinions(*scores)
+    page(tmp_path, [with_pictures(each) for each in rows], also=others(*FURTHER))
     opened = browser.new_page(color_scheme=scheme)
     opened.goto((tmp_path / "page.html").as_uri())
     opened.get_by_role("button", name="Open all details").click()
