@@ -20,12 +20,11 @@ from aigdetect.locks import LOCK_NAME
 from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
 from aigdetect.scanning.engines import default_workers
-from aigdetect.training.beginning import begin_with, find_instrument
+from aigdetect.training.callbacks import NOBODY, Watch
 from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.session import Session
+from aigdetect.training.recipe import Recipe, RunOptions, make_recipe
+from aigdetect.training.starting_point import find_initial_model, find_instrument
 from aigdetect.training.train_model import train_model
-from aigdetect.training.watching import Watch
 
 AnyPath = str | os.PathLike[str]
 
@@ -78,12 +77,12 @@ def train(
     left = [path for path in folder.iterdir() if path.name != LOCK_NAME] if folder.is_dir() else []
     if left and not resume:
         raise UsageError(f"{folder}: is in use; choose another folder, or resume the run in it")
-    begun = begin_with(beginning) if beginning is not None else None
+    initial = find_initial_model(beginning) if beginning is not None else None
     settings = recipe.as_dict() if isinstance(recipe, Recipe) else recipe
-    chosen = make_recipe(begun.settings() if begun else {}, settings)
-    if begun:
-        begun.require_fit(chosen)
-    looked_through = find_instrument(chosen.method, begun, None if instrument is None else Path(instrument))
+    chosen = make_recipe(initial.settings() if initial else {}, settings)
+    if initial:
+        initial.require_fit(chosen)
+    looked_through = find_instrument(chosen.method, initial, None if instrument is None else Path(instrument))
     threads = workers or default_workers()
     return train_model(
         split_data(
@@ -94,12 +93,10 @@ def train(
         ),
         chosen,
         folder,
-        device=device,
-        weights=weights,
-        offline=offline,
-        session=Session(workers=threads, resume=resume, watch=watch or Watch()),
-        beginning=begun,
+        RunOptions(device=device, weights=weights, offline=offline, workers=threads, resume=resume),
+        initial=initial,
         instrument=looked_through,
+        watch=watch or NOBODY,
     )
 
 

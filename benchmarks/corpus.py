@@ -35,7 +35,7 @@ from aigdetect.errors import AigdetectError, DataError
 from aigdetect.files import remove_partial, write_atomically
 from aigdetect.locks import alone_in
 from aigdetect.model.card import find_model_folder, read_card
-from aigdetect.training.draw import draw_samples
+from aigdetect.training.partition import draw_samples
 from aigdetect.training.recipe import make_recipe
 
 _IMAGES, _LIST, _MISSING, _CUTS = "images", "images.csv", "missing.tsv", "cuts.tsv"

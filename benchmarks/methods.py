@@ -37,7 +37,7 @@ from aigdetect.methods.registry import METHODS
 from aigdetect.model.card import CARD_NAME, find_model_folder, read_card
 from aigdetect.model.detector import Detector
 from aigdetect.parsing import read_yaml
-from aigdetect.training.watching import Watch
+from aigdetect.training.callbacks import Watch
 
 #: file beside the models: seconds that each took to train
 TIMES_NAME = "seconds.json"

@@ -42,11 +42,10 @@ from aigdetect.images.views import Pixels
 from aigdetect.model.towers.build import build_base
 from aigdetect.model.weights.backbones import parse_backbone
 from aigdetect.model.weights.find_weights import find_weights, load_tower_state
+from aigdetect.training.callbacks import Step, Watch
 from aigdetect.training.partition import Split
-from aigdetect.training.recipe import make_recipe
-from aigdetect.training.session import Session
+from aigdetect.training.recipe import RunOptions, make_recipe
 from aigdetect.training.train_model import train_model
-from aigdetect.training.watching import Step, Watch
 
 WAYS = ("kept", "not kept", "plain loop")
 Clocks = tuple[float, float]
@@ -163,9 +162,8 @@ def ours(samples: Sequence[Sample], options: argparse.Namespace, *, kept: bool) 
             Split(tuple(samples), held_out),
             recipe,
             Path(folder) / "model",
-            device="cpu",
-            weights=options.weights,
-            session=Session(workers=_WORKERS, watch=Watch(stage=stage, step=step)),
+            RunOptions("cpu", options.weights, workers=_WORKERS),
+            watch=Watch(stage=stage, step=step),
         )
     return _times(began[0][0] - first[0], began, ended)
 

@@ -26,12 +26,13 @@ from aigdetect.model.towers.tower import AdapterConfig
 from aigdetect.model.towers.vit import PlainVit
 from aigdetect.model.towers.wrap import wrap_tower
 from aigdetect.model.weights.backbones import VitShape
-from aigdetect.training import supply
+from aigdetect.training import open_outputs
+from aigdetect.training.callbacks import Step, Watch
 from aigdetect.training.checkpoint import RunIdentity, digest_images
-from aigdetect.training.partition import split_data
+from aigdetect.training.partition import RunImages, split_data
 from aigdetect.training.recipe import make_recipe
-from aigdetect.training.session import Session
-from aigdetect.training.watching import Step, Watch
+from aigdetect.training.run import Run
+from aigdetect.training.train_model import train_network
 
 #: the images of the paper's training set
 IMAGES = 720_000
@@ -75,16 +76,21 @@ def _begin(network: MoleNetwork, data: DataSet, told: Callable[[str], None], *, 
     recipe = make_recipe({"balanced": True, "balanced_batches": balanced, "cache": "none"})
     split = split_data([data], recipe)
     told(f"split into {len(split.training)} and {len(split.validation)}")
-    images = digest_images(split.training, split.validation, contents=split.contents)
-    run = RunIdentity(recipe.defining(), "", images)
+    digest = digest_images(split.training, split.validation, contents=split.contents)
+    identity = RunIdentity(recipe.defining(), "", digest)
+    images = RunImages(split.training, split.validation)
 
     def enough(step: Step) -> None:
         if step.step == STEPS:
             raise _EnoughError
 
-    session = Session(watch=Watch(stage=lambda name, total: told(f"before {name}"), step=enough))
-    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_EnoughError):
-        session.train(network, recipe, split.training, split.validation, Path(folder), run)
+    watch = Watch(stage=lambda name, total: told(f"before {name}"), step=enough)
+    with (
+        contextlib.suppress(_EnoughError),
+        tempfile.TemporaryDirectory() as folder,
+        Run(Path(folder), identity, watch=watch).recorded() as run,
+    ):
+        train_network(network, recipe, images, run)
     told(f"{STEPS} steps of {'balanced' if balanced else 'shuffled'} batches")
 
 
@@ -96,7 +102,7 @@ def main() -> None:
     pixels = np.full((_SIZE, _SIZE, 3), 128, dtype=np.uint8)
     dataset._pixels = lambda data, max_pixels: pixels
     dataset.load_bytes = lambda sample: sample.path.encode()  # no two are one image
-    supply.KEPT_BYTES = 0  # those of a real tower would not fit, either
+    open_outputs.KEPT_BYTES = 0  # those of a real tower would not fit, either
     few = DataSet("/data/progan", "made up", _samples(32 * STEPS))
     _begin(network, few, lambda stage: None, balanced=False)  # all that is loaded for a first step is there
     began, start = time.perf_counter(), _peak()

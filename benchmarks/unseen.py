@@ -20,28 +20,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from aigdetect.data.dataset import Reading
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.files import write_atomically
 from aigdetect.metrics.ranking import ROC_AUC, tpr_at_fpr
 from aigdetect.model.calibration_fit import fit_calibration
-from aigdetect.model.detector import adapter_config, choose_device, head_sets
-from aigdetect.model.network import MoleNetwork
-from aigdetect.model.towers.arithmetic import choose_precision, prepare_tower
-from aigdetect.model.towers.build import load_tower
-from aigdetect.training.aligned import list_aligned, make_aligned, parents_of
-from aigdetect.training.draw import draw_samples, draw_scored
-from aigdetect.training.folds import make_folds
-from aigdetect.training.networks import adapter_of
-from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.trainer import Trainer
-from aigdetect.training.watching import Watch
+from aigdetect.model.detector import choose_device
+from aigdetect.model.towers.arithmetic import choose_precision
+from aigdetect.training.callbacks import Watch
+from aigdetect.training.crossfit import cross_fit as train_folds
+from aigdetect.training.distributed import ALONE
+from aigdetect.training.head_fit import read_features
+from aigdetect.training.open_outputs import open_outputs
+from aigdetect.training.partition import Split, choose_images, draw_samples
+from aigdetect.training.recipe import Recipe, RunOptions, make_recipe
+from aigdetect.training.run import Run
+from aigdetect.training.starting_point import find_start, identify
 
 Floats = NDArray[np.float64]
 
@@ -108,40 +106,23 @@ class Told:
 
 def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: Path | None) -> Told:
     """Train the models of a recipe's folds, and let each score what it has left out."""
-    folds = recipe.folds
-    assert folds is not None
+    assert recipe.folds is not None
     device = choose_device("auto")
     recipe = replace(recipe, precision=choose_precision(recipe.precision, device))
-    tower, found = load_tower(recipe.backbone)
-    adapter = adapter_of(recipe)
-    torch.manual_seed(recipe.seed)
-    network = MoleNetwork(
-        tower,
-        adapter_config(adapter),
-        head_blocks=recipe.head_blocks,
-        head_sets=head_sets(adapter, recipe.views),
-    )
-    prepare_tower(network.tower, recipe.precision, device, trained_from=network.first_block)
-    network.to(device)
-    drawn = draw_samples(samples, recipe)
-    chosen = draw_scored(drawn, recipe)
-    scored = [drawn[index] for index in chosen]
-    watch = Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True))
-    place, count, seed = folder / "aligned", recipe.aligned_images, recipe.seed
-    reading = Reading.of("real", drawn, 2, print)
-    make_aligned(drawn, place, recipe.aligned, count=count, seed=seed, reading=reading, stage=watch.stage)
-    aligned = list_aligned(drawn, place, recipe.aligned, count=count, seed=seed)
-    training = [*drawn, *(each.sample for each in aligned)]
-    made = make_folds(training, parents_of(drawn, aligned), folds, seed=recipe.seed, scored=chosen)
-    trainer = Trainer(
-        *(network, recipe, training, scored, folder, 2),
-        backbone=found.digest,
-        tables=tables,
-        watch=watch,
-        folds=made,
-    )
-    epoch = trainer.cross_fit()
-    fold_of = {index: number for number, fold in enumerate(made) for index in fold.left_out.tolist()}
+    split = Split(tuple(draw_samples(samples, recipe)), ())
+    # what is there of an earlier trial, such as images made here, is taken up
+    options = RunOptions(cache_folder=tables, resume=True)
+    watch = Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True), unread=print)
+    start = find_start(split, recipe, options, None, None, ALONE, watch)
+    start.move_to(device, recipe.precision)
+    run = Run(folder, identify(split, recipe, start, options), options, watch=watch)
+    images = choose_images(split, recipe, run)
+    state = run.first_state(start.network, recipe)
+    with open_outputs(start.network, recipe, images, state, run) as outputs:
+        features = read_features(start.network, recipe, outputs.training, run)
+        epoch = train_folds(start.network, recipe, images, outputs, features, state, run)
+    scored, folds = images.validation, images.folds
+    fold_of = {index: number for number, fold in enumerate(folds) for index in fold.left_out.tolist()}
     return Told(
         [scored[index] for index in epoch.indices],
         np.array(epoch.logits),

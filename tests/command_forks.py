@@ -168,7 +168,7 @@ def _child(job: Job, output: list[int]) -> None:
     os.environ.update(job.environment)
     sys.argv = [job.script or "aigdetect", *job.arguments]
     if not job.drawn:
-        importlib.import_module("aigdetect.training.train_model").draw_curves = importlib.import_module(
+        importlib.import_module("aigdetect.training.model_folder").draw_curves = importlib.import_module(
             "plain_curves"
         ).write_curves
     if job.kill:

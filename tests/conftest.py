@@ -40,7 +40,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # files that train, export or start interpreters again and again, and the type checker
 SLOW = {
     *("test_ablations.py", "test_distributed.py", "test_other_systems.py", "test_standalone.py"),
-    *("test_style.py", "test_train_resume.py", "test_trainer.py", "test_variants.py"),
+    *("test_style.py", "test_train_resume.py", "test_train_model.py", "test_variants.py"),
 }
 # marked by what they ask for
 MARKS = {

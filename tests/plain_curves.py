@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aigdetect.files import write_atomically
-from aigdetect.training.log import History
+from aigdetect.training.curves import History
 
 
 def write_curves(history: History, path: Path) -> None:

@@ -14,10 +14,9 @@ from sklearn.metrics import roc_auc_score
 from aigdetect.data.layouts import find_samples
 from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import ModelCard
-from aigdetect.training.beginning import find_instrument
 from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import make_recipe
-from aigdetect.training.session import Session
+from aigdetect.training.recipe import RunOptions, make_recipe
+from aigdetect.training.starting_point import find_instrument
 from aigdetect.training.train_model import train_model
 
 SIDE = 72
@@ -74,9 +73,8 @@ def learn(
     recipe = make_recipe({"method": method, "batch_size": 8, "cache": "memory", **settings})
     split = split_data([find_samples(data)], recipe)
     looked_through = find_instrument(method, None, instrument)
-    return train_model(
-        split, recipe, folder, device="cpu", session=Session(), instrument=looked_through, offline=True
-    )
+    options = RunOptions(device="cpu", offline=True)
+    return train_model(split, recipe, folder, options, instrument=looked_through)
 
 
 def auc(folder: Path, trace: str | None, *, count: int = 40, seed: int = 1) -> float:

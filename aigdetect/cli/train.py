@@ -305,7 +305,8 @@ def train(
     if list_methods:
         training.list_methods()
         return Exit.DONE
-    from aigdetect.cli.train_request import RecipeRequest, Roots, Run
+    from aigdetect.cli.train_request import RecipeRequest, Roots, RunRequest
+    from aigdetect.training.recipe import RunOptions
 
     recipe = RecipeRequest.of_options(
         beginning,
@@ -364,19 +365,21 @@ def train(
     return training.train(
         roots,
         recipe,
-        Run(
+        RunRequest(
             out=out,
-            # a run that was resumed is told of as if it had not been
-            command=shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")]),
             force=force,
-            resume=resume,
-            checkpoint_every=checkpoint_every,
-            tensorboard=tensorboard,
-            device=device.value,
-            weights=weights,
-            offline=offline,
             workers=workers,
-            cache_folder=cache_folder,
             instrument=instrument,
+            options=RunOptions(
+                device=device.value,
+                weights=weights,
+                offline=offline,
+                cache_folder=cache_folder,
+                resume=resume,
+                checkpoint_every=checkpoint_every,
+                tensorboard=tensorboard,
+                # a run that was resumed is told of as if it had not been
+                command=shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")]),
+            ),
         ),
     )

@@ -13,8 +13,8 @@ from aigdetect.parsing import parse_size
 from aigdetect.training.recipe import make_recipe, read_recipe, read_settings
 
 if TYPE_CHECKING:
-    from aigdetect.training.beginning import Beginning
-    from aigdetect.training.recipe import Recipe
+    from aigdetect.training.recipe import Recipe, RunOptions
+    from aigdetect.training.starting_point import InitialModel
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RecipeRequest:
                 given[name] = _READERS[name](value) if name in _READERS else value
         return cls(beginning, config, given)
 
-    def make(self) -> tuple[Recipe, Beginning | None]:
+    def make(self) -> tuple[Recipe, InitialModel | None]:
         """The recipe, and the model that the run begins with.
 
         Raises:
@@ -78,30 +78,23 @@ class RecipeRequest:
         read = read_recipe(self.config) if self.config else {}
         if self.beginning is None:
             return make_recipe(read, self.given), None
-        from aigdetect.training.beginning import begin_with
+        from aigdetect.training.starting_point import find_initial_model
 
-        begun = begin_with(self.beginning)
-        recipe = make_recipe(begun.settings(), read, self.given)
-        begun.require_fit(recipe)
-        return recipe, begun
+        initial = find_initial_model(self.beginning)
+        recipe = make_recipe(initial.settings(), read, self.given)
+        initial.require_fit(recipe)
+        return recipe, initial
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRequest:
     """What is asked of a run besides data and recipe; the options of the command of these names."""
 
     out: Path | None
-    command: str
     force: bool
-    resume: bool
-    checkpoint_every: int | None
-    tensorboard: Path | None
-    device: str
-    weights: Path | None
-    offline: bool
     workers: int | None
-    cache_folder: Path | None
     instrument: Path | None
+    options: RunOptions
 
     def usable_folder(self) -> Path:
         """The model folder to write.
@@ -112,14 +105,14 @@ class Run:
         out = self.out
         if out is None:
             raise UsageError("--out: name the model folder to write, or look at the data with --list")
-        if self.force and self.resume:
+        if self.force and self.options.resume:
             raise UsageError("--force and --resume: one starts anew, the other goes on; give one of them")
         if out.exists() and not out.is_dir():
             raise UsageError(f"{out}: is not a folder; choose another --out")
         require_alone(out)
         # what a killed run has left of its lock does not count
         names = [path.name for path in out.iterdir() if path.name != LOCK_NAME] if out.is_dir() else []
-        if self.resume:
+        if self.options.resume:
             # a run that was killed early has left nothing, or hidden files
             if any(not name.startswith(".") for name in names) and "log.jsonl" not in names:
                 raise UsageError(f"{out}: holds no run to go on with; choose another --out")

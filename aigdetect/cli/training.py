@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,14 @@ from aigdetect.errors import AigdetectError, PeerError
 from aigdetect.training.ranks import environment_rank
 
 if TYPE_CHECKING:
-    from aigdetect.cli.train_request import RecipeRequest, Roots, Run
+    from aigdetect.cli.train_request import RecipeRequest, Roots, RunRequest
     from aigdetect.data.layouts import DataSet
+    from aigdetect.methods.instrument import Instrument
     from aigdetect.model.card import ModelCard
+    from aigdetect.training.callbacks import Watch
     from aigdetect.training.partition import Split
-    from aigdetect.training.watching import Watch
+    from aigdetect.training.recipe import Recipe, RunOptions
+    from aigdetect.training.starting_point import InitialModel
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ def list_data(roots: Roots, recipe: RecipeRequest) -> None:
     _look_at_validation(roots)
 
 
-def train(roots: Roots, recipe: RecipeRequest, run: Run) -> Exit:
+def train(roots: Roots, asked: RecipeRequest, run: RunRequest) -> Exit:
     """Train, and write the model folder; of several processes, the first one speaks.
 
     Returns:
@@ -58,11 +62,43 @@ def train(roots: Roots, recipe: RecipeRequest, run: Run) -> Exit:
         AigdetectError: any; it names the process, where there are several.
     """
     rank, size = environment_rank()
-    if rank:
-        terminal.quiet = True
-    try:
+    terminal.quiet = terminal.quiet or rank > 0
+    with _named(rank, size):
         out = run.usable_folder() if not rank else run.out or Path()
-        return _train(roots, recipe, run, out)
+        recipe, initial = asked.make()
+        instrument = _checked(recipe, initial, run.instrument)
+        options = replace(run.options, workers=run.workers or _decoding_threads(run.options))
+        split = _split(roots, recipe, options.workers)
+        from aigdetect.training.distributed import joined
+        from aigdetect.training.train_model import train_model
+
+        unread: list[str] = []
+        whose = "held-out" if recipe.folds is None else "out-of-fold"
+        with joined() as group, _progress(unread, whose) as watch:
+            _tell_images(split, recipe, group.size)
+            card = train_model(
+                split,
+                recipe,
+                out,
+                options,
+                initial=initial,
+                instrument=instrument,
+                group=group,
+                watch=watch,
+            )
+        if group.first:
+            _summarise(card, out)
+        if unread:
+            terminal.say(f"images that could not be read and were left out: {len(unread)}")
+        # what starts several processes would take the status for a run that failed
+        return Exit.SOME_FAILED if unread and group.alone else Exit.DONE
+
+
+@contextmanager
+def _named(rank: int, size: int) -> Iterator[None]:
+    """Say which of several processes an error is of, and how to go on after an interruption."""
+    try:
+        yield
     except AigdetectError as error:
         if size == 1 or isinstance(error, PeerError):
             raise
@@ -72,71 +108,36 @@ def train(roots: Roots, recipe: RecipeRequest, run: Run) -> Exit:
         raise
 
 
-def _train(roots: Roots, asked: RecipeRequest, run: Run, out: Path) -> Exit:
-    from aigdetect.methods.registry import find_method
-    from aigdetect.model.detector import adapter_config
-    from aigdetect.training.beginning import find_instrument
-    from aigdetect.training.distributed import joined
-    from aigdetect.training.networks import adapter_of
-    from aigdetect.training.partition import split_data
-    from aigdetect.training.session import Session
-    from aigdetect.training.train_model import train_model
-
-    recipe, beginning = asked.make()
-    if find_method(recipe.method).reads_tower:
-        adapter_config(adapter_of(recipe))  # said before a long look at the data
-    instrument = find_instrument(recipe.method, beginning, run.instrument)  # likewise
-    data = _look_at(roots)
-    own = _look_at_validation(roots)
-    workers = run.workers or _decoding_threads(run.device)
-    split = split_data(data, recipe, workers=workers, validation_data=own)
-    if own and (passed := sum(sample.split == "val" for found in data for sample in found.samples)):
-        terminal.say(f"left out: {passed} images of a split val, as there is other data to validate on")
-    _tell_copies(split)
-    unread: list[str] = []
-    whose = "held-out" if recipe.folds is None else "out-of-fold"
-    with joined() as group, _progress(unread, whose) as watch:
-        told = "" if group.alone else f", in {group.size} processes"
-        rest = f"{recipe.folds} folds" if recipe.folds else f"{len(split.validation)} held out"
-        if split.selection:
-            rest += f" and {len(split.selection)} more to choose an epoch by"
-        terminal.say(f"training on {len(split.training)} images, {rest}{told}")
-        session = Session(
-            group=group,
-            workers=workers,
-            tables=run.cache_folder,
-            resume=run.resume,
-            save_every=run.checkpoint_every,
-            tensorboard=run.tensorboard,
-            watch=watch,
-        )
-        card = train_model(
-            split,
-            recipe,
-            out,
-            command=run.command,
-            device=run.device,
-            weights=run.weights,
-            offline=run.offline,
-            session=session,
-            beginning=beginning,
-            instrument=instrument,
-            say=terminal.say,
-        )
-    if group.first:
-        _summarise(card, out)
-    if unread:
-        terminal.say(f"images that could not be read and were left out: {len(unread)}")
-    # what starts several processes would take the status for a run that failed
-    return Exit.SOME_FAILED if unread and group.alone else Exit.DONE
-
-
-def _decoding_threads(device: str) -> int:
+def _decoding_threads(options: RunOptions) -> int:
     """Threads that decode unless told otherwise: a GPU takes more images than a few of them give."""
     from aigdetect.model.detector import choose_device
     from aigdetect.scanning.engines import default_workers
 
-    return default_workers() if choose_device(device).type == "cpu" else min(16, os.cpu_count() or 1)
+    on_cpu = choose_device(options.device).type == "cpu"
+    return default_workers() if on_cpu else min(16, os.cpu_count() or 1)
+
+
+def _checked(recipe: Recipe, initial: InitialModel | None, place: Path | None) -> Instrument | None:
+    """What the method looks through; what cannot be is said before a long look at the data."""
+    from aigdetect.methods.registry import find_method
+    from aigdetect.model.detector import adapter_config
+    from aigdetect.training.starting_point import adapter_of, find_instrument
+
+    if find_method(recipe.method).reads_tower:
+        adapter_config(adapter_of(recipe))
+    return find_instrument(recipe.method, initial, place)
+
+
+def _split(roots: Roots, recipe: Recipe, workers: int) -> Split:
+    """Find the images, say what is in them, and divide them."""
+    from aigdetect.training.partition import split_data
+
+    data, own = _look_at(roots), _look_at_validation(roots)
+    split = split_data(data, recipe, workers=workers, validation_data=own)
+    if own and (passed := sum(sample.split == "val" for found in data for sample in found.samples)):
+        terminal.say(f"left out: {passed} images of a split val, as there is other data to validate on")
+    _tell_copies(split)
+    return split
 
 
 def _look_at(roots: Roots) -> list[DataSet]:
@@ -165,6 +166,14 @@ def _look_at_validation(roots: Roots) -> list[DataSet]:
         for found in data:
             _describe(found)
     return data
+
+
+def _tell_images(split: Split, recipe: Recipe, processes: int) -> None:
+    rest = f"{recipe.folds} folds" if recipe.folds else f"{len(split.validation)} held out"
+    if split.selection:
+        rest += f" and {len(split.selection)} more to choose an epoch by"
+    told = f", in {processes} processes" if processes > 1 else ""
+    terminal.say(f"training on {len(split.training)} images, {rest}{told}")
 
 
 def _tell_copies(split: Split) -> None:
@@ -238,7 +247,7 @@ def _progress(unread: list[str], whose: str) -> Iterator[Watch]:
     What is said of images that cannot be read is added to ``unread``; the figures of an epoch are those
     of ``whose`` images.
     """
-    from aigdetect.training.watching import Epoch, Step, Watch
+    from aigdetect.training.callbacks import Epoch, Step, Watch
 
     with terminal.progress("starting") as bar:
         (task,) = bar.task_ids
@@ -278,5 +287,6 @@ def _progress(unread: list[str], whose: str) -> Iterator[Watch]:
             epoch=epoch,
             unread=left_out,
             warn=terminal.warn,
+            say=terminal.say,
             estimate=lambda estimate: terminal.say(str(estimate)),
         )

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: two generations, each whole or not there, that a run can go on from bit for bit."""
+"""Where a run stands, and checkpoints of it on disk: two generations that it can go on from bit for bit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -16,11 +17,105 @@ from torch import Tensor
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.files import write_atomically, writing
+from aigdetect.model.base import Network
 from aigdetect.parsing import STRICT_KEYS, parse
-from aigdetect.training.state import Best, State
-from aigdetect.training.watching import Epoch
+from aigdetect.training.callbacks import Epoch
 
 VERSION = 3
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far.
+
+    Attributes:
+        epoch: its number.
+        quality: of its held-out logits, see :attr:`aigdetect.training.callbacks.Epoch.quality`.
+        adapter: the weights at its end.
+    """
+
+    epoch: int
+    quality: tuple[float, float]
+    adapter: Mapping[str, Tensor] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands.
+
+    Attributes:
+        epoch: number of the epoch under way, from 1; 0 before anything was done, one more than there are if
+            all are done.
+        batches: batches of it that are done.
+        step: steps that were taken.
+        best: the best epoch so far; None before the first.
+        adapter: the weights.
+        moments: state of AdamW, by parameter and moment: ``step``, ``exp_avg``, ``exp_avg_sq``.
+        random: state of torch's generators, by device.
+        out_of_fold: what the models of the folds said; None without folds.
+    """
+
+    epoch: int
+    batches: int
+    step: int
+    best: Best | None
+    adapter: Mapping[str, Tensor] = field(repr=False)
+    moments: Mapping[str, Mapping[str, Tensor]] = field(repr=False)
+    random: Mapping[str, Tensor] = field(repr=False)
+    out_of_fold: Epoch | None = None
+
+
+def first_state(network: Network, seed: int, weights: Mapping[str, Tensor] | None = None) -> State:
+    """Where a run stands at its beginning.
+
+    Args:
+        network: as it was made.
+        seed: of torch's own generators, from now on.
+        weights: what the run begins with; None: with those of the network.
+    """
+    torch.manual_seed(seed)
+    # not into the network: what is kept of the frozen tower must not depend on what a run begins with
+    adapter = network.adapter_state() if weights is None else weights
+    return State(0, 0, 0, None, adapter, {}, random_state())
+
+
+def moments_of(network: Network, optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+    """Copies of AdamW's state, on the CPU; empty before the first step."""
+    return {
+        name: {moment: optimiser.state[parameter][moment].to("cpu", copy=True) for moment in _MOMENTS}
+        for name, parameter in network.trainable().items()
+        if parameter in optimiser.state
+    }
+
+
+def set_moments(
+    network: Network, optimiser: torch.optim.Optimizer, moments: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Put back what :func:`moments_of` gave."""
+    trainable = network.trainable()
+    for name, of_parameter in moments.items():
+        parameter = trainable[name]
+        optimiser.state[parameter] = {
+            # AdamW counts its steps on the CPU
+            moment: value.to("cpu" if moment == "step" else parameter.device, copy=True)
+            for moment, value in of_parameter.items()
+        }
+
+
+def random_state() -> dict[str, Tensor]:
+    """State of torch's own generators; those of order and augmentation follow from the seed."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: Mapping[str, Tensor]) -> None:
+    """Put back what :func:`random_state` gave, for the devices that are here."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 @dataclass(frozen=True)
@@ -33,7 +128,7 @@ class RunIdentity:
         images: digest of the images' names, classes, contents and order; see :func:`digest_images`.
         command: command line that began the run.
         decoders: digest of the decoders through which images come back; see
-            :func:`aigdetect.training.aligned.digest_decoders`.
+            :func:`aigdetect.training.reconstructions.digest_decoders`.
         instrument: digest of what the method looks through; empty if it looks through nothing.
     """
 

@@ -1,9 +1,13 @@
-"""Curves of a training run as a picture."""
+"""Curves of a training run as a picture, out of its log."""
 
 from __future__ import annotations
 
 import io
+import json
 import math
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +16,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aigdetect.files import write_atomically
-from aigdetect.training.log import History
 
 #: steps of the moving averages, as in the paper's figure 8
 WINDOW = 10
 _COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class History:
+    """A log as arrays.
+
+    Attributes:
+        step: ``(S,)`` numbers of the steps.
+        bce: ``(S,)`` binary cross-entropy.
+        balance: ``(S,)`` load-balancing loss summed over the blocks.
+        lr: ``(S,)`` learning rate.
+        load: ``(S, B, N)`` share of the tokens by block and expert; ``B`` may be 0.
+        epochs: number of the last step before, and held-out figures, of each epoch.
+    """
+
+    step: NDArray[np.float64]
+    bce: NDArray[np.float64]
+    balance: NDArray[np.float64]
+    lr: NDArray[np.float64]
+    load: NDArray[np.float64]
+    epochs: tuple[tuple[int, Mapping[str, float | None]], ...]
+
+
+def read_history(path: Path) -> History:
+    """Read what :class:`aigdetect.training.callbacks.Log` wrote, line by line."""
+    columns = {name: array("d") for name in ("step", "bce", "balance", "lr", "load")}
+    epochs: list[tuple[int, Mapping[str, float | None]]] = []
+    shape: tuple[int, int] = (0, 0)
+    with path.open(encoding="ascii") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            if entry["type"] == "epoch":
+                epochs.append((int(columns["step"][-1]) if columns["step"] else 0, entry))
+                continue
+            for name in ("step", "bce", "balance", "lr"):
+                columns[name].append(entry[name])
+            columns["load"].extend(share for of_block in entry["load"] for share in of_block)
+            shape = (len(entry["load"]), len(entry["load"][0]) if entry["load"] else 0)
+    arrays = {name: np.array(column, dtype=np.float64) for name, column in columns.items()}
+    load = arrays.pop("load").reshape(len(arrays["step"]), *shape)
+    return History(**arrays, load=load, epochs=tuple(epochs))
 
 
 def draw_curves(history: History, path: Path) -> None:

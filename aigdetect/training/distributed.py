@@ -52,11 +52,11 @@ class Group:
         return self.size == 1
 
     def bounds(self, count: int) -> list[int]:
-        """Where the runs begin into which the processes share ``count`` things, and after them ``count``."""
+        """Where the shares of the processes in ``count`` things begin, and after them ``count``."""
         return [count * rank // self.size for rank in range(self.size + 1)]
 
-    def run(self, count: int) -> range:
-        """The run of ``count`` things that is this process's."""
+    def share_of(self, count: int) -> range:
+        """Which of ``count`` things are this process's."""
         return [range(*ends) for ends in pairwise(self.bounds(count))][self.rank]
 
     def add(self, tensor: Tensor) -> None:

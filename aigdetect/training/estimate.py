@@ -14,7 +14,10 @@ import torch
 from aigdetect.errors import UsageError
 from aigdetect.images.views import Pixels
 from aigdetect.model.base import Network
-from aigdetect.training.frozen import FrozenPass, images_at_once
+from aigdetect.training.checkpoint import State
+from aigdetect.training.partition import RunImages
+from aigdetect.training.recipe import Recipe
+from aigdetect.training.trunk_outputs import FrozenPass, images_at_once
 
 #: a step takes between so many times what scoring its views would take: gradients go back through what trains
 BACKWARD = (2.0, 4.0)
@@ -80,6 +83,22 @@ class Estimate:
             f"{self.work.images} images, {self.work.frozen} views for the frozen tower: "
             f"about {low} to {high} as quick as the machine is now; {room}"
         )
+
+
+def images_left(recipe: Recipe, images: RunImages, state: State) -> tuple[int, int]:
+    """How many images are still to be trained on, and how many to be scored, over all models and epochs."""
+
+    def trained(count: int) -> int:
+        whole = count * recipe.epochs
+        return whole if recipe.steps is None else min(whole, recipe.steps * recipe.batch_size)
+
+    left = max(0, trained(len(images.training)) - state.step * recipe.batch_size)
+    if images.folds:
+        if state.out_of_fold is None:
+            left += sum(trained(len(fold.kept)) for fold in images.folds)
+        return left, len(images.validation)
+    epochs = max(1, recipe.epochs + 1 - state.epoch)
+    return left, epochs * len(images.validation) + len(images.calibration)
 
 
 def estimate(work: Work, speed: Speed, *, threads: int, kept: int, place: Path | None) -> Estimate:

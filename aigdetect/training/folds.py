@@ -48,8 +48,8 @@ def make_folds(
 
     Args:
         samples: training images.
-        parents: of an image that was made of another one (`aigdetect.training.aligned`), the index of that
-            one: it is kept if that one is, and never left out to be scored; else None.
+        parents: of an image that was made of another one (`aigdetect.training.reconstructions`), the index of
+            that one: it is kept if that one is, and never left out to be scored; else None.
         count: number of folds, from 2 on.
         seed: draws the shares.
         scored: indices of the images that are scored where they are left out; None: all that were not made

@@ -1,59 +1,44 @@
-"""Logits of the held-out images."""
+"""Logits of images that were not learnt from: those held out of a run, and those left out of its folds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError
+from aigdetect.images.views import scales_of
 from aigdetect.model.base import Network
-from aigdetect.training.distributed import Group
-from aigdetect.training.frozen import images_at_once
-from aigdetect.training.source import Source
-from aigdetect.training.watching import Epoch
+from aigdetect.training.callbacks import Epoch
+from aigdetect.training.recipe import Recipe
+from aigdetect.training.run import Run
+from aigdetect.training.trunk_outputs import TrunkOutputs, images_at_once
 
 
 class HeldOut:
-    """The held-out images, each process with its own part of them.
+    """Images that were held out, each process with its own part of them.
 
     Args:
         network: scores them.
+        recipe: the settings.
         samples: all of them.
-        source: trunk outputs for them as they are, through the views of a scan.
-        group: the processes.
-        stage: told that so many images are being scored.
-        advance: told of images that were.
-        scales: number of the scale of each view of an image; None: each is of its own.
-        adapted: whether anything but the head is ever trained; else the head reads what is known already.
+        outputs: of the frozen trunk for them as they are, through the views of a scan.
+        run: the run.
 
     Raises:
         DataError: if there is none of one class.
     """
 
     def __init__(
-        self,
-        network: Network,
-        samples: Sequence[Sample],
-        source: Source,
-        group: Group,
-        stage: Callable[[str, int], None],
-        advance: Callable[[int], None],
-        *,
-        scales: Sequence[int] | None = None,
-        adapted: bool = True,
+        self, network: Network, recipe: Recipe, samples: Sequence[Sample], outputs: TrunkOutputs, run: Run
     ) -> None:
-        self._network = network
-        self._samples = samples
-        self._source = source
-        self._group = group
-        self._stage = stage
-        self._advance = advance
-        self._scales = scales
-        self._adapted = adapted
-        require_both([samples[index].label for index in source.indices.tolist()])
+        self._network, self._samples, self._outputs, self._run = network, samples, outputs, run
+        self._scales = scales_of(recipe.views)
+        # if nothing but the head is ever trained, it reads what is known already
+        self._adapted = recipe.epochs > 0
+        require_both([samples[index].label for index in outputs.indices.tolist()])
 
     def epoch(self, number: int) -> Epoch:
         """What the network says after an epoch of those that can be read; the same in all processes.
@@ -61,34 +46,42 @@ class HeldOut:
         Raises:
             DataError: if none of one class can be read.
         """
-        indices, logits = self.logits_of(range(len(self._samples)))
-        labels = [self._samples[index].label for index in indices]
-        require_both(labels)
-        return Epoch(number, tuple(logits), tuple(labels), tuple(indices))
+        return self.told(number, self.logits_of(range(len(self._samples))))
 
-    def logits_of(self, chosen: Collection[int]) -> tuple[list[int], list[float]]:
-        """Indices, ascending, and logits of the chosen samples that can be read; the same everywhere."""
+    def told(self, number: int, logits: dict[int, float]) -> Epoch:
+        """Logits by image as those after an epoch.
+
+        Raises:
+            DataError: if there is none of one class.
+        """
+        indices = sorted(logits)
+        labels = tuple(self._samples[index].label for index in indices)
+        require_both(labels)
+        return Epoch(number, tuple(logits[index] for index in indices), labels, tuple(indices))
+
+    def logits_of(self, chosen: Collection[int]) -> dict[int, float]:
+        """Logits of the chosen samples that can be read, by index; the same everywhere."""
         self._network.eval()
-        readable = self._source.indices
+        group, watch = self._run.group, self._run.watch
+        readable = self._outputs.indices
         wanted = readable[torch.isin(readable, torch.tensor(list(chosen), dtype=torch.int64))]
-        self._stage("images to measure on", len(wanted))
+        watch.stage("images to measure on", len(wanted))
         indices: list[int] = []
         logits: list[Tensor] = []
         # of as many views as a pass takes, if there is one of each image
         size = images_at_once(self._network.head.weight.device, 1)
-        batches = torch.split(wanted, size * self._group.size) if len(wanted) else ()
+        batches = torch.split(wanted, size * group.size) if len(wanted) else ()
         with torch.inference_mode():
-            outputs = self._source.batches if self._adapted else self._source.features
+            outputs = self._outputs.batches if self._adapted else self._outputs.features
             judge = self._network.tail if self._adapted else self._network.judge
             for of_views, of_batch in outputs(batches, 0):
                 if of_batch:
                     logits.append(judge(of_views, self._scales).cpu())
                     indices += of_batch
-                self._advance(len(of_batch))
-        numbers = self._group.rows_of_all(torch.tensor(indices, dtype=torch.int64))
-        values = self._group.rows_of_all(torch.cat(logits) if logits else torch.empty(0))
-        order = torch.argsort(numbers)
-        return numbers[order].tolist(), values[order].tolist()
+                watch.advance(len(of_batch))
+        numbers = group.rows_of_all(torch.tensor(indices, dtype=torch.int64))
+        values = group.rows_of_all(torch.cat(logits) if logits else torch.empty(0))
+        return dict(zip(numbers.tolist(), values.tolist(), strict=True))
 
 
 def require_both(labels: Sequence[int]) -> None:

@@ -1,17 +1,29 @@
-"""Which images a run learns from, and which it holds out."""
+"""Which images a run learns from, which it holds out, and which it makes itself."""
 
 from __future__ import annotations
 
+import shutil
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aigdetect.data.contents import Copy, keep_distinct, read_contents
+from aigdetect.data.dataset import Reading
 from aigdetect.data.layouts import DataSet, Sample, require_both_classes
-from aigdetect.data.split import split_by_generator
+from aigdetect.data.split import shuffle_key, split_by_generator
 from aigdetect.errors import DataError, UsageError
-from aigdetect.training.draw import draw_samples
-from aigdetect.training.folds import leave_out
+from aigdetect.training.folds import Fold, leave_out, make_folds
 from aigdetect.training.recipe import Recipe
+from aigdetect.training.reconstructions import (
+    Reconstruction,
+    list_reconstructions,
+    make_reconstructions,
+    parents_of,
+)
+from aigdetect.training.run import Run
+
+#: folder of images that were made here, while a run goes on
+MADE_NAME = ".aligned"
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,103 @@ def split_data(
     )
 
 
+@dataclass(frozen=True)
+class RunImages:
+    """The images of a run, once all of them are there.
+
+    Attributes:
+        training: to learn from; those that were made here come last.
+        validation: scored after every epoch; with folds, by the models that did not learn from them.
+        calibration: scored once, at the end, where an epoch is chosen by ``validation``; else none.
+        folds: what each of the other models learns from, and scores; perhaps none.
+        contents: SHA-256 of images by path, as far as they are known; empty for what could not be read.
+    """
+
+    training: Sequence[Sample]
+    validation: Sequence[Sample]
+    calibration: Sequence[Sample] = ()
+    folds: Sequence[Fold] = ()
+    contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def judged(self) -> Sequence[Sample]:
+        """Those whose logits calibrate the model."""
+        return self.calibration or self.validation
+
+
+def choose_images(split: Split, recipe: Recipe, run: Run) -> RunImages:
+    """Make the images that the recipe makes of real ones, and say what becomes of all.
+
+    Raises:
+        DataError: if images that are needed cannot be read, or folds leave one class without an image.
+        UsageError: if an image cannot be written.
+    """
+    made = _reconstructions(split.training, recipe, run)
+    training = [*split.training, *(each.sample for each in made)]
+    if recipe.folds is not None:
+        scored = draw_scored(split.training, recipe)
+        parents = parents_of(split.training, made)
+        folds = make_folds(training, parents, recipe.folds, seed=recipe.seed, scored=scored)
+        left_out = [split.training[index] for index in scored]
+        return RunImages(training, left_out, folds=folds, contents=split.contents)
+    if split.selection:
+        return RunImages(training, split.selection, split.validation, contents=split.contents)
+    return RunImages(training, split.validation, contents=split.contents)
+
+
+def _reconstructions(samples: Sequence[Sample], recipe: Recipe, run: Run) -> list[Reconstruction]:
+    """The images that the recipe makes of real ones; the first process of a group makes them."""
+    place, ways, count, seed = run.folder / MADE_NAME, recipe.aligned, recipe.aligned_images, recipe.seed
+    if run.group.first:
+        if not run.options.resume:
+            shutil.rmtree(place, ignore_errors=True)  # of another run
+        make_reconstructions(
+            *(samples, place, ways),
+            count=count,
+            seed=seed,
+            reading=Reading.of("real", samples, run.options.workers, run.watch.unread),
+            max_pixels=recipe.max_pixels,
+            watch=run.watch,
+        )
+    run.group.wait()
+    return list_reconstructions(samples, place, ways, count=count, seed=seed)
+
+
+def draw_samples(training: Sequence[Sample], recipe: Recipe) -> list[Sample]:
+    """The images that the recipe trains on, drawn uniformly: of each group, and then from all or each class.
+
+    Raises:
+        UsageError: if more are asked for than there are.
+    """
+    if recipe.samples_per_group is not None:
+        training = _of_groups(training, recipe.samples_per_group, seed=recipe.seed)
+    if recipe.samples is None and recipe.samples_per_class is None:
+        return list(training)
+    shuffled = sorted(training, key=lambda sample: shuffle_key(sample, seed=recipe.seed))
+    if recipe.samples is not None:
+        if recipe.samples > len(training):
+            raise UsageError(f"samples: {recipe.samples} is more than the {len(training)} training images")
+        return shuffled[: recipe.samples]
+    chosen = []
+    for label, name in ((0, "real"), (1, "generated")):
+        of_class = [sample for sample in shuffled if sample.label == label]
+        if recipe.samples_per_class is not None and recipe.samples_per_class > len(of_class):
+            raise UsageError(
+                f"samples_per_class: {recipe.samples_per_class} is more than the {len(of_class)} {name} "
+                "training images"
+            )
+        chosen += of_class[: recipe.samples_per_class]
+    return chosen
+
+
+def draw_scored(samples: Sequence[Sample], recipe: Recipe) -> list[int]:
+    """Indices of the images that models of folds score where they leave them out, ascending."""
+    if recipe.scored_per_group is None:
+        return list(range(len(samples)))
+    chosen = {sample.path for sample in _of_groups(samples, recipe.scored_per_group, seed=recipe.seed)}
+    return [index for index, sample in enumerate(samples) if sample.path in chosen]
+
+
 def _to_validate_on(found: DataSet) -> DataSet:
     """The part of data for validation that is for that."""
     return next((found.pick(split) for split in ("val", "test") if split in found.splits), found)
@@ -155,3 +264,16 @@ def _hold_out(samples: Sequence[Sample], groups: Sequence[str]) -> set[int]:
             known = ", ".join(sorted(names))
             raise UsageError(f"hold_out: no image to train on is of {group!r}; there are {known}")
     return {sample.label for sample in samples if sample.generator in groups}
+
+
+def _of_groups(samples: Sequence[Sample], most: int, *, seed: int) -> list[Sample]:
+    """At most so many images of each generator or source, in the order that they came in."""
+    groups: defaultdict[tuple[int, str], list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.label, sample.generator].append(sample)
+    chosen = {
+        sample.path
+        for group in groups.values()
+        for sample in sorted(group, key=lambda sample: shuffle_key(sample, seed=seed))[:most]
+    }
+    return [sample for sample in samples if sample.path in chosen]

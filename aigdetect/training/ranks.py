@@ -1,4 +1,4 @@
-"""Which of several processes this is, as torchrun and its like tell it."""
+"""Which of several processes this is, as torchrun and its like tell it; asked before torch is loaded."""
 
 from __future__ import annotations
 

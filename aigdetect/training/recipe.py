@@ -1,4 +1,4 @@
-"""The recipe: every setting of a training run, from defaults, a YAML file and options."""
+"""The recipe, every setting of a training run from defaults, a YAML file and options; and how it is run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Recipe:
         head_views: with views of two scales, whether they share the head's weights or each scale has its
             ``own``; see :class:`aigdetect.model.head.Head`.
         source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
-            :func:`aigdetect.training.fit.fit_head`.
+            :func:`aigdetect.training.head_fit.fit_head`.
         aligned: real training images also come back as generated ones, through autoencoders that are trained
             here and upsample in these ways, names out of :data:`UPSAMPLINGS`, or through those of a folder,
             named by its path (:mod:`aigdetect.model.decoders`).
@@ -253,6 +253,37 @@ class Recipe:
             for name, value in self.as_dict().items()
             if name not in MEANS and not (name in newer and value == newer[name])
         }
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; none of it changes what comes out, but the device's rounding.
+
+    Attributes:
+        device: as for :func:`aigdetect.load_detector`.
+        weights: file with the backbone's weights; None searches for them.
+        offline: look for weights on this machine only.
+        workers: threads that decode.
+        cache_folder: where outputs of the frozen tower are kept for this run and others; None keeps them for
+            this run alone.
+        resume: go on from the folder's checkpoint, if there is one.
+        checkpoint_every: write a checkpoint after every so many steps, besides those after every epoch.
+        tensorboard: folder for TensorBoard's files; None writes none.
+        command: command line to note in the card.
+    """
+
+    device: str = "auto"
+    weights: Path | None = None
+    offline: bool = False
+    workers: int = 2
+    cache_folder: Path | None = None
+    resume: bool = False
+    checkpoint_every: int | None = None
+    tensorboard: Path | None = None
+    command: str = ""
+
+
+DEFAULT_OPTIONS = RunOptions()
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

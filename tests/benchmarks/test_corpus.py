@@ -27,7 +27,7 @@ from PIL import Image
 from aigdetect.data.layouts import find_samples
 from aigdetect.model.calibration import Calibration
 from aigdetect.model.card import AdapterCard, ModelCard, Preprocess, write_card
-from aigdetect.training.draw import draw_samples
+from aigdetect.training.partition import draw_samples
 from aigdetect.training.recipe import make_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from aigdetect.data.layouts import find_samples
 from aigdetect.errors import UsageError
 from aigdetect.locks import alone_in
 from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import make_recipe
+from aigdetect.training.recipe import RunOptions, make_recipe
 from aigdetect.training.train_model import train_model
 
 RECIPE = {"backbone": "timm/test_vit", "blocks": 1, "epochs": 1}
@@ -194,4 +194,4 @@ def test_a_run_that_starts_while_another_one_looks_at_its_data(work: Path, tiny_
     split = split_data([find_samples(work / "data")], make_recipe(RECIPE))
     (work / "m").mkdir()
     with alone_in(work / "m"), pytest.raises(UsageError, match="another run is writing into it"):
-        train_model(split, make_recipe(RECIPE), work / "m", device="cpu", weights=tiny_weights)
+        train_model(split, make_recipe(RECIPE), work / "m", RunOptions("cpu", tiny_weights))

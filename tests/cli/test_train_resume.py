@@ -34,16 +34,16 @@ WRITE = ("aigdetect.training.checkpoint", "write_atomically")
 MOMENTS = {
     "while the first tokens are computed": ("aigdetect.training.token_store", "Table.add", 9),
     "before the first checkpoint": (*WRITE, 1),
-    "in the first epoch": ("aigdetect.training.loop", "compute_gradients", 2),
-    "between two checkpoints of an epoch": ("aigdetect.training.loop", "compute_gradients", 4),
-    "while a step is logged": ("aigdetect.training.log", "json.dumps", 12),
-    "after validation": ("aigdetect.training.loop", "moments_of", 3),
+    "in the first epoch": ("aigdetect.training.engine", "compute_gradients", 2),
+    "between two checkpoints of an epoch": ("aigdetect.training.engine", "compute_gradients", 4),
+    "while a step is logged": ("aigdetect.training.callbacks", "json.dumps", 12),
+    "after validation": ("aigdetect.training.engine", "moments_of", 3),
     "while a checkpoint is written": ("os", "fsync", 8),
     "before the checkpoint is put in place": ("pathlib", "Path.replace", 6),
     "between the two generations": ("pathlib", "Path.replace", 8),
-    "in the last epoch": ("aigdetect.training.loop", "compute_gradients", 12),
-    "between adapter and card": ("aigdetect.training.train_model", "write_card", 1),
-    "before the curves": ("aigdetect.training.train_model", "draw_curves", 1),
+    "in the last epoch": ("aigdetect.training.engine", "compute_gradients", 12),
+    "between adapter and card": ("aigdetect.training.model_folder", "write_card", 1),
+    "before the curves": ("aigdetect.training.model_folder", "draw_curves", 1),
 }
 
 
@@ -90,7 +90,7 @@ def uninterrupted(forks: Forks, work: Path, tiny_weights: Path) -> dict[str, byt
 def killed(forks: Forks, work: Path, tiny_weights: Path) -> Path:
     """A run that was killed in its second epoch."""
     cwd = work / "killed"
-    kill = ("aigdetect.training.loop", "compute_gradients", 7)
+    kill = ("aigdetect.training.engine", "compute_gradients", 7)
     assert train(forks, tiny_weights, cwd, kill=kill).status == -signal.SIGKILL
     assert (cwd / "m" / "checkpoint.safetensors").exists()
     return cwd

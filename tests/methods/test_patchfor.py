@@ -5,7 +5,7 @@ import torch
 
 from aigdetect.errors import UsageError
 from aigdetect.methods.patchfor import PatchForensics, PatchForensicsSettings
-from aigdetect.training.step import Batch, compute_gradients
+from aigdetect.training.engine import Batch, compute_gradients
 
 SMALL = PatchForensicsSettings(size=64, network="test_resnet", last="layer1", pretrained=False)
 

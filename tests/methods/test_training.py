@@ -27,13 +27,12 @@ from aigdetect.methods.registry import build_network, find_method
 from aigdetect.model.card import ADAPTER_NAME, card_digest, read_card, write_card
 from aigdetect.model.heatmap import heatmap
 from aigdetect.model.standalone import TOLERANCE, export_model
-from aigdetect.training.beginning import begin_with, find_instrument
-from aigdetect.training.distributed import Group
+from aigdetect.training.callbacks import NOBODY, Step, Watch
+from aigdetect.training.distributed import ALONE, Group
 from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import make_recipe
-from aigdetect.training.session import Session
+from aigdetect.training.recipe import RunOptions, make_recipe
+from aigdetect.training.starting_point import InitialModel, find_initial_model, find_instrument
 from aigdetect.training.train_model import train_model
-from aigdetect.training.watching import Step, Watch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*too few for a false-"),
@@ -55,23 +54,32 @@ def instruments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_instruments(tmp_path_factory.mktemp("instruments"))
 
 
-def train(data: Path, folder: Path, method: str, session: Session | None = None, **settings: Any) -> Any:
-    weights = settings.pop("weights", None)
-    beginning = settings.pop("beginning", None)
-    instrument = find_instrument(method, beginning, settings.pop("instrument", None))
+def train(
+    data: Path,
+    folder: Path,
+    method: str,
+    *,
+    weights: Path | None = None,
+    resume: bool = False,
+    checkpoint_every: int | None = None,
+    initial: InitialModel | None = None,
+    instrument: Path | None = None,
+    group: Group = ALONE,
+    watch: Watch = NOBODY,
+    **settings: Any,
+) -> Any:
     recipe = make_recipe(
-        beginning.settings() if beginning else {}, {"method": method, "batch_size": 8, **settings}
+        initial.settings() if initial else {}, {"method": method, "batch_size": 8, **settings}
     )
     return train_model(
         split_data([find_samples(data)], recipe),
         recipe,
         folder,
-        device="cpu",
-        weights=weights,
-        offline=True,
-        session=session or Session(),
-        beginning=beginning,
-        instrument=instrument,
+        RunOptions("cpu", weights, offline=True, resume=resume, checkpoint_every=checkpoint_every),
+        initial=initial,
+        instrument=find_instrument(method, initial, instrument),
+        group=group,
+        watch=watch,
     )
 
 
@@ -87,23 +95,23 @@ def test_a_run_that_was_stopped_ends_in_the_same_file(data: Path, tmp_path: Path
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        train(data, tmp_path / "again", "npr", Session(save_every=1, watch=Watch(step=stop)), **NPR)
-    again = train(data, tmp_path / "again", "npr", Session(resume=True), **NPR)
+        train(data, tmp_path / "again", "npr", checkpoint_every=1, watch=Watch(step=stop), **NPR)
+    again = train(data, tmp_path / "again", "npr", resume=True, **NPR)
     assert again.adapter_sha256 == whole.adapter_sha256
     # means and variances of batch normalisation are among what was kept
     held = load_file(tmp_path / "again" / ADAPTER_NAME)
     means = [tensor for name, tensor in held.items() if name.endswith("running_mean")]
     assert means
     assert all(tensor.any() for tensor in means)
-    finished = train(data, tmp_path / "again", "npr", Session(resume=True), **NPR)
+    finished = train(data, tmp_path / "again", "npr", resume=True, **NPR)
     assert finished.as_dict() == again.as_dict()
 
 
 def test_another_method_is_another_run(data: Path, tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
-        train(data, tmp_path / "m", "npr", Session(watch=Watch(epoch=_stop)), **NPR)
+        train(data, tmp_path / "m", "npr", watch=Watch(epoch=_stop), **NPR)
     with pytest.raises(UsageError, match="is not the"):
-        train(data, tmp_path / "m", "cnnspot", Session(resume=True), pretrained=False, **NPR)
+        train(data, tmp_path / "m", "cnnspot", resume=True, pretrained=False, **NPR)
 
 
 def _stop(epoch: object) -> None:
@@ -118,7 +126,7 @@ def test_folds_leave_batch_normalisation_as_it_began(data: Path, tmp_path: Path)
     split = split_data([find_samples(data)], recipe)
     alone = replace(recipe, folds=None)
     other = train_model(
-        replace(split, validation=split.training), alone, tmp_path / "alone", device="cpu", session=Session()
+        replace(split, validation=split.training), alone, tmp_path / "alone", RunOptions("cpu")
     )
     assert other.adapter_sha256 == plain.adapter_sha256
 
@@ -141,7 +149,7 @@ def test_a_body_begins_with_given_weights(data: Path, tmp_path: Path) -> None:
 
 def test_without_weights_a_body_begins_with_random_ones_and_that_is_said(data: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    card = train(data, tmp_path / "m", "cnnspot", Session(watch=Watch(warn=said.append)), **SPOT)
+    card = train(data, tmp_path / "m", "cnnspot", watch=Watch(warn=said.append), **SPOT)
     assert "no weights of test_resnet.r160_in1k are at hand" in said[0]
     assert card.data["begun with"] == "random weights"
 
@@ -157,17 +165,17 @@ def test_weights_of_another_network_are_refused(data: Path, tmp_path: Path) -> N
 
 def test_a_run_goes_on_from_a_model_of_the_method_alone(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path / "first", "npr", **NPR)
-    beginning = begin_with(str(tmp_path / "first"))
-    card = train(data, tmp_path / "second", "npr", beginning=beginning, epochs=1)
-    assert card.hyperparameters == beginning.card.hyperparameters
-    assert card.data["from"]["adapter"] == beginning.card.adapter_sha256
+    initial = find_initial_model(str(tmp_path / "first"))
+    card = train(data, tmp_path / "second", "npr", initial=initial, epochs=1)
+    assert card.hyperparameters == initial.card.hyperparameters
+    assert card.data["from"]["adapter"] == initial.card.adapter_sha256
     with pytest.raises(UsageError, match="which the run begins with"):
-        beginning.require_fit(make_recipe(beginning.settings(), {"size": 64}))
+        initial.require_fit(make_recipe(initial.settings(), {"size": 64}))
 
 
 def test_what_learns_from_whole_batches_learns_in_one_process(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="npr: learns from batches as a whole"):
-        train(data, tmp_path / "m", "npr", Session(group=Group(rank=0, size=2)), **NPR)
+        train(data, tmp_path / "m", "npr", group=Group(rank=0, size=2), **NPR)
 
 
 def test_a_body_that_trains_has_no_head_to_fit(data: Path, tmp_path: Path) -> None:
@@ -255,8 +263,8 @@ def test_a_model_folder_holds_what_the_method_looks_through(data: Path, tmp_path
     view = texture(np.random.default_rng(0))[:32, :32]
     (score,) = load_detector(tmp_path / "first", device="cpu").score(view)
     # a run that goes on from it looks through the same
-    beginning = begin_with(str(tmp_path / "first"))
-    again = train(data, tmp_path / "second", "dire", beginning=beginning, epochs=1)
+    initial = find_initial_model(str(tmp_path / "first"))
+    again = train(data, tmp_path / "second", "dire", initial=initial, epochs=1)
     assert again.data["instrument"] == card.data["instrument"]
     held = [load_file(tmp_path / name / ADAPTER_NAME) for name in ("first", "second")]
     frozen = [name for name in held[0] if name.startswith("instrument.")]
@@ -264,7 +272,7 @@ def test_a_model_folder_holds_what_the_method_looks_through(data: Path, tmp_path
     assert all(torch.equal(held[0][name], held[1][name]) for name in frozen)
     assert load_detector(tmp_path / "second", device="cpu").score(view) != [score]
     with pytest.raises(UsageError, match="which the run begins with, decides on it"):
-        find_instrument("dire", beginning, tmp_path / "gone")
+        find_instrument("dire", initial, tmp_path / "gone")
 
 
 def test_a_run_is_not_resumed_with_another_instrument(data: Path, tmp_path: Path) -> None:
@@ -272,12 +280,12 @@ def test_a_run_is_not_resumed_with_another_instrument(data: Path, tmp_path: Path
     write_pair(tmp_path / "random", "tae", seed=0)
     model = tmp_path / "m"
     with pytest.raises(StoppedError):
-        train(data, model, "dire", Session(watch=Watch(epoch=_stop)), instrument=tmp_path / "mean", **DIRE)
+        train(data, model, "dire", watch=Watch(epoch=_stop), instrument=tmp_path / "mean", **DIRE)
     with pytest.raises(UsageError, match="was begun on other weights of its instrument"):
-        train(data, model, "dire", Session(resume=True), instrument=tmp_path / "random", **DIRE)
-    train(data, model, "dire", Session(resume=True), instrument=tmp_path / "mean", **DIRE)
+        train(data, model, "dire", resume=True, instrument=tmp_path / "random", **DIRE)
+    train(data, model, "dire", resume=True, instrument=tmp_path / "mean", **DIRE)
     with pytest.raises(UsageError, match="was begun on other weights of its instrument"):
-        train(data, model, "dire", Session(resume=True), instrument=tmp_path / "random", **DIRE)
+        train(data, model, "dire", resume=True, instrument=tmp_path / "random", **DIRE)
 
 
 def test_what_is_kept_of_images_depends_on_the_instrument(tmp_path: Path) -> None:

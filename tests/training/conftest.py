@@ -7,4 +7,4 @@ from plain_curves import write_curves
 @pytest.fixture(autouse=True)
 def _plain_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only module-scoped fixtures draw: what they have trained is looked at from all sides."""
-    monkeypatch.setattr("aigdetect.training.train_model.draw_curves", write_curves)
+    monkeypatch.setattr("aigdetect.training.model_folder.draw_curves", write_curves)

@@ -14,14 +14,12 @@ from PIL import Image
 
 from aigdetect.data.layouts import find_samples
 from aigdetect.model.towers.arithmetic import choose_precision
+from aigdetect.training.callbacks import Step, Watch
 from aigdetect.training.distributed import ALONE
-from aigdetect.training.frozen import FrozenPass, images_at_once
 from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import make_recipe
-from aigdetect.training.session import Session
-from aigdetect.training.source import Computed
+from aigdetect.training.recipe import RunOptions, make_recipe
 from aigdetect.training.train_model import train_model
-from aigdetect.training.watching import Step, Watch
+from aigdetect.training.trunk_outputs import ComputedOutputs, FrozenPass, images_at_once
 
 CUDA = torch.device("cuda")
 
@@ -58,10 +56,10 @@ def numbered(wanted: Iterable[tuple[int, int | None]]) -> Iterator[Any]:
 @pytest.mark.parametrize(("device", "expected"), [("cpu", [16] * 5), ("cuda", [80])])
 def test_views_of_many_images_go_through_a_gpu_together(device: str, expected: list[int]) -> None:
     frozen = Recorded(torch.device(device))
-    source = Computed(numbered, cast("FrozenPass", frozen), [0], [0] * 40, ALONE)
+    outputs = ComputedOutputs(numbered, cast("FrozenPass", frozen), [0], [0] * 40, ALONE)
     if device == "cuda":  # what comes back lies on this machine all the same
         assert images_at_once(CUDA, 2) == 128
-    ((trunk, indices),) = source.batches([torch.arange(40)], 0)
+    ((trunk, indices),) = outputs.batches([torch.arange(40)], 0)
     assert frozen.passes == expected
     assert indices == list(range(40))
     assert trunk[:, 1, 0].tolist() == list(map(float, range(40)))
@@ -95,7 +93,7 @@ def test_a_gpu_learns_what_a_cpu_learns(tiny_weights: Path, tmp_path: Path, cach
     losses = []
     for device in ("cpu", "cuda"):
         steps: list[Step] = []
-        session = Session(watch=Watch(step=steps.append))
-        train_model(split, recipe, tmp_path / device, device=device, weights=tiny_weights, session=session)
+        options, watch = RunOptions(device, tiny_weights), Watch(step=steps.append)
+        train_model(split, recipe, tmp_path / device, options, watch=watch)
         losses.append([step.loss for step in steps])
     np.testing.assert_allclose(*losses, rtol=1e-2)

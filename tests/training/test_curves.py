@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from aigdetect.errors import UsageError
-from aigdetect.training.curves import draw_curves, smoothed
-from aigdetect.training.log import Log, read_history
-from aigdetect.training.watching import Epoch, Step
+from aigdetect.training.callbacks import Epoch, Log, Step
+from aigdetect.training.curves import draw_curves, read_history, smoothed
 
 LABELS, LOGITS = (0, 1, 0, 1), (0.1, 0.2, 0.3, 0.4)
 

@@ -18,8 +18,7 @@ from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import read_card
 from aigdetect.model.towers.build import load_tower
 from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import Recipe, make_recipe
-from aigdetect.training.session import Session
+from aigdetect.training.recipe import Recipe, RunOptions, make_recipe
 from aigdetect.training.train_model import train_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate")
@@ -50,9 +49,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(data: Path, folder: Path, weights: Path, place: Path, **settings: Any) -> None:
     recipe = make_recipe(SETTINGS, settings)
-    session = Session(tables=place)
     split = split_data([find_samples(data)], recipe)
-    train_model(split, recipe, folder, device="cpu", weights=weights, session=session)
+    train_model(split, recipe, folder, RunOptions("cpu", weights, cache_folder=place))
 
 
 def test_a_model_of_the_first_blocks(data: Path, tiny_weights: Path, tmp_path: Path) -> None:

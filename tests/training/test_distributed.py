@@ -126,7 +126,7 @@ def test_several_processes_are_one(
 def test_a_process_that_dies_ends_the_run_with_a_clear_line(
     forks: Forks, work: Path, tiny_weights: Path
 ) -> None:
-    kill = {"kill": ("aigdetect.training.loop", "compute_gradients", 7)}
+    kill = {"kill": ("aigdetect.training.engine", "compute_gradients", 7)}
     arguments = [*options(work, tiny_weights, "dies"), "-q"]
     first, second = together(forks, work, arguments, 2, of_1=kill)
     assert second.status == -signal.SIGKILL

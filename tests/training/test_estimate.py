@@ -14,13 +14,12 @@ from PIL import Image
 from aigdetect.data.layouts import find_samples
 from aigdetect.errors import UsageError
 from aigdetect.training import estimate as estimates
+from aigdetect.training.callbacks import Watch
 from aigdetect.training.estimate import Estimate, Speed, Work, estimate
-from aigdetect.training.frozen import FrozenPass
 from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import make_recipe
-from aigdetect.training.session import Session
+from aigdetect.training.recipe import RunOptions, make_recipe
 from aigdetect.training.train_model import train_model
-from aigdetect.training.watching import Watch
+from aigdetect.training.trunk_outputs import FrozenPass
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate")
 SMALL = {"backbone": "timm/test_vit", "blocks": 1, "epochs": 3, "copies": 2, "batch_size": 4}
@@ -68,13 +67,11 @@ def test_views_are_counted_as_they_are_computed(
         seen.append(len(views))
         return trunk(self, views)
 
-    def train(folder: str, **session: Any) -> int:
+    def train(folder: str, **options: Any) -> int:
         said.clear()
         seen.clear()
-        session["watch"] = Watch(estimate=lambda told: (said.append(told), seen.clear()))
-        train_model(
-            split, recipe, tmp_path / folder, device="cpu", weights=tiny_weights, session=Session(**session)
-        )
+        watch = Watch(estimate=lambda told: (said.append(told), seen.clear()))
+        train_model(split, recipe, tmp_path / folder, RunOptions("cpu", tiny_weights, **options), watch=watch)
         return sum(seen)
 
     monkeypatch.setattr(FrozenPass, "trunk", counted)
@@ -84,8 +81,8 @@ def test_views_are_counted_as_they_are_computed(
     assert 0 < told.seconds[0] < told.seconds[1]
     assert told.work.frozen == computed
     if cache == "disk":
-        assert train("b", tables=tmp_path / "tokens") == computed
-        assert train("c", tables=tmp_path / "tokens") == 0 == said[0].work.frozen
+        assert train("b", cache_folder=tmp_path / "tokens") == computed
+        assert train("c", cache_folder=tmp_path / "tokens") == 0 == said[0].work.frozen
 
 
 def test_what_the_disk_does_not_hold_is_refused_at_once(
@@ -98,7 +95,7 @@ def test_what_the_disk_does_not_hold_is_refused_at_once(
     with pytest.raises(
         UsageError, match=r"of tokens do not fit into .*\.tokens, where 0 MiB are free; use fewer"
     ):
-        train_model(split, recipe, tmp_path / "m", device="cpu", weights=tiny_weights)
+        train_model(split, recipe, tmp_path / "m", RunOptions("cpu", tiny_weights))
     assert not list((tmp_path / "m").glob(".*"))
     free.free = shutil.disk_usage(tmp_path).free
-    train_model(split, recipe, tmp_path / "m", device="cpu", weights=tiny_weights)
+    train_model(split, recipe, tmp_path / "m", RunOptions("cpu", tiny_weights))

@@ -32,6 +32,7 @@ from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import Pixels, crop
 from aigdetect.model.decoders import Pair, find_pairs, load_pair
 from aigdetect.training.autoencoder import CROP, crops_used, fit_autoencoder
+from aigdetect.training.callbacks import NOBODY, Watch
 from aigdetect.training.recipe import UPSAMPLINGS
 
 #: from a sample to its pixels, or to a part of them
@@ -49,7 +50,7 @@ _CROPS = 2  # to learn from, of each image
 
 
 @dataclass(frozen=True)
-class Aligned:
+class Reconstruction:
     """A generated image that was made here.
 
     Attributes:
@@ -88,7 +89,7 @@ class _Way:
         return self.name if self.pair is None else f"{self.name}-{self.pair.digest[:12]}"
 
 
-def make_aligned(
+def make_reconstructions(
     samples: Sequence[Sample],
     folder: Path,
     ways: Sequence[str],
@@ -97,8 +98,7 @@ def make_aligned(
     seed: int,
     reading: Reading,
     max_pixels: int = MAX_PIXELS,
-    stage: Callable[[str, int], None] = lambda name, total: None,
-    advance: Callable[[int], None] = lambda count: None,
+    watch: Watch = NOBODY,
 ) -> None:
     """Write what autoencoders make of real images: those of a folder, or one trained for a way of upsampling.
 
@@ -113,8 +113,7 @@ def make_aligned(
         seed: of the draw, the crops and the autoencoders.
         reading: reads the images; those that cannot be read are left out.
         max_pixels: images of more pixels cannot be.
-        stage: told that so many crops and images are being used.
-        advance: told of those that were.
+        watch: told of stages, and of crops and images that were used.
 
     Raises:
         DataError: if no real image is large enough to learn from, or too many cannot be read.
@@ -130,15 +129,15 @@ def make_aligned(
             for left in folder.glob(f"{escape(way.key)}[.-]*"):  # of another order
                 left.unlink()
         load = partial(load_pixels, max_pixels=max_pixels)
-        network, region_of = _network(way, chosen, reading, load, seed, stage, advance)
-        stage(f"images through the decoder {way.name}", len(chosen))
+        network, region_of = _network(way, chosen, reading, load, seed, watch)
+        watch.stage(f"images through the decoder {way.name}", len(chosen))
         regions = reading.each(region_of, chosen)
         for place, (sample, region) in enumerate(zip(chosen, regions, strict=True)):
             if region is not None:
                 path = _path(folder, way, place)
                 with writing(path):
                     _save(network.reconstruct(region), path, sample)
-            advance(1)
+            watch.advance(1)
         write_atomically(done, asked)
 
 
@@ -152,22 +151,22 @@ def digest_decoders(ways: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(pairs).encode("utf-8", "surrogateescape")).hexdigest() if pairs else ""
 
 
-def list_aligned(
+def list_reconstructions(
     samples: Sequence[Sample], folder: Path, ways: Sequence[str], *, count: int, seed: int
-) -> list[Aligned]:
-    """The images that :func:`make_aligned` has written, given the same arguments."""
+) -> list[Reconstruction]:
+    """The images that :func:`make_reconstructions` has written, given the same arguments."""
     return [
-        Aligned(Sample(str(path), 1, PREFIX + way.name, root=str(folder)), parent)
+        Reconstruction(Sample(str(path), 1, PREFIX + way.name, root=str(folder)), parent)
         for way in _found(ways)
         for place, parent in enumerate(_drawn(samples, way, count, seed))
         if (path := _path(folder, way, place)).exists()
     ]
 
 
-def parents_of(samples: Sequence[Sample], aligned: Sequence[Aligned]) -> list[int | None]:
-    """For every sample None, and then for every aligned image the index of its parent among the samples."""
+def parents_of(samples: Sequence[Sample], made: Sequence[Reconstruction]) -> list[int | None]:
+    """For every sample None, and then for every reconstruction the index of its parent among the samples."""
     places = {sample.path: index for index, sample in enumerate(samples)}
-    return [None] * len(samples) + [places[each.parent.path] for each in aligned]
+    return [None] * len(samples) + [places[each.parent.path] for each in made]
 
 
 def _found(ways: Sequence[str]) -> list[_Way]:
@@ -186,8 +185,7 @@ def _network(
     reading: Reading,
     load: Load,
     seed: int,
-    stage: Callable[[str, int], None],
-    advance: Callable[[int], None],
+    watch: Watch,
 ) -> tuple[Reconstructor, Callable[[Sample], Pixels]]:
     """The autoencoder of a way, and what it is given of an image."""
     if way.pair is not None:
@@ -199,8 +197,8 @@ def _network(
             f"aligned: no real training image has sides of {CROP} pixels or more to learn from; "
             "leave aligned out"
         )
-    stage(f"autoencoder with upsampling by {way.name}", crops_used())
-    network = fit_autoencoder(np.stack(crops), way.name, seed=seed, advance=advance)
+    watch.stage(f"autoencoder with upsampling by {way.name}", crops_used())
+    network = fit_autoencoder(np.stack(crops), way.name, seed=seed, advance=watch.advance)
     return network, region_of
 
 

@@ -10,7 +10,7 @@ from aigdetect.model.mole import MixtureConfig, collect_routing, load_balancing_
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.towers.build import load_tower
 from aigdetect.model.towers.tower import AdapterConfig
-from aigdetect.training.step import Batch, compute_gradients
+from aigdetect.training.engine import Batch, compute_gradients
 
 
 def network(weights: Path, experts: tuple[int, ...] = (1, 2, 3)) -> MoleNetwork:

@@ -1,15 +1,21 @@
-"""What a training run tells while it goes on, and who may listen."""
+"""What a training run tells while it goes on, and who listens: a caller, the log, TensorBoard."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aigdetect.errors import UsageError
+from aigdetect.files import writing
 from aigdetect.metrics.ranking import AVERAGE_PRECISION, card_figures
 
 if TYPE_CHECKING:
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
 COLLAPSED_SHARE = 0.9
 #: steps over which the share is averaged: a fresh router may lean to one side for a few
 COLLAPSE_STEPS = 20
+LOG_NAME = "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ class Watch:
         epoch: an epoch ended.
         unread: an image cannot be read and is left out.
         warn: something else is wrong that does not stop the run.
+        say: anything else that is worth a line.
         estimate: what the run is about to take; None: nobody wants to know, and nothing is measured.
     """
 
@@ -97,7 +105,12 @@ class Watch:
     epoch: Callable[[Epoch], None] = lambda epoch: None
     unread: Callable[[str], None] = lambda text: None
     warn: Callable[[str], None] = lambda text: None
+    say: Callable[[str], None] = lambda text: None
     estimate: Callable[[Estimate], None] | None = None
+
+
+#: told, and does nothing with it
+NOBODY = Watch()
 
 
 def chain(*watches: Watch) -> Watch:
@@ -145,3 +158,99 @@ class CollapseWatch:
                     f"{shares.index(largest) + 1} got {largest:.0%} of the tokens of the last "
                     f"{COLLAPSE_STEPS} steps; a larger balance_weight spreads them"
                 )
+
+
+LOG_NAME = "log.jsonl"
+
+
+class Log:
+    """Writes steps and epochs to a file as JSON lines.
+
+    Args:
+        path: the file.
+        keep: so many bytes of what is there stay, the rest goes: what came after a checkpoint happens again.
+
+    Raises:
+        UsageError: if the file cannot be written, or is shorter than that.
+    """
+
+    def __init__(self, path: Path, *, keep: int = 0) -> None:
+        self._path = path
+        with writing(path):
+            self._file = path.open("ab")
+            if self._file.tell() < keep:
+                self._file.close()
+                raise UsageError(f"{path}: was cut short since the checkpoint; start anew with --force")
+            self._file.truncate(keep)
+
+    def step(self, step: Step) -> None:
+        """See :attr:`Watch.step`."""
+        self._write({"type": "step", **asdict(step)})
+
+    def epoch(self, epoch: Epoch) -> None:
+        """See :attr:`Watch.epoch`."""
+        self._write({"type": "epoch", "epoch": epoch.epoch, **epoch.metrics})
+
+    def settle(self) -> int:
+        """Bring all lines to the disk.
+
+        Returns:
+            bytes of the file.
+
+        Raises:
+            UsageError: if they cannot be written.
+        """
+        with writing(self._path):
+            os.fsync(self._file.fileno())
+        return self._file.seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        with writing(self._path):
+            self._file.write(json.dumps(entry).encode("ascii") + b"\n")
+            self._file.flush()
+
+
+@contextmanager
+def tensorboard_watch(folder: Path, *, after: int) -> Iterator[Watch]:
+    """A watch that writes TensorBoard's files while the block runs.
+
+    Args:
+        folder: made if it does not exist.
+        after: step that the run goes on from; TensorBoard forgets what it was told of later ones.
+
+    Raises:
+        UsageError: if TensorBoard is not installed, or the folder cannot be used.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("--tensorboard: needs a package: pip install tensorboard") from error
+    try:
+        writer = SummaryWriter(str(folder), purge_step=after + 1)
+    except OSError as error:
+        raise UsageError(f"--tensorboard {folder}: cannot be used ({error.strerror})") from error
+    reached = after
+
+    def step(done: Step) -> None:
+        nonlocal reached
+        reached = done.step
+        scalars = {"loss/total": done.loss, "loss/bce": done.bce, "loss/balance": done.balance, "lr": done.lr}
+        for router, loads in enumerate(done.load, start=1):
+            scalars |= {f"load/router {router}/expert {i}": load for i, load in enumerate(loads, start=1)}
+        for name, value in scalars.items():
+            writer.add_scalar(name, value, done.step)
+
+    def epoch(done: Epoch) -> None:
+        for name, value in done.metrics.items():
+            if value is not None:
+                writer.add_scalar(f"held-out/{name}", value, reached)
+        writer.flush()
+
+    try:
+        yield Watch(step=step, epoch=epoch)
+    finally:
+        writer.close()

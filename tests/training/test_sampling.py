@@ -1,12 +1,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aigdetect.training.sampler import balanced_batches, batch_sizes, shuffled_batches
+from aigdetect.data.layouts import Sample
+from aigdetect.training.recipe import make_recipe
+from aigdetect.training.sampling import (
+    balanced_batches,
+    batch_sizes,
+    choose_training_set,
+    image_weights,
+    shuffled_batches,
+)
+from aigdetect.training.trunk_outputs import TrunkOutputs
 
 
 @given(st.integers(1, 300), st.integers(1, 50))
@@ -66,3 +79,41 @@ def test_another_seed_is_another_order() -> None:
         for seed in (0, 1)
     )
     assert first != second
+
+
+def samples(**counts: int) -> list[Sample]:
+    return [
+        Sample(f"{name}{index}", int(name.startswith("f")), name)
+        for name, count in counts.items()
+        for index in range(count)
+    ]
+
+
+def test_weights_balance_classes_and_half_way_generators() -> None:
+    chosen = samples(real=90, fake_large=16, fake_small=4)
+    weights = image_weights(chosen, balanced=True)
+    names = np.array([sample.generator for sample in chosen])
+    assert weights.mean() == pytest.approx(1)
+    assert weights[names == "real"].sum() == pytest.approx(weights[names != "real"].sum())
+    large, small = (weights[names == name].sum() for name in ("fake_large", "fake_small"))
+    assert large / small == pytest.approx(np.sqrt(16 / 4))
+    np.testing.assert_array_equal(image_weights(chosen, balanced=False), np.ones(110))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("in_batches", [True, False])
+def test_classes_weigh_alike_in_an_epoch_however_they_are_balanced(balanced: bool, in_batches: bool) -> None:
+    """Weights and batches that balance the classes both would turn the imbalance round."""
+    samples = [Sample(f"r{i}", 0, "camera") for i in range(100)]
+    samples += [Sample(f"g{i}", 1, "one" if i % 9 else "two") for i in range(900)]
+    outputs = cast("TrunkOutputs", SimpleNamespace(indices=torch.arange(1000)))
+    recipe = make_recipe({"balanced": balanced, "balanced_batches": in_batches, "batch_size": 50})
+    chosen = choose_training_set(samples, outputs, recipe, torch.device("cpu"))
+    labels, among_all, in_a_batch = chosen.targets
+    batches = chosen.batches(recipe, 1)
+    shown = torch.cat(list(batches))
+    seen = [float(in_a_batch[shown][labels[shown] == label].sum()) for label in (0, 1)]
+    assert seen == pytest.approx([500, 500] if balanced or in_batches else [100, 900], rel=0.05)
+    # a head is fitted to all images at once: there, no batch balances anything
+    fitted = [float(among_all[labels == label].sum()) for label in (0, 1)]
+    assert fitted == pytest.approx([500, 500] if balanced else [100, 900])

@@ -26,14 +26,13 @@ from aigdetect.images.views import VIEWS
 from aigdetect.methods.loading import load_detector
 from aigdetect.metrics.ranking import card_figures
 from aigdetect.model.card import read_card
-from aigdetect.training import head_start, supply, watching
-from aigdetect.training.beginning import begin_with
+from aigdetect.training import callbacks, head_fit, open_outputs
+from aigdetect.training.callbacks import Step, Watch
 from aigdetect.training.folds import leave_out, make_folds
 from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import make_recipe
-from aigdetect.training.session import Session
+from aigdetect.training.recipe import RunOptions, make_recipe
+from aigdetect.training.starting_point import find_initial_model
 from aigdetect.training.train_model import train_model
-from aigdetect.training.watching import Step, Watch
 
 # a dozen held-out images support no false-positive rate, and loading such a model says so
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate")
@@ -70,8 +69,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(data: Path, folder: Path, weights: Path, watch: Watch | None = None, **settings: Any) -> Any:
     recipe = make_recipe(SMALL, settings)
     split = split_data([find_samples(data)], recipe)
-    session = Session(watch=watch or Watch())
-    return train_model(split, recipe, folder, device="cpu", weights=weights, session=session)
+    return train_model(split, recipe, folder, RunOptions("cpu", weights), watch=watch or Watch())
 
 
 @pytest.fixture(scope="module")
@@ -324,8 +322,7 @@ def test_order_and_weights_do_not_depend_on_the_number_of_threads(
     split = split_data([find_samples(data)], recipe)
     for workers in (1, 5):
         folder = tmp_path / str(workers)
-        session = Session(workers=workers)
-        train_model(split, recipe, folder, device="cpu", weights=tiny_weights, session=session)
+        train_model(split, recipe, folder, RunOptions("cpu", tiny_weights, workers=workers))
     assert adapter(tmp_path / "1") == adapter(tmp_path / "5")
 
 
@@ -396,11 +393,11 @@ def test_held_out_images_that_cannot_be_kept_are_read_again(
         read.extend([sample.path] * (copies[0] is None))
         return copies_of_views(sample, copies, **options)
 
-    monkeypatch.setattr(supply, "copies_of_views", counted)
+    monkeypatch.setattr(open_outputs, "copies_of_views", counted)
     kept = train(data, tmp_path / "kept", tiny_weights, cache="none")
     assert len(read) == 12
     read.clear()
-    monkeypatch.setattr(supply, "KEPT_BYTES", 0)
+    monkeypatch.setattr(open_outputs, "KEPT_BYTES", 0)
     again = train(data, tmp_path / "again", tiny_weights, cache="none")
     assert len(read) == 3 * 12
     np.testing.assert_allclose(again.calibration.real_logits, kept.calibration.real_logits, atol=2e-4)
@@ -413,7 +410,7 @@ def test_a_head_is_fitted_on_a_part_where_memory_holds_no_more(
     watch = Watch(stage=lambda name, total: seen.append((name, total)))
     settings = {"head_penalty": 0.1, "epochs": 0, "blocks": 0}
     for views, expected in ((200, 96), (50, 48), (20, 16)):
-        monkeypatch.setattr(head_start, "FIT_BYTES", views * 4 * 64)
+        monkeypatch.setattr(head_fit, "FIT_BYTES", views * 4 * 64)
         train(data, tmp_path / str(views), tiny_weights, watch, **settings)
         assert ("head on the frozen tower", expected) in seen
 
@@ -503,7 +500,7 @@ def test_figures_are_computed_once_an_epoch(
         calls.append(len(logits))
         return card_figures(labels, logits)
 
-    monkeypatch.setattr(watching, "card_figures", counted)
+    monkeypatch.setattr(callbacks, "card_figures", counted)
     watch = Watch(epoch=lambda epoch: seen.append(epoch.metrics))
     card = train(data, tmp_path / "m", tiny_weights, watch)
     assert calls == [12] * 3
@@ -557,20 +554,15 @@ def test_a_run_goes_on_from_a_trained_model(
         kept.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(path) as image:
             (image if path.stem == "3" else image.rotate(180)).save(kept)
-    beginning = begin_with(str(trained))
-    tuned = make_recipe(beginning.settings(), {"epochs": 1, "lr": 1e-12, "precision": "float32", "seed": 5})
+    initial = find_initial_model(str(trained))
+    tuned = make_recipe(initial.settings(), {"epochs": 1, "lr": 1e-12, "precision": "float32", "seed": 5})
     plain = make_recipe(SMALL, {"epochs": 1, "lr": 1e-12, "seed": 5})
     warned: list[str] = []
-    for name, recipe, begun in (("plain", plain, None), ("tuned", tuned, beginning)):
+    for name, recipe, begun in (("plain", plain, None), ("tuned", tuned, initial)):
         split = split_data([find_samples(other)], recipe)
-        session = Session(tables=tmp_path / f"{name} tables", watch=Watch(warn=warned.append))
-        train_model(
-            *(split, recipe, tmp_path / name),
-            device="cpu",
-            weights=tiny_weights,
-            session=session,
-            beginning=begun,
-        )
+        options = RunOptions("cpu", tiny_weights, cache_folder=tmp_path / f"{name} tables")
+        watch = Watch(warn=warned.append)
+        train_model(split, recipe, tmp_path / name, options, initial=begun, watch=watch)
     before, after = (load_file(folder / "adapter.safetensors") for folder in (trained, tmp_path / "tuned"))
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, rtol=1e-4, atol=1e-6)
@@ -608,9 +600,9 @@ def test_a_run_goes_on_from_a_trained_model(
 def test_a_recipe_for_another_model_than_the_run_begins_with(
     trained: Path, settings: dict[str, Any], named: str
 ) -> None:
-    beginning = begin_with(str(trained))
+    initial = find_initial_model(str(trained))
     with pytest.raises(UsageError, match=named):
-        beginning.require_fit(make_recipe(beginning.settings(), settings))
+        initial.require_fit(make_recipe(initial.settings(), settings))
 
 
 def test_validation_has_data_of_its_own(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
@@ -629,7 +621,7 @@ def test_validation_has_data_of_its_own(data: Path, tiny_weights: Path, tmp_path
         "fake_one": 15,
     }
     assert len(split.shared_copies()) == 29
-    card = train_model(split, recipe, tmp_path / "m", device="cpu", weights=tiny_weights)
+    card = train_model(split, recipe, tmp_path / "m", RunOptions("cpu", tiny_weights))
     assert card.data["validation data"] == {
         "folders": [str(own)],
         "left out of training": 29,
@@ -696,8 +688,8 @@ def test_an_image_that_changes_meanwhile_is_left_out(data: Path, tiny_weights: P
     changed = split.training[0].path
     shutil.copy(split.training[1].path, changed)
     warned: list[str] = []
-    session = Session(watch=Watch(unread=warned.append))
-    train_model(split, recipe, tmp_path / "m", device="cpu", weights=tiny_weights, session=session)
+    watch = Watch(unread=warned.append)
+    train_model(split, recipe, tmp_path / "m", RunOptions("cpu", tiny_weights), watch=watch)
     assert warned == [f"training image left out: {changed}: changed since the run began"]
 
 
@@ -712,14 +704,14 @@ def test_a_run_does_not_go_on_with_other_decoders(data: Path, tiny_weights: Path
     write_pair(pairs, "tae", seed=0)
     recipe = make_recipe(SMALL, {"aligned": [str(pairs)], "aligned_images": 2})
     split = split_data([find_samples(data)], recipe)
-    options: dict[str, Any] = {"device": "cpu", "weights": tiny_weights}
+    options = RunOptions("cpu", tiny_weights)
     with pytest.raises(StopError):
-        train_model(split, recipe, tmp_path / "m", session=Session(watch=Watch(step=stop)), **options)
-    resumed = Session(resume=True)
+        train_model(split, recipe, tmp_path / "m", options, watch=Watch(step=stop))
+    resumed = replace(options, resume=True)
     for finished in (False, True):
         write_pair(pairs, "tae", seed=1)
         with pytest.raises(UsageError, match="was begun on other decoders than those given now"):
-            train_model(split, recipe, tmp_path / "m", session=resumed, **options)
+            train_model(split, recipe, tmp_path / "m", resumed)
         write_pair(pairs, "tae", seed=0)
-        card = train_model(split, recipe, tmp_path / "m", session=resumed, **options)
+        card = train_model(split, recipe, tmp_path / "m", resumed)
         assert len(card.data["decoders"]) == 64, finished

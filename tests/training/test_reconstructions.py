@@ -14,8 +14,8 @@ from aigdetect.data.dataset import Reading, Unreadable
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError
 from aigdetect.training import autoencoder
-from aigdetect.training.aligned import list_aligned, make_aligned
 from aigdetect.training.recipe import UPSAMPLINGS
+from aigdetect.training.reconstructions import list_reconstructions, make_reconstructions
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def make(
     samples: list[Sample], folder: Path, seed: int = 0, count: int = 3, ways: Sequence[str] = UPSAMPLINGS
 ) -> list[tuple[str, bytes]]:
     reading = Reading("real", Unreadable(100), 1, lambda text: None)
-    make_aligned(samples, folder, ways, count=count, seed=seed, reading=reading)
-    aligned = list_aligned(samples, folder, ways, count=count, seed=seed)
-    return [(each.parent.path, Path(each.sample.path).read_bytes()) for each in aligned]
+    make_reconstructions(samples, folder, ways, count=count, seed=seed, reading=reading)
+    made = list_reconstructions(samples, folder, ways, count=count, seed=seed)
+    return [(each.parent.path, Path(each.sample.path).read_bytes()) for each in made]
 
 
 @pytest.mark.usefixtures("short")
@@ -49,11 +49,11 @@ def test_real_images_come_back_as_generated_ones_of_their_size(tmp_path: Path) -
     samples = photographs(tmp_path / "in", 9)
     folder = tmp_path / "out"
     first = make(samples, folder)
-    aligned = list_aligned(samples, folder, UPSAMPLINGS, count=3, seed=0)
-    assert [each.sample.generator for each in aligned] == ["autoencoder_transposed"] * 3 + [
+    made = list_reconstructions(samples, folder, UPSAMPLINGS, count=3, seed=0)
+    assert [each.sample.generator for each in made] == ["autoencoder_transposed"] * 3 + [
         "autoencoder_shuffle"
     ] * 3
-    for each in aligned:
+    for each in made:
         assert each.sample.label == 1
         assert each.parent.label == 0
         with Image.open(each.sample.path) as image:
@@ -107,10 +107,10 @@ def test_a_folder_of_decoders_gives_whole_images_and_crops_back(tmp_path: Path) 
     write_pair(tmp_path / "decoders", "taf", seed=1)
     ways = [str(tmp_path / "decoders")]
     first = make(samples, tmp_path / "out", count=6, ways=ways)
-    aligned = list_aligned(samples, tmp_path / "out", ways, count=6, seed=0)
-    assert [each.sample.generator for each in aligned] == ["autoencoder_tae"] * 6 + ["autoencoder_taf"] * 6
+    made = list_reconstructions(samples, tmp_path / "out", ways, count=6, seed=0)
+    assert [each.sample.generator for each in made] == ["autoencoder_tae"] * 6 + ["autoencoder_taf"] * 6
     sizes = set()
-    for each in aligned:
+    for each in made:
         with Image.open(each.sample.path) as image:
             sizes.add(image.size)
     assert len(sizes) > 3
@@ -118,7 +118,7 @@ def test_a_folder_of_decoders_gives_whole_images_and_crops_back(tmp_path: Path) 
     assert make(samples, tmp_path / "again", count=6, ways=ways) == first
     # other weights under the same name are another way
     write_pair(tmp_path / "decoders", "tae", seed=2)
-    assert list_aligned(samples, tmp_path / "out", ways, count=6, seed=0) == aligned[6:]
+    assert list_reconstructions(samples, tmp_path / "out", ways, count=6, seed=0) == made[6:]
 
 
 def test_what_comes_back_is_encoded_as_its_parent_was(tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_what_comes_back_is_encoded_as_its_parent_was(tmp_path: Path) -> None:
     write_pair(tmp_path / "decoders", "tae", seed=0)
     ways = [str(tmp_path / "decoders")]
     make(samples, tmp_path / "out", ways=ways)
-    aligned = list_aligned(samples, tmp_path / "out", ways, count=3, seed=0)
-    assert len(aligned) == 2
-    for each in aligned:
+    made = list_reconstructions(samples, tmp_path / "out", ways, count=3, seed=0)
+    assert len(made) == 2
+    for each in made:
         with Image.open(each.sample.path) as image, Image.open(each.parent.path) as parent:
             assert isinstance(image, JpegImageFile)
             assert isinstance(parent, JpegImageFile)

@@ -6,7 +6,7 @@ import pytest
 
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
-from aigdetect.training.draw import draw_samples
+from aigdetect.training.partition import draw_samples
 from aigdetect.training.recipe import make_recipe
 
 SAMPLES = [

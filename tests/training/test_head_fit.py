@@ -1,22 +1,20 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import cast
-
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
+from aigdetect.data.kinds import KINDS, kind_of
 from aigdetect.data.layouts import Sample
 from aigdetect.model.head import Head
-from aigdetect.training.fit import fit_head
-from aigdetect.training.image_weights import image_weights
-from aigdetect.training.material import choose_material
-from aigdetect.training.sampler import balanced_batches as balanced_sampler
-from aigdetect.training.sampler import shuffled_batches
-from aigdetect.training.source import Source
+from aigdetect.model.network import MoleNetwork
+from aigdetect.model.towers.tower import AdapterConfig
+from aigdetect.model.towers.vit import PlainVit, VitShape
+from aigdetect.model.towers.wrap import wrap_tower
+from aigdetect.training.distributed import ALONE
+from aigdetect.training.head_fit import LEAST_IMAGES, Features, fit_head, fit_kinds, kinds_told
 
 
 @pytest.mark.parametrize("penalty", [0.01, 0.3])
@@ -96,49 +94,67 @@ def test_a_constant_channel_does_no_harm() -> None:
     assert (head(x).sign() == x[:, 0].sign()).all()
 
 
-def samples(**counts: int) -> list[Sample]:
-    return [
-        Sample(f"{name}{index}", int(name.startswith("f")), name)
-        for name, count in counts.items()
-        for index in range(count)
+def network(*kinds: str) -> MoleNetwork:
+    base = PlainVit(VitShape(16, patch_size=8, width=32, layers=4, heads=4, hidden=64, embed_dim=16))
+    tower = wrap_tower(base, mean=(0.5,) * 3, std=(0.5,) * 3, name="stand-in")
+    return MoleNetwork(tower, AdapterConfig(blocks=2), head_blocks=3, kinds=kinds).eval()
+
+
+def test_words_of_data_sets() -> None:
+    assert [kind_of(word) for word in ("photograph", "Old Photograph", "aerial", "meme", "painting")] == [
+        "photograph",
+        "photograph",
+        "photograph",
+        "screenshot",
+        "drawing",
     ]
+    assert kind_of("mixed") is None
+    assert kind_of("") is None
 
 
-def test_weights_balance_classes_and_half_way_generators() -> None:
-    chosen = samples(real=90, fake_large=16, fake_small=4)
-    weights = image_weights(chosen, balanced=True)
-    names = np.array([sample.generator for sample in chosen])
-    assert weights.mean() == pytest.approx(1)
-    assert weights[names == "real"].sum() == pytest.approx(weights[names != "real"].sum())
-    large, small = (weights[names == name].sum() for name in ("fake_large", "fake_small"))
-    assert large / small == pytest.approx(np.sqrt(16 / 4))
-    np.testing.assert_array_equal(image_weights(chosen, balanced=False), np.ones(110))
+def test_kinds_are_learnt_of_enough_images_and_only_if_there_are_several() -> None:
+    faces = [Sample(f"{i}", 0, "a", kind="portrait") for i in range(LEAST_IMAGES)]
+    scans = [Sample(f"s{i}", 0, "b", kind="scan") for i in range(LEAST_IMAGES)]
+    assert kinds_told(faces) == ()
+    assert kinds_told(faces + scans[1:]) == ()
+    assert kinds_told(scans + faces) == ("face", "document")
+    assert set(kinds_told(scans + faces)) <= set(KINDS)
 
 
-@pytest.mark.parametrize("balanced", [True, False])
-@pytest.mark.parametrize("balanced_batches", [True, False])
-def test_classes_weigh_alike_in_an_epoch_however_they_are_balanced(
-    balanced: bool, balanced_batches: bool
-) -> None:
-    """Weights and batches that balance the classes both would turn the imbalance round."""
-    samples = [Sample(f"r{i}", 0, "camera") for i in range(100)]
-    samples += [Sample(f"g{i}", 1, "one" if i % 9 else "two") for i in range(900)]
-    source = cast("Source", SimpleNamespace(indices=torch.arange(1000)))
-    material = choose_material(
-        *(samples, range(1000), source),
-        balanced=balanced,
-        balanced_batches=balanced_batches,
-        device=torch.device("cpu"),
-    )
-    labels, among_all, in_batches = material.targets
-    batches = (
-        balanced_sampler(source.indices, labels, batch_size=50, seed=0, epoch=1)
-        if balanced_batches
-        else shuffled_batches(source.indices, batch_size=50, seed=0, epoch=1)
-    )
-    shown = torch.cat(list(batches))
-    seen = [float(in_batches[shown][labels[shown] == label].sum()) for label in (0, 1)]
-    assert seen == pytest.approx([500, 500] if balanced or balanced_batches else [100, 900], rel=0.05)
-    # a head is fitted to all images at once: there, no batch balances anything
-    fitted = [float(among_all[labels == label].sum()) for label in (0, 1)]
-    assert fitted == pytest.approx([500, 500] if balanced else [100, 900])
+def test_kinds_are_told_by_tokens_that_training_leaves_alone() -> None:
+    made = network("photograph", "drawing", "document")
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 4, 240)
+    words = ("photo", "painting", "scan", "mixed")
+    samples = [Sample(f"{i}", 0, f"g{i % 5}", kind=words[kind]) for i, kind in enumerate(kinds)]
+    rows = rng.normal(size=(240, 2, made.head.in_features))
+    assert made.kinds is not None
+    assert made.kinds.in_features == made.frozen_tokens * 32 == 32
+    for kind in range(3):
+        rows[kinds == kind, :, kind] += 4
+    features = Features(torch.tensor(rows, dtype=torch.float32), torch.arange(240))
+    fit_kinds(made, features, samples, ALONE)
+    with torch.inference_mode():
+        logits = made.kinds(features.rows[:, :, :32]).mean(dim=1)
+    told = kinds < 3
+    assert (logits.argmax(dim=1).numpy()[told] == kinds[told]).mean() > 0.97
+    # whatever training does to the adapted blocks, the kind stays
+    views = torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        before = made.outputs(views)
+        for bypass in made.bypasses.parameters():
+            torch.nn.init.normal_(bypass, std=1.0)
+        after = made.outputs(views)
+    torch.testing.assert_close(after[:, 1:], before[:, 1:])
+    assert float((after[:, 0] - before[:, 0]).abs().max()) > 1e-3
+
+
+def test_what_tells_kinds_goes_into_the_file_and_takes_no_steps() -> None:
+    made = network("photograph", "drawing")
+    assert {"kinds.weight", "kinds.bias"} <= set(made.adapter_state())
+    assert not {name for name in made.trainable() if name.startswith("kinds")}
+    other = network("photograph", "drawing")
+    other.load_adapter_state(made.adapter_state())
+    assert made.kinds is not None
+    assert other.kinds is not None
+    assert torch.equal(other.kinds.weight, made.kinds.weight)

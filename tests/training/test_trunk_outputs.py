@@ -7,7 +7,7 @@ import torch
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.towers.build import load_tower
 from aigdetect.model.towers.tower import AdapterConfig
-from aigdetect.training.frozen import FrozenPass
+from aigdetect.training.trunk_outputs import FrozenPass
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from aigdetect.errors import UsageError
-from aigdetect.training.tensorboard import tensorboard_watch
-from aigdetect.training.watching import COLLAPSE_STEPS, CollapseWatch, Epoch, Step, Watch, chain
+from aigdetect.training.callbacks import (
+    COLLAPSE_STEPS,
+    CollapseWatch,
+    Epoch,
+    Step,
+    Watch,
+    chain,
+    tensorboard_watch,
+)
 
 
 def step(number: int, *load: tuple[float, ...]) -> Step:

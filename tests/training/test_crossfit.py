@@ -2,27 +2,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from aigdetect.data.layouts import Sample, find_samples
+from aigdetect.data.layouts import find_samples
 from aigdetect.model.card import read_card
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.towers.build import load_tower
 from aigdetect.model.towers.tower import AdapterConfig
 from aigdetect.training import autoencoder
+from aigdetect.training.callbacks import Epoch
+from aigdetect.training.checkpoint import Checkpoint, RunIdentity, State
 from aigdetect.training.folds import make_folds
-from aigdetect.training.partition import split_data
-from aigdetect.training.recipe import make_recipe
-from aigdetect.training.session import Session
-from aigdetect.training.state import State
-from aigdetect.training.train_model import train_model
-from aigdetect.training.trainer import Trainer
-from aigdetect.training.watching import Epoch
+from aigdetect.training.partition import RunImages, split_data
+from aigdetect.training.recipe import RunOptions, make_recipe
+from aigdetect.training.run import Run
+from aigdetect.training.train_model import train_model, train_network
 
 SMALL = {
     "backbone": "timm/test_vit",
@@ -58,14 +56,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def trainer(
-    weights: Path, folder: Path, training: list[Sample], held_out: list[Sample], **more: Any
-) -> Trainer:
+def network(weights: Path) -> MoleNetwork:
     recipe = make_recipe(SMALL)
     tower, _ = load_tower(recipe.backbone, file=weights)
     torch.manual_seed(recipe.seed)
-    network = MoleNetwork(tower, AdapterConfig(blocks=recipe.blocks), head_blocks=recipe.head_blocks)
-    return Trainer(network, recipe, training, held_out, folder, 1, **more)
+    return MoleNetwork(tower, AdapterConfig(blocks=recipe.blocks), head_blocks=recipe.head_blocks)
+
+
+def train(made: MoleNetwork, images: RunImages, folder: Path, state: State | None = None) -> Epoch:
+    """Train on images, from a state on."""
+    identity = RunIdentity({}, "", "")
+    begun = Checkpoint(identity, state, 0) if state else None
+    with Run(folder, identity, begun=begun).recorded() as run:
+        return train_network(made, make_recipe(SMALL), images, run)
 
 
 def test_a_fold_says_what_a_model_says_that_never_saw_its_images(
@@ -74,36 +77,35 @@ def test_a_fold_says_what_a_model_says_that_never_saw_its_images(
     samples = list(split_data([find_samples(data)], make_recipe(SMALL)).training)
     assert len(samples) == 26
     folds = make_folds(samples, [None] * 26, 2, seed=0)
-    states: list[State] = []
-    whole = trainer(tiny_weights, tmp_path, samples, samples, folds=folds, save=states.append)
-    told = whole.run()
+    whole = network(tiny_weights)
+    told = train(whole, RunImages(samples, samples, folds=folds), tmp_path)
     assert told.labels == tuple(sample.label for sample in samples)
     for fold in folds:
         kept, left_out = ([samples[index] for index in part.tolist()] for part in (fold.kept, fold.left_out))
-        alone = trainer(tiny_weights, tmp_path, kept, left_out).run()
+        alone = train(network(tiny_weights), RunImages(kept, left_out), tmp_path)
         expected = [told.logits[index] for index in fold.left_out.tolist()]
         np.testing.assert_allclose(expected, alone.logits, atol=1e-5)
     # the model itself learns from all of them, as if there had been no folds
-    without = trainer(tiny_weights, tmp_path, samples, samples)
-    without.run()
-    for name, tensor in whole.network.adapter_state().items():
-        assert torch.equal(tensor, without.network.adapter_state()[name]), name
+    without = network(tiny_weights)
+    train(without, RunImages(samples, samples), tmp_path)
+    for name, tensor in whole.adapter_state().items():
+        assert torch.equal(tensor, without.adapter_state()[name]), name
 
 
 def test_a_run_that_goes_on_has_not_to_train_the_folds_again(
-    data: Path, tiny_weights: Path, tmp_path: Path
+    data: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = list(split_data([find_samples(data)], make_recipe(SMALL)).training)
-    folds = make_folds(samples, [None] * 26, 2, seed=0)
+    images = RunImages(samples, samples, folds=make_folds(samples, [None] * 26, 2, seed=0))
     states: list[State] = []
-    first = trainer(tiny_weights, tmp_path, samples, samples, folds=folds, save=states.append)
-    told = first.run()
+    monkeypatch.setattr(Run, "save", lambda run, state: states.append(state))
+    first, again = network(tiny_weights), network(tiny_weights)
+    told = train(first, images, tmp_path)
     assert [state.out_of_fold is None for state in states] == [True] + [False] * (len(states) - 1)
     marked = replace(states[1], out_of_fold=Epoch(1, told.logits[::-1], told.labels, told.indices))
-    again = trainer(tiny_weights, tmp_path, samples, samples, folds=folds)
-    assert again.run(marked).logits == told.logits[::-1]
-    for name, tensor in first.network.adapter_state().items():
-        assert torch.equal(tensor, again.network.adapter_state()[name]), name
+    assert train(again, images, tmp_path, marked).logits == told.logits[::-1]
+    for name, tensor in first.adapter_state().items():
+        assert torch.equal(tensor, again.adapter_state()[name]), name
 
 
 def test_the_card_tells_of_folds_and_of_images_made_here(
@@ -112,12 +114,8 @@ def test_the_card_tells_of_folds_and_of_images_made_here(
     monkeypatch.setattr(autoencoder, "_STEPS", 3)
     recipe = make_recipe(SMALL, {"aligned": ["shuffle"], "aligned_images": 5})
     split = split_data([find_samples(data)], recipe)
-    cards = [
-        train_model(
-            split, recipe, tmp_path / name / "m", device="cpu", weights=tiny_weights, session=Session()
-        )
-        for name in "ab"
-    ]
+    options = RunOptions("cpu", tiny_weights)
+    cards = [train_model(split, recipe, tmp_path / name / "m", options) for name in "ab"]
     card = read_card(tmp_path / "a" / "m")
     assert card.data["training"]["generated"] == {"gan": 7, "ldm": 5, "autoencoder_shuffle": 5}
     assert card.data["validation"] == {"real": {}, "generated": {}}
