@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import itertools
 import random
 import time
 from collections import Counter
@@ -35,7 +36,7 @@ from aigdetect.evidence.watermarks import MAX_CHANCE, MESSAGES, MIN_SIDE, compar
 from aigdetect.images.decode import decode
 
 Pixels = NDArray[np.uint8]
-_WINDOWS = 4  # of one photograph
+_WINDOWS = 4  # of one photograph at a time
 _LARGEST = 1024
 _BOUNDS = (0.1, 0.01, 0.001, 1e-4, 1e-6)
 
@@ -136,19 +137,23 @@ def false_alarms(paths: list[Path], wanted: int, rng: random.Random, console: Co
     chances: list[float] = []
     agree: Counter[int] = Counter()
     alarms, spent, begun = 0, 0.0, time.perf_counter()
-    sources = 0
-    for pixels in images(paths):
-        sources += 1
-        for window in windows(pixels, rng):
-            start = time.process_time()
-            alarms += bool(read_watermarks(window))
-            spent += time.process_time() - start
-            fits = compare(window)
-            chances.append(min(fit.chance for fit in fits))
-            agree[fits[0].agree] += 1
-        if len(chances) >= wanted:
+    sources: set[Path] = set()
+    # photographs come again, in other windows, until there are enough
+    for path in itertools.cycle(paths):
+        for pixels in images([path]):
+            for window in windows(pixels, rng):
+                sources.add(path)
+                start = time.process_time()
+                alarms += bool(read_watermarks(window))
+                spent += time.process_time() - start
+                fits = compare(window)
+                chances.append(min(fit.chance for fit in fits))
+                agree[fits[0].agree] += 1
+        if len(chances) >= wanted or (path == paths[-1] and not chances):
             break
-    table = Table(title=f"{len(chances)} unmarked images made of {sources} photographs")
+    if not chances:
+        raise SystemExit("the lists hold no photograph that is large enough")
+    table = Table(title=f"{len(chances)} unmarked images made of {len(sources)} photographs")
     table.add_column("chance of the best message, below")
     table.add_column("images", justify="right")
     table.add_column("bound", justify="right")
