@@ -200,7 +200,7 @@ def without_experts(detector: Detector, tower: ImageTower, config: AdapterConfig
 
 @pytest.mark.parametrize("blocks", [0, 2])
 def test_a_model_without_separate_experts_is_refused(detector: Detector, blocks: int) -> None:
-    from model.tiny import clip_tower
+    from tiny import clip_tower
 
     from aigdetect.model.mole import MixtureConfig
 
@@ -213,7 +213,7 @@ def test_a_model_without_separate_experts_is_refused(detector: Detector, blocks:
 
 
 def test_attention_bypasses_have_loads_but_no_maps(detector: Detector) -> None:
-    from model.tiny import clip_tower
+    from tiny import clip_tower
 
     both = without_experts(
         detector, clip_tower(size=SIZE), AdapterConfig(blocks=1, modules=("attention", "mlp"))
