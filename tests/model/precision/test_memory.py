@@ -9,7 +9,6 @@ import pytest
 
 from aigdetect.model.precision.memory import give_back_freed_memory
 
-
 # in a process of its own: in one that has long run, what is freed lies in holes of before
 PROGRAM = """
 from pathlib import Path
@@ -33,7 +32,7 @@ print(before - resident())
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="GIVING BACK NOT TESTED: no glibc")
 def test_what_was_freed_between_what_stays_is_given_back() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert int(ran.stdout) > 40 << 20
+    assert int(ran.stdout) > 20 << 20  # of 80 MiB that were freed, pages that hold nothing else
 
 
 @pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
