@@ -250,11 +250,14 @@ class Journal:
                 "SELECT path, number FROM rows WHERE superseded_by IS NULL ORDER BY path"
             )
 
-    def find(self, sha256: str, /) -> Record | None:
-        """See :class:`aigdetect.scanning.scoring.EarlierRecords`."""
-        query = "SELECT score FROM rows WHERE sha256 = ? AND score IS NOT NULL LIMIT 1"
+    def find(self, sha256: str, path: bytes, /) -> Record | None:
+        """See :class:`aigdetect.scanning.scoring.EarlierRecords`; the path is given by its digest."""
+        query = (
+            "SELECT score FROM rows "
+            "WHERE sha256 = ? AND score IS NOT NULL AND path != ? AND superseded_by IS NULL LIMIT 1"
+        )
         with errors_of(self.path):
-            row = self._database.execute(query, (bytes.fromhex(sha256),)).fetchone()
+            row = self._database.execute(query, (bytes.fromhex(sha256), path)).fetchone()
         return None if row is None else _record(json.loads(row[0]))
 
     def lines(self, *, backwards: bool = False) -> Iterator[Line]:

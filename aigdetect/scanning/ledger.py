@@ -207,9 +207,9 @@ class Ledger:
             raise
         return held.outcome if held else None
 
-    def find(self, sha256: str, /) -> Record | None:
+    def find(self, sha256: str, path: str, /) -> Record | None:
         """See :class:`aigdetect.scanning.scoring.EarlierRecords`."""
-        return self._opened().find(sha256)
+        return self._opened().find(sha256, path_digest(path))
 
     def note(self, name: str, value: Any) -> None:
         """Write down a fact about the whole scan."""

@@ -62,8 +62,11 @@ NO_OTHERS: Mapping[str, Scorer] = MappingProxyType({})
 class EarlierRecords(Protocol):
     """Remembers records by content."""
 
-    def find(self, sha256: str, /) -> Record | None:
-        """The first scored record of a file with this digest, without its path; None if there is none."""
+    def find(self, sha256: str, path: str, /) -> Record | None:
+        """The first scored record of another file than ``path`` with this digest, without its path.
+
+        None if there is none: what the file's own earlier record says does not count.
+        """
 
 
 def score_batch(
@@ -134,7 +137,7 @@ def like_earlier(record: Record, known: EarlierRecords) -> Record:
     """
     if record.verdict is None or record.sha256 is None:
         return record
-    earlier = known.find(record.sha256)
+    earlier = known.find(record.sha256, record.path)
     return record if earlier is None else _like(record, earlier)
 
 
@@ -148,7 +151,7 @@ def _twins(batch: Sequence[Prepared], known: EarlierRecords) -> dict[int, Record
             continue
         if digest in first:
             twins[at] = first[digest]
-        elif (earlier := known.find(digest)) is not None:
+        elif (earlier := known.find(digest, item.record.path)) is not None:
             twins[at] = earlier
         else:
             first[digest] = at

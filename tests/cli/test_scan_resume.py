@@ -279,6 +279,9 @@ def test_one_row_for_each_path_whatever_was_touched_or_tried_again(images: Path,
     by_name = {Path(row["path"]).name: row for row in rows(out)}
     assert by_name["06.png"]["sha256"] == by_name["07.png"]["sha256"]
     assert by_name["08.png"]["sha256"] == by_name["09.png"]["sha256"]
+    like_others = {name for name, row in by_name.items() if "same content as an earlier file" in row["notes"]}
+    assert {"06.png", "08.png"} <= like_others
+    assert "20.png" not in like_others  # its own row of before is no other file's
     assert run("scan", images, "--jsonl", tmp_path / "o.jsonl", "--retry-errors").returncode == 2
 
 

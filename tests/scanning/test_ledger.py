@@ -70,6 +70,27 @@ def check(targets: Targets, files: list[str]) -> None:
         assert [row["path"] for row in csv.DictReader(lines)] == files
 
 
+def test_the_earlier_row_of_the_file_itself_is_no_earlier_file(targets: Targets, files: list[str]) -> None:
+    write(Ledger(targets), files[:1])
+    ledger = Ledger(targets, resume=True)
+    with ledger.open(SETTINGS):
+        assert ledger.find("0" * 64, files[0]) is None
+        known = ledger.find("0" * 64, files[1])
+    assert known is not None
+    assert known.verdict == "ai"
+
+
+def test_a_content_that_a_file_no_longer_has_is_not_known(targets: Targets, files: list[str]) -> None:
+    write(Ledger(targets), files[:1])
+    Path(files[0]).write_bytes(b"another content")
+    ledger = Ledger(targets, resume=True)
+    fresh = ledger.fresh([(0, Found(files[0], "image"))])
+    with ledger.open(SETTINGS):
+        ledger.write(record(next(fresh).path, "7" * 64))
+        assert ledger.find("0" * 64, files[1]) is None
+        assert ledger.find("7" * 64, files[1]) is not None
+
+
 def test_what_is_written_is_not_written_again(targets: Targets, files: list[str]) -> None:
     assert write(Ledger(targets), files, 2) == files[:2]
     check(targets, files[:2])
@@ -415,9 +436,9 @@ def test_scores_come_back_bit_for_bit(targets: Targets, files: list[str]) -> Non
         ledger.write(first)
         ledger.write(Record(files[1], sha256="2" * 64).failed("broken"))
         ledger.write(record(files[2], "3" * 64))
-        known = ledger.find("1" * 64)
-        assert ledger.find("2" * 64) is None
-        assert ledger.find("4" * 64) is None
+        known = ledger.find("1" * 64, "new")
+        assert ledger.find("2" * 64, "new") is None
+        assert ledger.find("4" * 64, "new") is None
     assert known is not None
     assert replace(known, path=files[0], sha256="1" * 64) == first
     assert Ledger(targets, resume=True).held == {"uncertain": 1, "error": 1, "ai": 1}

@@ -185,7 +185,7 @@ def make(path: Path, red: int) -> str:
 class Unknown:
     """Remembers nothing."""
 
-    def find(self, sha256: str, /) -> Record | None:
+    def find(self, sha256: str, path: str, /) -> Record | None:
         return None
 
 

@@ -56,7 +56,7 @@ class Memory:
     def __init__(self, *records: Record) -> None:
         self.records = {record.sha256: record for record in records}
 
-    def find(self, sha256: str, /) -> Record | None:
+    def find(self, sha256: str, path: str, /) -> Record | None:
         return self.records.get(sha256)
 
 
