@@ -60,7 +60,7 @@ class MoleNetwork(Network):
         self.tower = tower
         self.config = config
         self.depth = len(tower.blocks)
-        if tower.removed and not head_blocks:
+        if config.depth is not None and not head_blocks:
             raise UsageError("depth: needs head_blocks, too; the embedding is that of the whole tower")
         if not 0 <= head_blocks <= self.depth:
             raise UsageError(f"head_blocks: {head_blocks} is not in 0..{self.depth}, the blocks of the tower")
@@ -97,8 +97,8 @@ class MoleNetwork(Network):
         return {
             "adapted_from": self.first_block if self.bypasses else None,
             "head_blocks": self.head.blocks,
-            # class tokens of a tower with all of its blocks are kept under names of before it could be cut
-            **({"depth": self.depth} if self.tower.removed else {}),
+            # without it as before towers could be cut: what was kept then is found
+            **({} if self.config.depth is None else {"depth": self.depth}),
         }
 
     def overlap(self, features: Tensor) -> int:

@@ -98,12 +98,10 @@ class ImageTower(nn.Module, ABC):
         std: channel standard deviations, likewise.
         attentions: attention of every block, in order, without bypasses beside it.
         mlps: MLP of every block, likewise.
-        removed: how many of the last blocks were removed by :meth:`cut`.
         keep: keeps what :meth:`quantise` makes of the weights, which says what these are.
     """
 
     keep: Keep = staticmethod(keep_nothing)
-    removed: int = 0
 
     def __init__(
         self,
@@ -167,7 +165,6 @@ class ImageTower(nn.Module, ABC):
             return
         if not 1 <= depth <= len(self.blocks):
             raise UsageError(f"depth: {depth} is not in 1..{len(self.blocks)}, the blocks of the tower")
-        self.removed += len(self.blocks) - depth
         del self.blocks[depth:]
         self.attentions, self.mlps = self.attentions[:depth], self.mlps[:depth]
 
