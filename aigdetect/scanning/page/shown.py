@@ -150,7 +150,7 @@ def show(page_row: PageRow, number: int, also: Sequence[str] = ()) -> Shown:
         odds=_odds(log10_lr),
         claimed=one_line(summary_of(provenance), _CLAIMED),
         remarks=_remarks(row),
-        facts=tuple(_facts(row, {name: said for name, said in opinions.items() if name not in also})),
+        facts=tuple(_facts(row, opinions, also)),
         claims=claims_of({name: value for name, value in provenance.items() if name != "jpeg"}),
         thumbnail=_picture(page_row.thumbnail),
         heatmap=_picture(page_row.heatmap),
@@ -188,19 +188,21 @@ def _remarks(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_text(item) for item in (*error, *(notes if isinstance(notes, (list, tuple)) else ())))
 
 
-def _facts(row: Mapping[str, Any], opinions: Mapping[str, tuple[Any, Any]]) -> list[tuple[str, str]]:
-    """What the table has no column for; of what further models say, ``opinions``."""
+def _facts(
+    row: Mapping[str, Any], opinions: Mapping[str, tuple[Any, Any]], also: Sequence[str]
+) -> list[tuple[str, str]]:
+    """What the table has no column for: of ``opinions``, all but those of the models ``also``."""
     facts = []
     if row.get("width") is not None and row.get("height") is not None:
         facts.append(("size", f"{_text(row['width'])} × {_text(row['height'])} pixels"))
-    elsewhere = {*_ELSEWHERE, *opinion_columns(tuple(opinions_in(row)))}
+    elsewhere = {*_ELSEWHERE, *opinion_columns(tuple(opinions))}
     others = [*COLUMNS, *(name for name in row if name not in COLUMNS)]
     for name in others:
         if name not in elsewhere:
             lines = lines_of(row.get(name), _LABELS.get(name, name.replace("_", " ")))
             facts += [(line.label, line.text) for line in lines]
     for model, (score, verdict) in opinions.items():
-        if (number := _number(score)) is not None:
+        if model not in also and (number := _number(score)) is not None:
             facts.append((_text(f"further model {model}"), f"score {score_text(number)}, {_text(verdict)}"))
     return facts
 
