@@ -107,7 +107,7 @@ def load_network(
     say: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> tuple[Network, Weights | None]:
-    """The network of a model folder, float32 on the CPU, in evaluation, and where its backbone came from.
+    """The network of a model folder, float32 on the CPU, to score with, and where its backbone came from.
 
     A method without a backbone has all of its weights in the folder, and the second is None.
 
@@ -145,6 +145,7 @@ def load_network(
         kinds=card.adapter.kinds,
     )
     network.load_adapter_state(read_adapter(folder, card))
+    network.settle()
     return network.eval(), found
 
 

@@ -97,6 +97,11 @@ def collecting_routing() -> bool:
     return _collected.get() is not None
 
 
+def may_rest(*bypasses: nn.Module) -> bool:
+    """Whether none of these bypasses need run: all are idle, and nobody collects their routing."""
+    return all(bypass.idle for bypass in bypasses) and not collecting_routing()
+
+
 class LowRankMixture(nn.Module):
     """Shared and token-routed low-rank experts from ``in_width`` to ``out_width``.
 
@@ -115,6 +120,8 @@ class LowRankMixture(nn.Module):
         config: ranks and scaling.
     """
 
+    #: whether it is known to add nothing, so that it need not run; see :meth:`settle`
+    idle = False
     channel_scale: Tensor
     channel_expert: Tensor
     down_offset: Tensor | None
@@ -163,6 +170,10 @@ class LowRankMixture(nn.Module):
                 collected.append(routing)
             weight = weight * self._channel_gates(routing)
         return F.linear(hidden * weight.to(hidden.dtype), self.up.to(x.dtype))
+
+    def settle(self) -> None:
+        """See whether it adds nothing, for scoring only: the parameters must not change any more."""
+        self.idle = not bool(self.up.any())
 
     @torch.no_grad()
     def rewrite(self, *, read: Reading | None = None, write: Writing | None = None) -> None:

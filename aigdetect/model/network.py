@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from aigdetect.errors import UsageError
 from aigdetect.model.base import Network, Statistics
 from aigdetect.model.head import Head
-from aigdetect.model.mole import collecting_routing
+from aigdetect.model.mole import LowRankMixture, collecting_routing
 from aigdetect.model.towers.arithmetic import prepare_tower
 from aigdetect.model.towers.tower import AdapterConfig, ImageTower, adapt
 
@@ -91,6 +91,11 @@ class MoleNetwork(Network):
     def prepare(self, precision: str, device: torch.device, *, train: bool = False) -> None:
         """See :meth:`Network.prepare`; the tower cannot be turned back or moved afterwards."""
         prepare_tower(self.tower, precision, device, trained_from=self.first_block if train else None)
+
+    def settle(self) -> None:
+        """Find bypasses that add nothing, which then need not run: for scoring only."""
+        for bypass in self.bypasses.values():
+            cast(LowRankMixture, bypass).settle()
 
     def frozen_settings(self) -> Mapping[str, Any]:
         """See :meth:`Network.frozen_settings`."""

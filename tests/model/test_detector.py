@@ -168,6 +168,17 @@ def test_tensors_that_do_not_fit_are_named(tiny_model: Any, copied: Path, change
     assert named in str(caught.value)
 
 
+def test_experts_that_add_nothing_are_known_as_such(tiny_model: Any, copied: Path) -> None:
+    assert not any(bypass.idle for bypass in load(tiny_model).network.bypasses.values())
+
+    def clear(state: dict[str, torch.Tensor]) -> None:
+        state.update({name: 0 * state[name] for name in state if name.endswith(".up")})
+
+    change_adapter(copied, clear)
+    untrained = load_detector(copied, weights=tiny_model.weights)
+    assert all(bypass.idle for bypass in untrained.network.bypasses.values())
+
+
 def test_a_damaged_adapter_is_refused(tiny_model: Any, copied: Path) -> None:
     path = copied / ADAPTER_NAME
     content = bytearray(path.read_bytes())

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aigdetect.model.mole import may_rest
 from aigdetect.model.precision.linear import linear_of
 
 
@@ -62,12 +63,16 @@ class SelfAttention(nn.Module):
         q, k, v = self._project(query)
         mixed = attend(q[:, :, :leading], k, v, attn_mask).transpose(1, 2).flatten(2)
         output: Tensor = self.out_proj(mixed)
-        return output + self.bypasses["out"](mixed) if self.bypasses else output, None
+        return (output if self._alone() else output + self.bypasses["out"](mixed)), None
+
+    def _alone(self) -> bool:
+        """Whether no bypass needs to run."""
+        return not self.bypasses or may_rest(*self.bypasses.values())
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value of ``(B, T, d)``, each ``(B, heads, T, d / heads)``."""
         projected = self.in_proj(x)
-        if self.bypasses:
+        if not self._alone():
             added = torch.cat([self.bypasses[name](x) for name in ("query", "key", "value")], dim=-1)
             projected = projected + added.to(projected.dtype)
         batch, tokens, width = x.shape

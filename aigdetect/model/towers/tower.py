@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from aigdetect.errors import UsageError
-from aigdetect.model.mole import LowRankMixture, MixtureConfig
+from aigdetect.model.mole import LowRankMixture, MixtureConfig, may_rest
 from aigdetect.model.precision.kept import Keep, keep_nothing
 
 AdaptedModule = Literal["mlp", "attention"]
@@ -71,7 +71,8 @@ class Beside(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Sum of the layer and its bypass for ``x`` ``(..., width)``."""
-        return cast(Tensor, self.base(x) + self.bypass(x))
+        output: Tensor = self.base(x)
+        return output if may_rest(self.bypass) else output + self.bypass(x)
 
 
 class JointBypass(nn.Module):
@@ -80,6 +81,11 @@ class JointBypass(nn.Module):
     def __init__(self, parts: list[LowRankMixture]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
+
+    @property
+    def idle(self) -> bool:
+        """Whether none of its parts adds anything."""
+        return all(part.idle for part in self.parts)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(..., in_width)`` to ``(..., sum of the parts' out_width)``."""

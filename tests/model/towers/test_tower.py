@@ -48,6 +48,35 @@ def test_fresh_bypasses_leave_the_output_bit_for_bit_unchanged(make, modules) ->
             assert torch.equal(patched(x), tower(x))
 
 
+@pytest.mark.parametrize("make", [clip_tower, timm_tower])
+@pytest.mark.parametrize("modules", MODULES)
+def test_bypasses_that_add_nothing_run_only_where_their_routing_is_collected(make, modules) -> None:
+    network = MoleNetwork(make(), AdapterConfig(blocks=2, modules=modules)).eval().requires_grad_(False)
+    torch.nn.init.normal_(network.head.weight)
+    torch.manual_seed(1)
+    views = torch.randint(0, 256, (2, network.size, network.size, 3), dtype=torch.uint8)
+    ran: list[str] = []
+    for place, bypass in network.bypasses.items():
+        bypass.register_forward_hook(lambda *_, place=place: ran.append(place))
+    expected = network(views)
+    assert sorted(ran) == sorted(network.bypasses)
+
+    ran.clear()
+    network.settle()
+    assert torch.equal(network(views), expected)
+    assert not ran
+    with collect_routing() as routings:
+        torch.testing.assert_close(network(views), expected)
+    assert len(routings) == len(network.bypasses)
+
+    ran.clear()
+    place, bypass = next(iter(network.bypasses.items()))
+    bypass.up[0, 0] = 1.0  # type: ignore[index, operator]
+    network.settle()
+    assert not torch.equal(network(views), expected)
+    assert place in ran
+
+
 def test_equals_open_clip_itself() -> None:
     base = clip_base()
     expected = base(images(3))
