@@ -15,7 +15,7 @@ from aigdetect.methods.instrument import instrument_in
 from aigdetect.methods.registry import Method, build_network, choose_precision_of, find_method
 from aigdetect.model.base import Network
 from aigdetect.model.calibration import Thresholds
-from aigdetect.model.card import DEFAULT_MODEL, ModelCard, find_model_folder, read_card
+from aigdetect.model.card import CARD_NAME, DEFAULT_MODEL, ModelCard, find_model_folder, read_card
 from aigdetect.model.detector import (
     BATCH_SIZES,
     Detector,
@@ -120,7 +120,8 @@ def load_network(
         warn: see there.
 
     Raises:
-        ModelError: if the adapter is damaged, or the card is that of no method that the program knows.
+        ModelError: if the adapter is damaged, the card asks for more than its backbone has, or is that of no
+            method that the program knows.
         WeightsError: if the weights of the backbone cannot be found.
     """
     if not card.has_backbone:
@@ -137,13 +138,16 @@ def load_network(
             f"{card.backbone_digest[:12]}) than {found.path} (digest {found.digest[:12]}): its logits may "
             f"differ by about half a per cent; aigdetect models pull {card.name} fetches the right ones"
         )
-    network = MoleNetwork(
-        tower,
-        adapter_config(card.adapter),
-        head_blocks=card.adapter.head_blocks,
-        head_sets=head_sets(card.adapter, card.preprocess.views),
-        kinds=card.adapter.kinds,
-    )
+    try:
+        network = MoleNetwork(
+            tower,
+            adapter_config(card.adapter),
+            head_blocks=card.adapter.head_blocks,
+            head_sets=head_sets(card.adapter, card.preprocess.views),
+            kinds=card.adapter.kinds,
+        )
+    except UsageError as error:
+        raise ModelError(f"{folder / CARD_NAME}: {error}; restore the model folder") from error
     network.load_adapter_state(read_adapter(folder, card))
     network.settle()
     return network.eval(), found

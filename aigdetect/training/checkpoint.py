@@ -220,21 +220,22 @@ class Checkpoints:
         """The newest checkpoint that is not damaged; empty if none was ever written.
 
         Raises:
-            UsageError: if all that are there are damaged.
+            UsageError: if all that are there are damaged, or one is of another version.
         """
         present = self.present()
         for path in present:
             data = path.read_bytes()
             try:
                 from_bytes(data)
+            except OtherVersionError as error:
+                raise UsageError(
+                    f"{path}: {error}; resume with the aigdetect that wrote it, or start anew with --force"
+                ) from error
             except ValueError:
                 continue
             return data
         if present:
-            raise UsageError(
-                f"{present[0]}: damaged or of another version, and so is every older one; start anew with "
-                "--force"
-            )
+            raise UsageError(f"{present[0]}: damaged, and so is every older one; start anew with --force")
         return b""
 
     def drop_older(self) -> None:
@@ -262,6 +263,10 @@ def digest_images(*groups: Iterable[Sample], contents: Mapping[str, bytes]) -> s
             digest.update(text.encode("utf-8", "surrogatepass"))
         digest.update(b"\0\0\0")
     return digest.hexdigest()
+
+
+class OtherVersionError(ValueError):
+    """A checkpoint that is whole, and written by a program of another version."""
 
 
 @dataclass(frozen=True)
@@ -312,7 +317,8 @@ def from_bytes(data: bytes) -> Checkpoint:
     """What :func:`to_bytes` made.
 
     Raises:
-        ValueError: if it is damaged, or of another version.
+        OtherVersionError: if it is of another version.
+        ValueError: if it is damaged.
     """
     try:
         tensors = load(data)
@@ -322,9 +328,11 @@ def from_bytes(data: bytes) -> Checkpoint:
             raise ValueError("damaged")
     except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError("not a checkpoint") from error
-    header = parse(_Header, json.loads(text))
-    if header.version != VERSION:
-        raise ValueError(f"version {header.version} is not {VERSION}")
+    content = json.loads(text)
+    # before what another version has more, or less, of is taken for damage
+    if (version := content.get("version")) != VERSION:
+        raise OtherVersionError(f"checkpoint version {version} is not {VERSION}, the one this program reads")
+    header = parse(_Header, content)
     best = None
     if header.best_epoch is not None and header.best_quality is not None:
         best = Best(header.best_epoch, header.best_quality, _group(tensors, "best"))

@@ -179,6 +179,20 @@ def test_experts_that_add_nothing_are_known_as_such(tiny_model: Any, copied: Pat
     assert all(bypass.idle for bypass in untrained.network.bypasses.values())
 
 
+@pytest.mark.parametrize(
+    ("setting", "named"), [("blocks: 2", "blocks: 99"), ("head_blocks: 0", "head_blocks: 99")]
+)
+def test_a_card_that_asks_for_what_its_backbone_lacks_is_named(
+    tiny_model: Any, copied: Path, setting: str, named: str
+) -> None:
+    card = copied / "model.yaml"
+    card.write_text(card.read_text().replace(f"  {setting}\n", f"  {named}\n"))
+    with pytest.raises(ModelError) as caught:
+        load_detector(copied, weights=tiny_model.weights)
+    assert str(caught.value).startswith(f"{card}: {named} is ")
+    assert str(caught.value).endswith("restore the model folder")
+
+
 def test_a_damaged_adapter_is_refused(tiny_model: Any, copied: Path) -> None:
     path = copied / ADAPTER_NAME
     content = bytearray(path.read_bytes())

@@ -9,6 +9,7 @@ import torch
 
 from aigdetect.errors import UsageError
 from aigdetect.locks import LOCK_NAME
+from aigdetect.training import checkpoint
 from aigdetect.training.callbacks import Epoch, Step, Watch
 from aigdetect.training.checkpoint import Checkpoints, RunIdentity, State, random_state
 from aigdetect.training.distributed import Group
@@ -65,6 +66,20 @@ def test_the_checkpoint_of_another_run_is_refused_and_stays(tmp_path: Path) -> N
         pass
     assert Checkpoints(tmp_path).newest.read_bytes() == before
     assert not (tmp_path / LOCK_NAME).exists()
+
+
+def test_a_checkpoint_of_another_version_is_named_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "VERSION", 2)
+    stopped(tmp_path)
+    monkeypatch.undo()
+    before = Checkpoints(tmp_path).newest.read_bytes()
+    with pytest.raises(
+        UsageError, match=r"checkpoint\.safetensors: checkpoint version 2 is not 3, .*--force"
+    ):
+        Checkpoints(tmp_path).read()
+    assert Checkpoints(tmp_path).newest.read_bytes() == before
 
 
 def test_of_the_model_of_a_fold_only_stages_are_told_and_nothing_is_written(tmp_path: Path) -> None:
