@@ -1,8 +1,9 @@
 """What an exported model does beside a scan: ``python benchmarks/exported.py DATA [MODEL...]``.
 
-Exports each model to ONNX, runs the file under onnxruntime on the views of some images, and prints the
-largest difference of a logit from the model's own, the size of the file, and images per second of both,
-decoding left out, then with it. Both have the same number of threads.
+Exports each model to ONNX, and runs the file on the views of some images under onnxruntime and, where it is
+installed, OpenVINO, in turns with the program itself in float32 and with as many threads. Prints the largest
+difference of a logit from the program's, the size of the file, and images per second, without and with
+decoding.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,29 +28,42 @@ from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.model.card import find_model_folder, read_card
 from aigdetect.model.standalone import export_model
 
+#: from the views ``(V, S, S, 3)`` of images to their logits
+Run = Callable[[Sequence[Pixels]], Sequence[float]]
+PROGRAM = "program"
 
-def timed(act: Callable[[], Any], rounds: int) -> float:
-    """The least seconds that something takes in some rounds."""
-    times = []
+
+def in_turns(runs: dict[str, Run], views: Sequence[Pixels], rounds: int) -> dict[str, float]:
+    """The least seconds that each takes in some rounds."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
-        begin = time.perf_counter()
-        act()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run(views)
+            times[name].append(time.perf_counter() - begin)
+    return {name: min(each) for name, each in times.items()}
 
 
-def open_session(path: Path, threads: int) -> Callable[[Sequence[Pixels]], list[float]]:
-    """A function from the views ``(V, S, S, 3)`` of images to their logits, one image at a time."""
+def under_onnxruntime(path: Path, threads: int) -> Run:
+    """A file of ONNX under onnxruntime, one image at a time."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    return lambda images: [float(session.run(None, {"views": views[None]})[0][0]) for views in images]
 
-    def logits(images: Sequence[Pixels]) -> list[float]:
-        return [float(session.run(None, {"views": views[None]})[0][0]) for views in images]
 
-    return logits
+def under_openvino(path: Path, threads: int) -> Run:
+    """A file of ONNX under OpenVINO in float32, one image at a time."""
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.compile_model(path, "CPU", settings)
+    return lambda images: [float(compiled({"views": views[None]})[0][0]) for views in images]
+
+
+RUNTIMES = {"onnxruntime": under_onnxruntime, "openvino": under_openvino}
 
 
 def main() -> None:
@@ -67,8 +81,16 @@ def main() -> None:
     pixels = [load_pixels(sample) for sample in samples[: options.images]]
     decoding = time.perf_counter() - begin
     table = Table(title=f"{len(pixels)} images of {options.data}, {options.threads} threads, float32")
-    for title in ("model", "largest difference", "MB", "ONNX, images/s", "program, images/s", "and decoding"):
-        table.add_column(title, justify="left" if title == "model" else "right")
+    for title in (
+        "model",
+        "run by",
+        "largest difference",
+        "MB",
+        "images/s",
+        "and decoding",
+        "to the program",
+    ):
+        table.add_column(title, justify="left" if title in ("model", "run by") else "right")
     with tempfile.TemporaryDirectory() as place:
         for name in options.models:
             folder, path = find_model_folder(name), Path(place) / f"{Path(name).name}.onnx"
@@ -77,16 +99,17 @@ def main() -> None:
             export_model(network, card, path, "onnx")
             detector = load_detector(name, device="cpu", precision="float32")
             views = [detector.view(image) for image in pixels]
-            run = open_session(path, options.threads)
-            difference = np.abs(np.subtract(run(views), detector.logits(views))).max()
-            seconds = [timed(lambda: run(views), options.rounds)]  # noqa: B023 - called at once
-            seconds.append(timed(lambda: detector.logits(views), options.rounds))  # noqa: B023
-            speeds = [len(pixels) / each for each in (*seconds, seconds[0] + decoding, seconds[1] + decoding)]
-            table.add_row(
-                *(name, f"{difference:.1e}", f"{path.stat().st_size / 1e6:.0f}"),
-                *(f"{speed:.2f}" for speed in speeds[:2]),
-                f"{speeds[2]:.2f}, {speeds[3]:.2f}",
-            )
+            runs: dict[str, Run] = {PROGRAM: detector.logits}
+            runs |= {each: make(path, options.threads) for each, make in RUNTIMES.items() if find_spec(each)}
+            logits = {each: np.array(run(views)) for each, run in runs.items()}
+            seconds = in_turns(runs, views, options.rounds)
+            for each, took in seconds.items():
+                table.add_row(
+                    *(name, each, f"{np.abs(logits[each] - logits[PROGRAM]).max():.1e}"),
+                    "" if each == PROGRAM else f"{path.stat().st_size / 1e6:.0f}",
+                    *(f"{len(pixels) / time_:.2f}" for time_ in (took, took + decoding)),
+                    f"{seconds[PROGRAM] / took:.2f}",
+                )
     Console(width=110).print(table)
 
 
