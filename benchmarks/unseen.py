@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from rich.table import Table
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.files import write_atomically
 from aigdetect.metrics.ranking import ROC_AUC, tpr_at_fpr
+from aigdetect.model.base import Network
 from aigdetect.model.calibration_fit import fit_calibration
 from aigdetect.model.detector import choose_device
 from aigdetect.model.towers.arithmetic import choose_precision
@@ -104,8 +105,26 @@ class Told:
         return np.array([sample.generator for sample in self.samples])
 
 
-def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: Path | None) -> Told:
-    """Train the models of a recipe's folds, and let each score what it has left out."""
+def leave(network: Network) -> None:
+    """Leave a network as it is."""
+
+
+def cross_fit(
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    folder: Path,
+    tables: Path | None,
+    change: Callable[[Network], None] = leave,
+) -> Told:
+    """Train the models of a recipe's folds, and let each score what it has left out.
+
+    Args:
+        recipe: the settings.
+        samples: images to draw from.
+        folder: of what the run leaves.
+        tables: of the outputs of the frozen tower, as it was changed.
+        change: changes the network before anything runs.
+    """
     assert recipe.folds is not None
     device = choose_device("auto")
     recipe = replace(recipe, precision=choose_precision(recipe.precision, device))
@@ -114,6 +133,7 @@ def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: P
     options = RunOptions(cache_folder=tables, resume=True)
     watch = Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True), unread=print)
     start = find_start(split, recipe, options, None, None, ALONE, watch)
+    change(start.network)
     start.move_to(device, recipe.precision)
     run = Run(folder, identify(split, recipe, start, options), options, watch=watch)
     images = choose_images(split, recipe, run)
@@ -216,7 +236,8 @@ def figures(told: Told) -> dict[str, float]:
     return result
 
 
-def _save(told: Told, path: Path) -> None:
+def save(told: Told, path: Path) -> None:
+    """Keep a finished trial."""
     rows = [
         [sample.path, float(logit), int(fold)]
         for sample, logit, fold in zip(told.samples, told.logits, told.folds, strict=True)
@@ -224,7 +245,8 @@ def _save(told: Told, path: Path) -> None:
     write_atomically(path, json.dumps(rows).encode())
 
 
-def _load(path: Path, samples: Mapping[str, Sample]) -> Told:
+def load(path: Path, samples: Mapping[str, Sample]) -> Told:
+    """A trial that was kept; its images are found by their paths."""
     rows = json.loads(path.read_text())
     return Told(
         [samples[row[0]] for row in rows],
@@ -316,8 +338,8 @@ def main() -> None:
             recipe = replace(recipe, samples_per_group=options.samples_per_group)
         done = options.state / f"{trial.name}, {recipe.samples_per_group}.json"
         if not done.exists():
-            _save(cross_fit(recipe, samples, options.state, tables), done)
-        results[trial.name] = _load(done, {sample.path: sample for sample in samples})
+            save(cross_fit(recipe, samples, options.state, tables), done)
+        results[trial.name] = load(done, {sample.path: sample for sample in samples})
         print(f"{trial.name}: mean AUC {figures(results[trial.name])['mean AUC']:.4f}", flush=True)
     console = Console(width=280)
     _print(console, results)
