@@ -26,8 +26,9 @@ from aigdetect.model.weights import index
 from aigdetect.model.weights.find_weights import Weights, find_weights
 from aigdetect.model.weights.wheel import OPENAI_VIT_B_16, TowerWheel
 
-# the same examples in every run; set HYPOTHESIS_PROFILE=default to look for new ones
+# the same examples in every run; set HYPOTHESIS_PROFILE=search to look for new ones
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deterministic"))
 
 # tiny towers are slower with threads, much so beside anything else that runs; child processes inherit this
