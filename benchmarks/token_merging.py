@@ -2,9 +2,9 @@
 
 Merges the tokens that are most alike inside the blocks of the frozen tower (Bolya et al. 2023, "Token
 Merging: Your ViT But Faster": bipartite matching by keys between attention and MLP, sizes weighed in
-attention), so many in each block from FIRST (counted from 0) on. Prints, by the protocol of unseen.py, what a
-head on the class tokens of such a tower is worth beside one on a tower with all its tokens, and how many
-times as many views a second the tower then takes, in turns with all tokens.
+attention): COUNT of them in each block from FIRST (counted from 0) on, or in so many blocks. Prints, by the
+protocol of unseen.py, what a head on the class tokens of such a tower is worth beside one on a tower with all
+its tokens, and how many times as many views a second the tower then takes, in turns with all tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -73,38 +73,64 @@ def merge(tokens: Tensor, matched: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     return torch.cat([even.gather(1, staying), odd.scatter_add(1, target, even.gather(1, going))], dim=1)
 
 
+@dataclass(frozen=True)
+class MergePlan:
+    """Which blocks merge, and how many tokens.
+
+    Attributes:
+        first: index of the first block that merges.
+        count: tokens that each of them merges, at most half of those that it gets.
+        blocks: how many of them do.
+    """
+
+    first: int
+    count: int
+    blocks: int = 99
+
+    @classmethod
+    def parse(cls, text: str) -> MergePlan:
+        """Of ``FIRST:COUNT`` or ``FIRST:COUNT:BLOCKS``."""
+        return cls(*(int(part) for part in text.split(":")))
+
+    def __str__(self) -> str:
+        """In words; blocks are counted from 1."""
+        every = "each block from" if self.blocks > 1 else "block"
+        last = f" to {self.first + self.blocks}" if 1 < self.blocks < 99 else ""
+        return f"{self.count} merged in {every} {self.first + 1}{last}"
+
+
 class Merging:
     """Lets the blocks of a tower merge tokens; how many patches each token stands for goes along.
 
     Args:
         tower: changed in place.
-        first: index of the first block that merges.
-        count: tokens that each of them merges.
+        plan: which blocks merge, and how many tokens.
     """
 
-    def __init__(self, tower: ImageTower, first: int, count: int) -> None:
-        self.count = count
+    def __init__(self, tower: ImageTower, plan: MergePlan) -> None:
         self._sizes: Tensor | None = None
         for index, block in enumerate(tower.blocks):
-            if index >= first:
-                cast(Any, block).forward = partial(self._run, block, begins=index == first)
+            if index >= plan.first:
+                count = plan.count if index - plan.first < plan.blocks else 0
+                cast(Any, block).forward = partial(self._run, block, count, begins=index == plan.first)
 
-    def _run(self, block: Any, tokens: Tensor, *, begins: bool) -> Tensor:
+    def _run(self, block: Any, count: int, tokens: Tensor, *, begins: bool) -> Tensor:
         if begins or self._sizes is None:
             self._sizes = tokens.new_ones((*tokens.shape[:2], 1))
         sizes, attention = self._sizes, cast(SelfAttention, block.attn)
         q, k, v = attention._project(block.ln_1(tokens))
         mixed = attend(q, k, v, sizes.log().transpose(1, 2)[:, None].to(q.dtype)).transpose(1, 2).flatten(2)
         tokens = tokens + attention.out_proj(mixed)
-        matched = match(k.float().mean(dim=1), min(self.count, (tokens.shape[1] - 1) // 2))
-        self._sizes = merge(sizes, matched)
-        tokens = merge(tokens * sizes, matched) / self._sizes
+        if count := min(count, (tokens.shape[1] - 1) // 2):
+            matched = match(k.float().mean(dim=1), count)
+            self._sizes = merge(sizes, matched)
+            tokens = merge(tokens * sizes, matched) / self._sizes
         return tokens + block.mlp(block.ln_2(tokens))  # type: ignore[no-any-return]
 
 
-def merge_in(network: Network, *, first: int, count: int) -> None:
+def merge_in(network: Network, *, plan: MergePlan) -> None:
     """Let a network's tower merge tokens."""
-    Merging(cast(MoleNetwork, network).tower, first, count)
+    Merging(cast(MoleNetwork, network).tower, plan)
 
 
 def evaluate(
@@ -121,16 +147,16 @@ def evaluate(
     return load(done, {sample.path: sample for sample in samples})
 
 
-def speed_up(first: int, count: int, rounds: int) -> float:
+def speed_up(plan: MergePlan, rounds: int) -> float:
     """How many times as many views a second the real tower takes, all tokens and merged ones in turns."""
     views = torch.randint(0, 256, (VIEWS, 224, 224, 3), dtype=torch.uint8)
     networks = []
-    for merged in (0, count):
+    for merges in (False, True):
         tower, _ = load_tower("ViT-B-16")
         network = MoleNetwork(tower, AdapterConfig(blocks=0), head_blocks=9).eval()
         network.prepare("float32", torch.device("cpu"))
-        if merged:
-            merge_in(network, first=first, count=merged)
+        if merges:
+            merge_in(network, plan=plan)
         networks.append(network)
     best = [float("inf")] * 2
     for _ in range(rounds):
@@ -151,7 +177,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder of finished trials and of outputs")
     parser.add_argument("--cache-folder", type=Path, help="as for train, for the tower with all its tokens")
     parser.add_argument(
-        "--merge", action="append", required=True, metavar="FIRST:COUNT", help="may be given again"
+        "--merge", action="append", required=True, metavar="FIRST:COUNT[:BLOCKS]", help="may be given again"
     )
     parser.add_argument("--samples-per-group", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
@@ -170,15 +196,14 @@ def main() -> None:
         table.add_column(column, justify="right")
     table.add_row("all", *(f"{value:.3f}" for value in figures(all_tokens).values()), "", "1.00")
     for each in options.merge:
-        first, count = (int(part) for part in each.split(":"))
-        name = f"{count} merged in each block from {first + 1} on"
-        tables = options.state / f"tables {first} {count}"
-        trial = Trial(f"{name}, {options.samples_per_group}", recipe)
-        told = evaluate(samples, trial, options.state, tables, partial(merge_in, first=first, count=count))
+        plan = MergePlan.parse(each)
+        tables = options.state / f"tables {each.replace(':', ' ')}"
+        trial = Trial(f"{plan}, {options.samples_per_group}", recipe)
+        told = evaluate(samples, trial, options.state, tables, partial(merge_in, plan=plan))
         shift = "{:+.4f} ({:+.4f}..{:+.4f})".format(*difference(told, all_tokens))
-        rate = speed_up(first, count, options.rounds)
-        table.add_row(name, *(f"{value:.3f}" for value in figures(told).values()), shift, f"{rate:.2f}")
-    Console(width=220).print(table)
+        rate = speed_up(plan, options.rounds)
+        table.add_row(str(plan), *(f"{value:.3f}" for value in figures(told).values()), shift, f"{rate:.2f}")
+    Console(width=280).print(table)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from tiny import plain_tower
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from token_merging import Merging, match, merge
+from token_merging import MergePlan, Merging, match, merge
 
 
 def test_what_is_most_alike_comes_together_and_the_class_token_stays() -> None:
@@ -25,10 +25,10 @@ def test_what_is_most_alike_comes_together_and_the_class_token_stays() -> None:
     torch.testing.assert_close(merged.sum(dim=1), tokens.sum(dim=1))
 
 
-@pytest.mark.parametrize("count", [1, 3, 8])
-def test_the_class_token_sees_no_difference_if_what_is_merged_is_the_same(count: int) -> None:
+@pytest.mark.parametrize("plan", ["1:1", "0:3", "1:8", "1:8:1"])
+def test_the_class_token_sees_no_difference_if_what_is_merged_is_the_same(plan: str) -> None:
     whole, merged = plain_tower(), plain_tower()
-    Merging(merged, 1, count)
+    Merging(merged, MergePlan.parse(plan))
     images = torch.full((2, 3, 32, 32), 0.5)
     for tower in (whole, merged):
         tower.base.positional_embedding.data[1:] = 0  # type: ignore[union-attr, index]
