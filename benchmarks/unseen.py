@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from rich.table import Table
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.files import write_atomically
 from aigdetect.metrics.ranking import ROC_AUC, tpr_at_fpr
-from aigdetect.model.base import Network
 from aigdetect.model.calibration_fit import fit_calibration
 from aigdetect.model.detector import choose_device
 from aigdetect.model.towers.arithmetic import choose_precision
@@ -105,26 +104,8 @@ class Told:
         return np.array([sample.generator for sample in self.samples])
 
 
-def leave(network: Network) -> None:
-    """Leave a network as it is."""
-
-
-def cross_fit(
-    recipe: Recipe,
-    samples: Sequence[Sample],
-    folder: Path,
-    tables: Path | None,
-    change: Callable[[Network], None] = leave,
-) -> Told:
-    """Train the models of a recipe's folds, and let each score what it has left out.
-
-    Args:
-        recipe: the settings.
-        samples: images to draw from.
-        folder: of what the run leaves.
-        tables: of the outputs of the frozen tower, as it was changed.
-        change: changes the network before anything runs.
-    """
+def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: Path | None) -> Told:
+    """Train the models of a recipe's folds, and let each score what it has left out."""
     assert recipe.folds is not None
     device = choose_device("auto")
     recipe = replace(recipe, precision=choose_precision(recipe.precision, device))
@@ -133,7 +114,6 @@ def cross_fit(
     options = RunOptions(cache_folder=tables, resume=True)
     watch = Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True), unread=print)
     start = find_start(split, recipe, options, None, None, ALONE, watch)
-    change(start.network)
     start.move_to(device, recipe.precision)
     run = Run(folder, identify(split, recipe, start, options), options, watch=watch)
     images = choose_images(split, recipe, run)

@@ -66,6 +66,9 @@ class AdapterCard:
         alpha: scaling constant of the bypasses; None for a scale of 1.
         head_blocks: of how many last blocks the head reads the class tokens; 0 for the embedding.
         depth: how many of the tower's blocks there are, from the first on; None for all.
+        merged_share: share of its tokens that each block merges; see
+            :class:`aigdetect.model.towers.merging.TokenMerging`.
+        merge_after: how many blocks come before the first that merges.
         head_views: whether views of two scales share the head's weights, a name out of :data:`HEAD_VIEWS`.
         kinds: the kinds of pictures that the head tells apart.
     """
@@ -80,6 +83,8 @@ class AdapterCard:
     head_views: str = "shared"
     kinds: tuple[str, ...] = ()
     depth: int | None = None
+    merged_share: float = 0.0
+    merge_after: int = 0
 
     def __post_init__(self) -> None:
         if self.head_views not in HEAD_VIEWS:

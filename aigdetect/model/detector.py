@@ -27,6 +27,7 @@ from aigdetect.model.card import (
 )
 from aigdetect.model.mole import MixtureConfig
 from aigdetect.model.passes import Batches, OneByOne, Passes
+from aigdetect.model.towers.merging import TokenMerging
 from aigdetect.model.towers.tower import AdaptedModule, AdapterConfig
 
 __all__ = [
@@ -229,6 +230,7 @@ def adapter_config(card: AdapterCard) -> AdapterConfig:
         modules=cast("tuple[AdaptedModule, ...]", card.modules),  # AdapterConfig checks them itself
         mixture=MixtureConfig(shared_rank=card.shared_rank, expert_ranks=card.expert_ranks, alpha=card.alpha),
         depth=card.depth,
+        merging=TokenMerging(card.merged_share, card.merge_after),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 import torch
@@ -57,6 +58,7 @@ class MoleNetwork(Network):
     ) -> None:
         super().__init__()
         tower.cut(config.depth)
+        tower.merge_tokens(config.merging)
         self.tower = tower
         self.config = config
         self.depth = len(tower.blocks)
@@ -102,8 +104,9 @@ class MoleNetwork(Network):
         return {
             "adapted_from": self.first_block if self.bypasses else None,
             "head_blocks": self.head.blocks,
-            # without it as before towers could be cut: what was kept then is found
+            # without them as before towers could be cut or merge: what was kept then is found
             **({} if self.config.depth is None else {"depth": self.depth}),
+            **(asdict(self.config.merging) if self.config.merging.share else {}),
         }
 
     def overlap(self, features: Tensor) -> int:

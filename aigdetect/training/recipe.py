@@ -29,7 +29,7 @@ MEANS = ("accumulate", "cache", "cache_budget")
 #: settings of methods that read an image tower; others have none of them
 OF_TOWERS = (
     *("backbone", "blocks", "modules", "shared_rank", "expert_ranks", "alpha", "head_blocks", "depth"),
-    *("head_views", "balance_weight"),
+    *("merged_share", "merge_after", "head_views", "balance_weight"),
 )
 
 
@@ -50,6 +50,9 @@ class Recipe:
             paper.
         depth: so many of the tower's blocks are used, from the first on, as if it had no others; with
             ``head_blocks``. None: all.
+        merged_share: share of its tokens that each block merges with those most like them, which makes the
+            tower quicker; see :mod:`aigdetect.model.towers.merging`. 0: none.
+        merge_after: how many blocks come before the first that merges.
         head_penalty: L2 penalty under which the head is first fitted to the frozen tower, until it converges;
             None: it starts at random, as in the paper.
         head_views: with views of two scales, whether they share the head's weights or each scale has its
@@ -122,6 +125,8 @@ class Recipe:
     alpha: float | None = None
     head_blocks: int = 0
     depth: int | None = None
+    merged_share: float = 0.0
+    merge_after: int = 0
     head_views: str = "shared"
     head_penalty: float | None = None
     source_penalty: float = 0.0
@@ -167,6 +172,7 @@ class Recipe:
             ("epochs", 0),
             ("head_blocks", 0),
             ("depth", 1),
+            ("merge_after", 0),
             ("batch_size", 1),
             ("steps", 1),
             ("accumulate", 1),
@@ -206,6 +212,8 @@ class Recipe:
                 raise UsageError(f"{name}: {getattr(self, name)} is not a number from 0 on")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"warmup: {self.warmup} is not in 0..1")
+        if not 0 <= self.merged_share <= 0.5:
+            raise UsageError(f"merged_share: {self.merged_share} is not in 0..0.5")
         if not 0 < self.validation < 1:
             raise UsageError(f"validation: {self.validation} is not between 0 and 1")
         for way in self.aligned:
@@ -246,8 +254,8 @@ class Recipe:
 
     def defining(self) -> dict[str, Any]:
         """The settings that define the model, as plain data: not :data:`MEANS`, nor the default method."""
-        # a run that was begun when recipes named neither method nor depth goes on
-        newer = {"method": DEFAULT_METHOD, "depth": None}
+        # a run that was begun when recipes named no method, depth or merging goes on
+        newer = {"method": DEFAULT_METHOD, "depth": None, "merged_share": 0.0, "merge_after": 0}
         return {
             name: value
             for name, value in self.as_dict().items()

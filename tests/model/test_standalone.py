@@ -26,6 +26,7 @@ from aigdetect.model import standalone
 from aigdetect.model.card import ADAPTER_NAME, read_card, write_card
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.standalone import CARD_KEY, export_model, told
+from aigdetect.model.towers.merging import TokenMerging
 from aigdetect.model.towers.tower import AdapterConfig
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
@@ -158,6 +159,7 @@ def test_the_readmes_example_scores_as_the_program_does(
         (plain_tower, {"blocks": 2}),
         (plain_tower, {"blocks": 1, "modules": ("attention",)}),
         (plain_tower, {"blocks": 0}),
+        (plain_tower, {"blocks": 1, "merging": TokenMerging(0.25, 1)}),
     ],
 )
 def test_clips_towers_too(

@@ -56,6 +56,8 @@ def test_yaml_reads_exponents_as_text(tmp_path: Path) -> None:
         ({"head_penalty": 0.0}, "head_penalty: 0.0"),
         ({"head_blocks": -1}, "head_blocks: -1"),
         ({"head_blocks": 1, "depth": 0}, "depth: 0"),
+        ({"merged_share": 0.6}, "merged_share: 0.6"),
+        ({"merge_after": -1}, "merge_after: -1"),
         ({"views": ["top"]}, "views: ['top']"),
         ({"views": []}, "views: []"),
         ({"epochs": "many"}, "epochs: 'many'"),

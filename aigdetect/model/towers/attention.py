@@ -60,10 +60,16 @@ class SelfAttention(nn.Module):
         """
         if not query is key is value or need_weights:
             raise ValueError("only self-attention without weights is computed here")
-        q, k, v = self._project(query)
-        mixed = attend(q[:, :, :leading], k, v, attn_mask).transpose(1, 2).flatten(2)
+        return self.with_keys(query, attn_mask, leading)[0], None
+
+    def with_keys(
+        self, x: Tensor, mask: Tensor | None = None, leading: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, and beside it the keys of all tokens ``(B, heads, T, d / heads)``."""
+        q, k, v = self._project(x)
+        mixed = attend(q[:, :, :leading], k, v, mask).transpose(1, 2).flatten(2)
         output: Tensor = self.out_proj(mixed)
-        return (output if self._alone() else output + self.bypasses["out"](mixed)), None
+        return (output if self._alone() else output + self.bypasses["out"](mixed)), k
 
     def _alone(self) -> bool:
         """Whether no bypass needs to run."""

@@ -14,6 +14,7 @@ from aigdetect.model.precision.kept import keep_under
 from aigdetect.model.precision.linear import PackedLinear, linear_of
 from aigdetect.model.precision.memory import give_back_freed_memory
 from aigdetect.model.towers.attention import SelfAttention
+from aigdetect.model.towers.merging import TokenMerging, merge_alike
 from aigdetect.model.towers.quantise import quantise_attention, quantise_mlp, require_plain
 from aigdetect.model.towers.quickgelu import fold_quick_gelu
 from aigdetect.model.towers.tower import ImageTower
@@ -33,6 +34,7 @@ class ClipTower(ImageTower):
                 block.attn = SelfAttention(block.attn)
         super().__init__(base, **facts)
         self._turn: nn.Module = nn.Identity()  # of the tokens between stem and embedding, there and back
+        self._merging = TokenMerging()
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -86,6 +88,20 @@ class ClipTower(ImageTower):
         """See :attr:`ImageTower.has_class_token`: these towers always do."""
         return True
 
+    def merge_tokens(self, merging: TokenMerging) -> None:
+        """See :meth:`ImageTower.merge_tokens`."""
+        if merging.share and not all(isinstance(each, SelfAttention) for each in self.attentions):
+            super().merge_tokens(merging)
+        self._merging = merging
+
+    def run_blocks(self, tokens: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """See :meth:`ImageTower.run_blocks`; fewer tokens may come out than went in."""
+        for index in range(*slice(start, stop).indices(len(self.blocks))):
+            count = self._merging.count(index, tokens.shape[1])
+            block = cast(Any, self.blocks[index])
+            tokens = _run_merging(block, tokens, count) if count else block(tokens)
+        return tokens
+
     def last_block(self, tokens: Tensor) -> Tensor:
         """See :meth:`ImageTower.last_block`: only the class token is wanted."""
         last = cast(Any, self.blocks[-1])
@@ -106,3 +122,10 @@ class ClipTower(ImageTower):
         if not isinstance(attention, SelfAttention):
             raise UsageError(f"modules: attention of the kind {type(attention).__name__} cannot be adapted")
         attention.bypasses.update(bypasses)
+
+
+def _run_merging(block: Any, tokens: Tensor, count: int) -> Tensor:
+    """Tokens ``(B, T, d)`` through a block that merges some, ``(B, T - count, d)``."""
+    mixed, keys = block.attn.with_keys(block.ln_1(tokens))
+    tokens = merge_alike(tokens + block.ls_1(mixed), keys.float().mean(dim=1), count)
+    return cast(Tensor, tokens + block.ls_2(block.mlp(block.ln_2(tokens))))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from aigdetect.errors import UsageError
 from aigdetect.model.mole import LowRankMixture, MixtureConfig, may_rest
 from aigdetect.model.precision.kept import Keep, keep_nothing
+from aigdetect.model.towers.merging import TokenMerging
 
 AdaptedModule = Literal["mlp", "attention"]
 ADAPTED_MODULES: tuple[AdaptedModule, ...] = ("mlp", "attention")
@@ -31,6 +32,7 @@ class AdapterConfig:
             beside each of the query, key, value and output projections), or both.
         mixture: shape of every bypass.
         depth: how many of the tower's blocks are used, from the first on; None for all.
+        merging: how the tower merges tokens.
 
     Raises:
         UsageError: if a value is out of range.
@@ -40,6 +42,7 @@ class AdapterConfig:
     modules: tuple[AdaptedModule, ...] = ("mlp",)
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     depth: int | None = None
+    merging: TokenMerging = field(default_factory=TokenMerging)
 
     def __post_init__(self) -> None:
         if self.blocks is not None and self.blocks < 0:
@@ -173,6 +176,17 @@ class ImageTower(nn.Module, ABC):
             raise UsageError(f"depth: {depth} is not in 1..{len(self.blocks)}, the blocks of the tower")
         del self.blocks[depth:]
         self.attentions, self.mlps = self.attentions[:depth], self.mlps[:depth]
+
+    def merge_tokens(self, merging: TokenMerging) -> None:
+        """Merge tokens inside the blocks from now on.
+
+        Raises:
+            UsageError: if this tower cannot.
+        """
+        if merging.share:
+            raise UsageError(
+                f"merged_share: made for CLIP's own towers, not for {type(self.base).__name__}; leave it out"
+            )
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A tower of which the first blocks alone are used: trained, kept, loaded and scored so."""
+"""A tower that does less, with fewer blocks or fewer tokens: trained, kept, loaded and scored so."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from aigdetect.errors import UsageError
 from aigdetect.images.views import take_views
 from aigdetect.methods.loading import load_detector
 from aigdetect.model.card import read_card
+from aigdetect.model.detector import adapter_config
 from aigdetect.model.towers.build import load_tower
+from aigdetect.model.towers.merging import TokenMerging
 from aigdetect.training.partition import split_data
 from aigdetect.training.recipe import Recipe, RunOptions, make_recipe
+from aigdetect.training.starting_point import adapter_of
 from aigdetect.training.train_model import train_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate")
@@ -94,3 +97,12 @@ def test_more_blocks_than_there_are(tiny_weights: Path) -> None:
 def test_a_recipe_of_before_is_the_same_run() -> None:
     assert "depth" not in Recipe().defining()
     assert make_recipe({"depth": 3, "head_blocks": 2}).defining()["depth"] == 3
+    assert not {"merged_share", "merge_after"} & Recipe().defining().keys()
+    merging = make_recipe({"merged_share": 0.25, "merge_after": 4})
+    assert merging.defining()["merged_share"] == 0.25
+    assert adapter_config(adapter_of(merging)).merging == TokenMerging(0.25, 4)
+
+
+def test_a_tower_that_cannot_merge(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="merged_share: made for CLIP's own towers"):
+        train(data, tmp_path / "model", tiny_weights, tmp_path / "tokens", merged_share=0.25)
