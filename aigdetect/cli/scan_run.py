@@ -50,8 +50,9 @@ def run_scan(request: Request) -> int:
     found = outputs.without_own(
         find_files(_listed(inputs, outputs), follow_symlinks=inputs.follow_symlinks, videos=inputs.video)
     )
-    fresh = ledger.fresh(inputs.part.take(enumerate(tally.without_others(found))))
-    items = _from_first_image(fresh, tally)
+    whole = _Listing(tally.without_others(found))
+    fresh = ledger.fresh(inputs.part.take(enumerate(whole)))
+    items = _from_first_image(fresh, tally, whole)
 
     with outputs.run_log(), scanners as scanner:
         settings = _settings(request, prepare, scanner)
@@ -135,18 +136,35 @@ def _listed(inputs: Inputs, outputs: Outputs) -> Iterator[str]:
             yield listed
 
 
-def _from_first_image(items: Iterator[Found], tally: Tally) -> Iterator[Found]:
-    """All items, once there is an image among them, or if there are rows already.
+def _is_image(item: Found) -> bool:
+    return item.kind in ("image", "video")
+
+
+class _Listing:
+    """All that was found, of which a part may be scanned, and whether an image has been among it so far."""
+
+    def __init__(self, items: Iterable[Found]) -> None:
+        self._items = items
+        self.has_image = False
+
+    def __iter__(self) -> Iterator[Found]:
+        for item in self._items:
+            self.has_image |= _is_image(item)
+            yield item
+
+
+def _from_first_image(items: Iterator[Found], tally: Tally, whole: _Listing) -> Iterator[Found]:
+    """All items, once there is an image among them, or if there are rows already, or images in other parts.
 
     Raises:
-        UsageError: if there is neither; what could not be read has been named.
+        UsageError: if there is none of these; what could not be read has been named.
     """
     held: list[Found] = []
     for item in items:
         held.append(item)
-        if item.kind in ("image", "video") or len(held) >= _MAX_ERRORS_FIRST:
+        if _is_image(item) or len(held) >= _MAX_ERRORS_FIRST:
             return chain(held, items)
-    if tally.scored or tally.errors:
+    if tally.scored or tally.errors or whole.has_image:  # none may fall into this part: it is whole, too
         return iter(held)
     for item in held:
         name_error(item.path, item.reason)

@@ -132,7 +132,8 @@ def test_an_interrupt_ends_soon_and_leaves_no_process(images: Path, tmp_path: Pa
         env={**ENVIRONMENT, "FAKE_DELAY": "0.3"},
         start_new_session=True,
     )
-    wait_for_growth(out, process)
+    for _ in range(2):  # the first row may grow while it is written, the second comes behind a whole one
+        wait_for_growth(out, process)
     begin = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
     _, said = process.communicate(timeout=60)
@@ -308,3 +309,19 @@ def test_a_time_out_is_tried_again(images: Path, tmp_path: Path) -> None:
     manifest = json.loads((case / "manifest.json").read_bytes())
     assert len({entry["path"] for entry in manifest["inputs"]}) == len(manifest["inputs"]) == 20
     assert manifest["counts"]["error"] == 2
+
+
+def test_a_part_that_no_file_falls_into_is_a_part(images: Path, tmp_path: Path) -> None:
+    parts = [tmp_path / f"{index}.jsonl" for index in range(1, 10)]
+    for index, part in enumerate(parts, start=1):
+        done = run("scan", images / "00.png", "--jsonl", part, "--shard", f"{index}/9")
+        assert done.returncode == 0, done.stderr
+    assert sorted(len(rows(part)) for part in parts) == [0] * 8 + [1]
+    done = run("merge", *parts, "--jsonl", tmp_path / "all.jsonl")
+    assert done.returncode == 0, done.stderr
+    run("scan", images / "00.png", "--jsonl", tmp_path / "whole.jsonl")
+    assert (tmp_path / "all.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    # where there is no image at all, that is said as ever
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("a")
+    assert run("scan", tmp_path / "text", "--jsonl", tmp_path / "x.jsonl", "--shard", "1/2").returncode == 2
