@@ -114,6 +114,7 @@ def fit_head_of(
             penalty=recipe.head_penalty,
             sources=training_set.origins[images].to(features.rows.device),
             source_penalty=recipe.source_penalty,
+            squares=recipe.head_loss == "squares",
         )
     for parameter in network.head.parameters():
         group.copy_from_first(parameter.data)
@@ -128,14 +129,18 @@ def fit_head(
     penalty: float,
     sources: Tensor | None = None,
     source_penalty: float = 0.0,
+    squares: bool = False,
 ) -> None:
-    """Set the head to the minimum of the weighted mean of the binary cross-entropy and two penalties.
+    """Set the head to the minimum of the weighted mean of a loss and two penalties.
 
-    The first is ``penalty / 2`` times the squared length of the weights on standardised features, so that it
-    means the same whatever the scale of a channel. The second is ``source_penalty / 2`` times the variance of
-    the mean logits of the sources of real images: what tells one source of real images from another (faces
-    from landscapes, a camera from a scanner) is content, and must not move the logit. The problem is convex:
-    no seed and no order of the images plays a part.
+    The loss is the binary cross-entropy, or half the squared distance of the logit to 1 or -1 (which makes it
+    a regularised linear discriminant: no image counts more for being hard, and none less for being easy).
+
+    The first penalty is ``penalty / 2`` times the squared length of the weights on standardised features, so
+    that it means the same whatever the scale of a channel. The second is ``source_penalty / 2`` times the
+    variance of the mean logits of the sources of real images: what tells one source of real images from
+    another (faces from landscapes, a camera from a scanner) is content, and must not move the logit. The
+    problem is convex: no seed and no order of the images plays a part.
 
     A head with a set of weights for each scale is fitted to one view at each, side by side, and one with a
     single set to each view by itself.
@@ -150,6 +155,7 @@ def fit_head(
         sources: ``(N,)`` int64, number of each row's source; only those of real images count. Needed with a
             ``source_penalty``.
         source_penalty: from 0 on.
+        squares: which loss.
 
     Source: D. C. Liu and J. Nocedal, On the limited memory BFGS method, 1989; the second penalty is that of
     invariant-feature methods for domain generalisation (K. Muandet et al., 2013) on a linear head.
@@ -171,9 +177,14 @@ def fit_head(
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        bce = F.binary_cross_entropy_with_logits(x @ weight + bias, labels, reduction="none")
+        logits = x @ weight + bias
+        losses = (
+            (logits - (2 * labels - 1)).square() / 2
+            if squares
+            else F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        )
         between = source_penalty * (scatter @ weight).square().sum()
-        value = (weights * bce).sum() + (penalty * weight.square().sum() + between) / 2
+        value = (weights * losses).sum() + (penalty * weight.square().sum() + between) / 2
         torch.autograd.backward(value)
         return value
 

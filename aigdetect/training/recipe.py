@@ -21,6 +21,7 @@ from aigdetect.parsing import STRICT_KEYS, parse, plain, read_yaml
 SCHEDULES = ("cosine", "constant")
 CACHES = ("auto", "memory", "disk", "none")
 KEEPS = ("last", "best")
+HEAD_LOSSES = ("logistic", "squares")
 #: ways in which the decoder of an autoencoder doubles the resolution: strided transposed convolutions, or
 #: convolutions whose channels become pixels
 UPSAMPLINGS = ("transposed", "shuffle")
@@ -31,6 +32,12 @@ OF_TOWERS = (
     *("backbone", "blocks", "modules", "shared_rank", "expert_ranks", "alpha", "head_blocks", "depth"),
     *("merged_share", "merge_after", "head_views", "balance_weight"),
 )
+
+#: settings that recipes did not always have, and what was done without them: a run begun then can go on
+_NEWER = {
+    **{"method": DEFAULT_METHOD, "depth": None, "merged_share": 0.0, "merge_after": 0},
+    "head_loss": "logistic",
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Recipe:
         merge_after: how many blocks come before the first that merges.
         head_penalty: L2 penalty under which the head is first fitted to the frozen tower, until it converges;
             None: it starts at random, as in the paper.
+        head_loss: what that fit minimises beside the penalty: ``logistic`` or ``squares``; see
+            :func:`aigdetect.training.head_fit.fit_head`.
         head_views: with views of two scales, whether they share the head's weights or each scale has its
             ``own``; see :class:`aigdetect.model.head.Head`.
         source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
@@ -129,6 +138,7 @@ class Recipe:
     merge_after: int = 0
     head_views: str = "shared"
     head_penalty: float | None = None
+    head_loss: str = "logistic"
     source_penalty: float = 0.0
     aligned: tuple[str, ...] = ()
     aligned_images: int = 400
@@ -225,8 +235,9 @@ class Recipe:
             raise UsageError("depth: needs head_blocks, too; the embedding is that of the whole tower")
         if self.scored_per_group is not None and self.folds is None:
             raise UsageError("scored_per_group: needs folds, too")
-        if self.source_penalty and self.head_penalty is None:
-            raise UsageError("source_penalty: needs head_penalty, too")
+        for name, idle in (("source_penalty", 0.0), ("head_loss", "logistic")):
+            if getattr(self, name) != idle and self.head_penalty is None:
+                raise UsageError(f"{name}: needs head_penalty, too")
         if self.folds is not None and self.selects:
             raise UsageError("folds: with them no image is held out by which an epoch could be the best one")
         if self.initial is not None and not self.epochs:
@@ -238,6 +249,7 @@ class Recipe:
             ("cache", CACHES),
             ("keep", KEEPS),
             ("head_views", HEAD_VIEWS),
+            ("head_loss", HEAD_LOSSES),
         ):
             if getattr(self, name) not in choices:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is none of {', '.join(choices)}")
@@ -254,12 +266,10 @@ class Recipe:
 
     def defining(self) -> dict[str, Any]:
         """The settings that define the model, as plain data: not :data:`MEANS`, nor the default method."""
-        # a run that was begun when recipes named no method, depth or merging goes on
-        newer = {"method": DEFAULT_METHOD, "depth": None, "merged_share": 0.0, "merge_after": 0}
         return {
             name: value
             for name, value in self.as_dict().items()
-            if name not in MEANS and not (name in newer and value == newer[name])
+            if name not in MEANS and not (name in _NEWER and value == _NEWER[name])
         }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from aigdetect.data.kinds import KINDS, kind_of
 from aigdetect.data.layouts import Sample
@@ -32,6 +32,22 @@ def test_equals_scikit_learns_logistic_regression(penalty: float) -> None:
     with torch.inference_mode():
         logits = head(torch.tensor(x, dtype=torch.float32))
     np.testing.assert_allclose(logits, oracle.decision_function(scaled), atol=2e-3)
+
+
+@pytest.mark.parametrize("penalty", [0.01, 0.3])
+def test_squares_equal_scikit_learns_ridge(penalty: float) -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 400)
+    x = (rng.normal(size=(400, 12)) + 0.7 * labels[:, None]) * rng.uniform(0.1, 9, 12) + 3
+    weights = rng.uniform(0.2, 2, 400)
+    head = Head(blocks=0, width=12)
+    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x[:, None], labels, weights))
+    fit_head(head, *tensors, penalty=penalty, squares=True)
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    oracle = Ridge(alpha=penalty).fit(scaled, 2 * labels - 1, sample_weight=weights / weights.sum())
+    with torch.inference_mode():
+        logits = head(torch.tensor(x, dtype=torch.float32))
+    np.testing.assert_allclose(logits, oracle.predict(scaled), atol=2e-3)
 
 
 @pytest.mark.parametrize("sets", [1, 2])

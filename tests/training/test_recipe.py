@@ -58,6 +58,8 @@ def test_yaml_reads_exponents_as_text(tmp_path: Path) -> None:
         ({"head_blocks": 1, "depth": 0}, "depth: 0"),
         ({"merged_share": 0.6}, "merged_share: 0.6"),
         ({"merge_after": -1}, "merge_after: -1"),
+        ({"head_loss": "hinge", "head_penalty": 1.0}, "head_loss: 'hinge'"),
+        ({"head_loss": "squares"}, "head_loss: needs head_penalty"),
         ({"views": ["top"]}, "views: ['top']"),
         ({"views": []}, "views: []"),
         ({"epochs": "many"}, "epochs: 'many'"),
