@@ -25,12 +25,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from aigdetect.data.contents import read_contents
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.files import write_atomically
 from aigdetect.metrics.ranking import ROC_AUC, tpr_at_fpr
 from aigdetect.model.calibration_fit import fit_calibration
 from aigdetect.model.detector import choose_device
 from aigdetect.model.towers.arithmetic import choose_precision
+from aigdetect.scanning.engines import default_workers
 from aigdetect.training.callbacks import Watch
 from aigdetect.training.crossfit import cross_fit as train_folds
 from aigdetect.training.distributed import ALONE
@@ -109,7 +111,9 @@ def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: P
     assert recipe.folds is not None
     device = choose_device("auto")
     recipe = replace(recipe, precision=choose_precision(recipe.precision, device))
-    split = Split(tuple(draw_samples(samples, recipe)), ())
+    drawn = draw_samples(samples, recipe)
+    # known, so that what is kept of them already takes no room
+    split = Split(tuple(drawn), (), contents=read_contents(drawn, workers=default_workers()))
     # what is there of an earlier trial, such as images made here, is taken up
     options = RunOptions(cache_folder=tables, resume=True)
     watch = Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True), unread=print)
