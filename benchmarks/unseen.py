@@ -220,8 +220,7 @@ def figures(told: Told) -> dict[str, float]:
     return result
 
 
-def save(told: Told, path: Path) -> None:
-    """Keep a finished trial."""
+def _save(told: Told, path: Path) -> None:
     rows = [
         [sample.path, float(logit), int(fold)]
         for sample, logit, fold in zip(told.samples, told.logits, told.folds, strict=True)
@@ -229,8 +228,7 @@ def save(told: Told, path: Path) -> None:
     write_atomically(path, json.dumps(rows).encode())
 
 
-def load(path: Path, samples: Mapping[str, Sample]) -> Told:
-    """A trial that was kept; its images are found by their paths."""
+def _load(path: Path, samples: Mapping[str, Sample]) -> Told:
     rows = json.loads(path.read_text())
     return Told(
         [samples[row[0]] for row in rows],
@@ -322,8 +320,8 @@ def main() -> None:
             recipe = replace(recipe, samples_per_group=options.samples_per_group)
         done = options.state / f"{trial.name}, {recipe.samples_per_group}.json"
         if not done.exists():
-            save(cross_fit(recipe, samples, options.state, tables), done)
-        results[trial.name] = load(done, {sample.path: sample for sample in samples})
+            _save(cross_fit(recipe, samples, options.state, tables), done)
+        results[trial.name] = _load(done, {sample.path: sample for sample in samples})
         print(f"{trial.name}: mean AUC {figures(results[trial.name])['mean AUC']:.4f}", flush=True)
     console = Console(width=280)
     _print(console, results)

@@ -17,37 +17,26 @@ from aigdetect.training.distributed import ALONE
 from aigdetect.training.head_fit import LEAST_IMAGES, Features, fit_head, fit_kinds, kinds_told
 
 
+@pytest.mark.parametrize("squares", [False, True])
 @pytest.mark.parametrize("penalty", [0.01, 0.3])
-def test_equals_scikit_learns_logistic_regression(penalty: float) -> None:
+def test_equals_scikit_learns_regressions(penalty: float, squares: bool) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 400)
     x = (rng.normal(size=(400, 12)) + 0.7 * labels[:, None]) * rng.uniform(0.1, 9, 12) + 3
     weights = rng.uniform(0.2, 2, 400)
     head = Head(blocks=0, width=12)
     tensors = (torch.tensor(values, dtype=torch.float32) for values in (x[:, None], labels, weights))
-    fit_head(head, *tensors, penalty=penalty)
+    fit_head(head, *tensors, penalty=penalty, squares=squares)
     scaled = (x - x.mean(axis=0)) / x.std(axis=0)
-    oracle = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=1000)
-    oracle.fit(scaled, labels, sample_weight=weights / weights.sum())
+    shares = weights / weights.sum()
+    if squares:
+        expected = Ridge(alpha=penalty).fit(scaled, 2 * labels - 1, sample_weight=shares).predict(scaled)
+    else:
+        oracle = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=1000)
+        expected = oracle.fit(scaled, labels, sample_weight=shares).decision_function(scaled)
     with torch.inference_mode():
         logits = head(torch.tensor(x, dtype=torch.float32))
-    np.testing.assert_allclose(logits, oracle.decision_function(scaled), atol=2e-3)
-
-
-@pytest.mark.parametrize("penalty", [0.01, 0.3])
-def test_squares_equal_scikit_learns_ridge(penalty: float) -> None:
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 400)
-    x = (rng.normal(size=(400, 12)) + 0.7 * labels[:, None]) * rng.uniform(0.1, 9, 12) + 3
-    weights = rng.uniform(0.2, 2, 400)
-    head = Head(blocks=0, width=12)
-    tensors = (torch.tensor(values, dtype=torch.float32) for values in (x[:, None], labels, weights))
-    fit_head(head, *tensors, penalty=penalty, squares=True)
-    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
-    oracle = Ridge(alpha=penalty).fit(scaled, 2 * labels - 1, sample_weight=weights / weights.sum())
-    with torch.inference_mode():
-        logits = head(torch.tensor(x, dtype=torch.float32))
-    np.testing.assert_allclose(logits, oracle.predict(scaled), atol=2e-3)
+    np.testing.assert_allclose(logits, expected, atol=2e-3)
 
 
 @pytest.mark.parametrize("sets", [1, 2])
