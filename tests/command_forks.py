@@ -1,15 +1,18 @@
 """Runs programs in processes that need not load their libraries each: one process loads them, and forks.
 
-As a script it reads jobs from standard input, one line of JSON each: a list of processes that run together.
-:class:`Forks` is the other end, and :func:`run` stands in for :func:`subprocess.run`.
+As a script it reads from standard input, one line of JSON each: jobs to start together, or the number of a
+process to wait for or to look at. :class:`Forks` is the other end; :func:`run` and :func:`start` stand in for
+:func:`subprocess.run` and :class:`subprocess.Popen`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import importlib
 import json
+import multiprocessing.util
 import os
 import resource
 import runpy
@@ -41,6 +44,8 @@ LIGHT = (
     "aigdetect.scanning.page.write",
 )
 SECONDS = 900
+# what a fork of a fork can do of what subprocess.run can
+FORKED = {"cwd", "env", "stdout", "stderr", "capture_output", "text", "check"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Job:
     drawn: bool = True
     script: str | None = None
     input: str = ""
+    new_session: bool = False
 
 
 class Forks:
@@ -99,16 +105,62 @@ class Forks:
 
     def outputs(self, *jobs: Job) -> list[tuple[int, bytes, bytes]]:
         """As :meth:`together`, byte for byte."""
+        ends = [each.end() for each in self.start(*jobs)]
+        return [end for end in ends if end]
+
+    def start(self, *jobs: Job) -> list[Started]:
+        """Start several processes at a time, and wait for none."""
+        common = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}
+        told = [asdict(job) | {"environment": common | job.environment} for job in jobs]
+        return [Started(self, pid) for pid in self.ask(start=told)]
+
+    def ask(self, **question: Any) -> Any:
+        """One question to the process that forks, and its answer."""
         assert self._process.stdin
         assert self._process.stdout
-        common = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}
-        asked = [asdict(job) | {"environment": common | job.environment} for job in jobs]
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
-        return [
-            (status, stdout.encode("latin-1"), stderr.encode("latin-1"))
-            for status, stdout, stderr in json.loads(self._process.stdout.readline())
-        ]
+        return json.loads(self._process.stdout.readline())
+
+
+class Started:
+    """A process that runs, or has ended: as much of :class:`subprocess.Popen` as tests ask for, in bytes."""
+
+    def __init__(self, forks: Forks, pid: int) -> None:
+        self._forks = forks
+        self._end: tuple[int, bytes, bytes] | None = None
+        self.pid = pid
+
+    def end(self, *, wait: bool = True) -> tuple[int, bytes, bytes] | None:
+        """Status, standard output and standard error; None while it runs."""
+        if self._end is None and (told := self._forks.ask(end=self.pid, wait=wait)):
+            status, stdout, stderr = told
+            self._end = status, stdout.encode("latin-1"), stderr.encode("latin-1")
+        return self._end
+
+    @property
+    def returncode(self) -> int | None:
+        return self._end and self._end[0]
+
+    def poll(self) -> int | None:
+        self.end(wait=False)
+        return self.returncode
+
+    def wait(self) -> int | None:
+        self.end()
+        return self.returncode
+
+    def communicate(self) -> tuple[bytes, bytes]:
+        end = self.end()
+        assert end
+        return end[1:]
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 forks = functools.cache(Forks)
@@ -124,19 +176,29 @@ def run(
     **options: Any,
 ) -> subprocess.CompletedProcess[Any]:
     """Run the program, or a script, to its end: what :func:`subprocess.run` returns, and much sooner."""
-    words = [os.fsdecode(each) if isinstance(each, bytes) else str(each) for each in arguments]
+    started = start(*arguments, cwd=cwd, env=env, script=script, input=input.decode("latin-1"), **options)
+    stdout, stderr = started.communicate()
+    return subprocess.CompletedProcess(
+        arguments, started.returncode, *((stdout.decode(), stderr.decode()) if text else (stdout, stderr))
+    )
+
+
+def start(
+    *arguments: object,
+    cwd: Path | str = ".",
+    env: dict[str, str] | None = None,
+    script: Path | None = None,
+    **options: Any,
+) -> Started:
+    """Start the program, or a script."""
     job = Job(
-        words,
+        [os.fsdecode(each) if isinstance(each, bytes) else str(each) for each in arguments],
         os.path.abspath(cwd),  # noqa: PTH100 - bytes, too
         environment=env or {},
         script=script and str(script),
-        input=input.decode("latin-1"),
         **options,
     )
-    ((status, stdout, stderr),) = forks(*(LIGHT if script == FAKE else HEAVY)).outputs(job)
-    if not text:
-        return subprocess.CompletedProcess(words, status, stdout, stderr)
-    return subprocess.CompletedProcess(words, status, stdout.decode(), stderr.decode())
+    return forks(*(LIGHT if script == FAKE else HEAVY)).start(job)[0]
 
 
 def _killed_at(module: str, attribute: str, number: int) -> None:
@@ -154,6 +216,58 @@ def _killed_at(module: str, attribute: str, number: int) -> None:
     setattr(owner, name, counted)
 
 
+_run_anew = subprocess.run
+
+
+def _run_forked(command: Any, **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Stands in for :func:`subprocess.run` inside a fork: what is ours becomes a fork of the fork."""
+    program = command[:3] == [sys.executable, "-m", "aigdetect"]
+    script = command[0] == sys.executable and command[1].endswith(".py")
+    if not (program or script) or options.keys() - FORKED:
+        return _run_anew(command, **options)
+    job = Job(
+        command[3 if program else 2 :],
+        os.fspath(options.get("cwd") or Path.cwd()),
+        environment=dict(options.get("env") or os.environ),
+        script=None if program else command[1],
+    )
+    captured = subprocess.PIPE if options.get("capture_output") else None
+    pipes = [options.get(name, captured) for name in ("stdout", "stderr")]
+    files = [tempfile.TemporaryFile() if pipe == subprocess.PIPE else pipe for pipe in pipes]  # noqa: SIM115
+    child = os.fork()
+    if not child:
+        _child(job, [number if file is None else file.fileno() for number, file in enumerate(files, 1)])
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    told: list[Any] = []
+    for pipe, file in zip(pipes, files, strict=True):
+        told.append(None)
+        if pipe == subprocess.PIPE:
+            file.seek(0)
+            told[-1] = file.read().decode() if options.get("text") else file.read()
+    done = subprocess.CompletedProcess(command, status, *told)
+    if options.get("check"):
+        done.check_returncode()
+    return done
+
+
+def _spawn_forked(path: bytes, arguments: list[Any], passed: list[int]) -> int:
+    """Stands in for what multiprocessing starts its servers with, which would load everything anew."""
+    del path
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+            if descriptor > 2 and descriptor not in passed:
+                with contextlib.suppress(OSError):  # that of the list itself
+                    os.close(descriptor)
+        exec(arguments[-1], {})
+        status = 0
+    finally:
+        os._exit(status)
+
+
 def _child(job: Job, output: list[int]) -> None:
     for descriptor, target in zip(output, (1, 2), strict=True):
         os.dup2(descriptor, target)
@@ -162,7 +276,12 @@ def _child(job: Job, output: list[int]) -> None:
         given.seek(0)
         os.dup2(given.fileno(), 0)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - until it ends
+    if job.new_session:
+        os.setsid()
     signal.alarm(SECONDS)
+    subprocess.run = _run_forked
+    if Path("/proc/self/fd").exists():
+        multiprocessing.util.spawnv_passfds = _spawn_forked
     os.chdir(job.cwd)
     os.environ.clear()
     os.environ.update(job.environment)
@@ -198,24 +317,28 @@ def _serve() -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     gc.freeze()  # what it holds is shared with all that it forks
+    running: dict[int, list[Any]] = {}
     for line in sys.stdin:
-        running = []
-        for job in [Job(**told) for told in json.loads(line)]:
-            files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
-            child = os.fork()
-            if not child:
-                _child(job, [file.fileno() for file in files])
-            running.append((child, files))
-        done = []
-        for child, files in running:
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            told = []
-            for file in files:
-                file.seek(0)
-                told.append(file.read().decode("latin-1"))
-                file.close()
-            done.append([status, *told])
-        sys.stdout.write(json.dumps(done) + "\n")
+        question = json.loads(line)
+        if "start" in question:
+            answer: Any = []
+            for job in [Job(**told) for told in question["start"]]:
+                files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
+                child = os.fork()
+                if not child:
+                    _child(job, [file.fileno() for file in files])
+                running[child] = files
+                answer.append(child)
+        else:
+            answer = None
+            child, status = os.waitpid(question["end"], 0 if question["wait"] else os.WNOHANG)
+            if child:
+                answer = [os.waitstatus_to_exitcode(status)]
+                for file in running.pop(child):
+                    file.seek(0)
+                    answer.append(file.read().decode("latin-1"))
+                    file.close()
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 

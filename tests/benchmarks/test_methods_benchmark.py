@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import command_forks
 from planted import write_data
 from tiny_pairs import write_averaging_pair
 
@@ -25,36 +23,14 @@ def test_methods_are_trained_once_and_measured_under_each_condition(tmp_path: Pa
     write_data(tmp_path / "test", "upsampled", count=10, seed=1)
     (tmp_path / "settings.yaml").write_text(SETTINGS)
     write_averaging_pair(tmp_path / "pair", "mean")
-    command = [
-        sys.executable,
-        str(REPOSITORY / "benchmarks" / "methods.py"),
-        "--train",
-        "train",
-        "--test",
-        "test",
-    ]
-    command += [
-        "--out",
-        "models",
-        "--methods",
-        "freqdct,npr,aeroblade,dire",
-        "--instrument",
-        "aeroblade=pair",
-        "--settings",
-        "settings.yaml",
-        "--device",
-        "cpu",
-    ]
 
     def run() -> str:
-        done = subprocess.run(
-            command,
+        done = command_forks.run(
+            *("--train", "train", "--test", "test", "--out", "models", "--device", "cpu"),
+            *("--methods", "freqdct,npr,aeroblade,dire", "--instrument", "aeroblade=pair"),
+            *("--settings", "settings.yaml"),
             cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-            timeout=600,
-            check=False,
+            script=REPOSITORY / "benchmarks" / "methods.py",
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

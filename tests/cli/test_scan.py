@@ -407,14 +407,14 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
     for index in range(40):
         make(tmp_path / f"{index:02}.png")
     out = tmp_path / "out.csv"
-    process = subprocess.Popen(
-        [*FAKE, "scan", tmp_path, "--csv", out, "--html", tmp_path / "page.html"],
-        stderr=subprocess.PIPE,
-        env={**ENVIRONMENT, "FAKE_DELAY": "0.2"},
+    process = command_forks.start(
+        *("scan", tmp_path, "--csv", out, "--html", tmp_path / "page.html"),
+        script=command_forks.FAKE,
+        env={"FAKE_DELAY": "0.2"},
     )
     wait_for(lambda: out.exists() and len(out.read_bytes().splitlines()) > 4)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=120)
+    _, messages = process.communicate()
     assert process.returncode == 130
     assert b"interrupted: everything finished so far is on disk" in messages
     assert b"page" not in messages.replace(os.fsencode(tmp_path), b"")

@@ -10,7 +10,6 @@ import random
 import signal
 import struct
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from aigdetect.scanning.ledger import Ledger, Targets, journal_beside
 from aigdetect.scanning.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
-PROGRAM = [sys.executable, str(Path(__file__).with_name("fake_aigdetect.py"))]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 IMAGES = 24
 
@@ -44,6 +42,10 @@ def run(*args: object, env: dict[str, str] | None = None, **options: Any) -> sub
     return command_forks.run(*args, env=env, script=command_forks.FAKE, **options)
 
 
+def start(*args: object, **options: Any) -> command_forks.Started:
+    return command_forks.start(*args, script=command_forks.FAKE, **options)
+
+
 def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
@@ -57,35 +59,27 @@ def test_killed_again_and_again(images: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     assert run("scan", images, "--jsonl", whole, "--workers", "0").returncode == 1
     command = [
-        *PROGRAM,
-        "scan",
-        str(images),
-        "--jsonl",
-        str(cut),
-        "--csv",
-        str(tmp_path / "cut.csv"),
-        "--resume",
+        *("scan", images, "--jsonl", cut),
+        *("--csv", tmp_path / "cut.csv", "--resume"),
     ]
     rng = random.Random(0)
     for _ in range(4):
-        process = subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, env={**ENVIRONMENT, "FAKE_DELAY": "0.1"}
-        )
+        process = start(*command, env={"FAKE_DELAY": "0.1"})
         wait_for_growth(cut, process)
         time.sleep(rng.uniform(0, 0.3))
         process.kill()
         process.wait()
-    assert run(*command[len(PROGRAM) :]).returncode == 1
+    assert run(*command).returncode == 1
     assert cut.read_bytes() == whole.read_bytes()
     assert csv_paths(tmp_path / "cut.csv") == [row["path"] for row in rows(whole)]
     assert [row["notes"][-1:] for row in rows(cut)[-3:]] == [["same content as an earlier file"]] * 3
-    again = run(*command[len(PROGRAM) :])
+    again = run(*command)
     assert again.returncode == 1  # of the rows that are there, too
     assert f"{IMAGES} of these rows from before" in again.stderr
     assert cut.read_bytes() == whole.read_bytes()
 
 
-def wait_for_growth(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for_growth(path: Path, process: command_forks.Started) -> None:
     """Until a row more is there, or the scan is over."""
     size, end = path.stat().st_size if path.exists() else 0, time.monotonic() + 60
     while process.poll() is None and (path.stat().st_size if path.exists() else 0) <= size:
@@ -126,17 +120,12 @@ def test_no_journal_is_left_among_the_images(images: Path) -> None:
 
 def test_an_interrupt_ends_soon_and_leaves_no_process(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    process = subprocess.Popen(
-        [*PROGRAM, "scan", str(images), "--jsonl", str(out)],
-        stderr=subprocess.PIPE,
-        env={**ENVIRONMENT, "FAKE_DELAY": "0.3"},
-        start_new_session=True,
-    )
+    process = start("scan", images, "--jsonl", out, env={"FAKE_DELAY": "0.3"}, new_session=True)
     for _ in range(2):  # the first row may grow while it is written, the second comes behind a whole one
         wait_for_growth(out, process)
     begin = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate()
     assert time.monotonic() - begin < 10  # two seconds on a machine that does nothing else
     assert process.returncode == 130
     assert b"Traceback" not in said
@@ -183,15 +172,11 @@ def test_parts_joined_are_the_whole(images: Path, tmp_path: Path) -> None:
 
 def test_files_that_vanish_or_change_meanwhile(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    process = subprocess.Popen(
-        [*PROGRAM, "scan", str(images), "--jsonl", str(out), "--workers", "1", "--quiet"],
-        stderr=subprocess.DEVNULL,
-        env={**ENVIRONMENT, "FAKE_DELAY": "0.3"},
-    )
+    process = start("scan", images, "--jsonl", out, "--workers", "1", "--quiet", env={"FAKE_DELAY": "0.3"})
     wait_for_growth(out, process)
     (images / "22.png").unlink()
     (images / "23.png").write_bytes(b"another content")
-    assert process.wait(timeout=60) == 1
+    assert process.wait() == 1
     found = rows(out)
     assert len(found) == IMAGES
     assert found[22]["error"] == "no such file or directory"

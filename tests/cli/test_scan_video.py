@@ -10,24 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import command_forks
 import pytest
 from clips import make_clip
 from PIL import Image
 
-FAKE = [sys.executable, str(Path(__file__).with_name("fake_aigdetect.py"))]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-
 
 def run(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*FAKE, *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={**ENVIRONMENT, **options.pop("env", {})},
-        **options,
-    )
+    return command_forks.run(*args, script=command_forks.FAKE, **options)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -157,7 +147,13 @@ def test_without_the_extra_the_option_says_what_to_install(folder: Path, tmp_pat
         "find = util.find_spec\n"
         "util.find_spec = lambda name, *rest: None if name == 'av' else find(name, *rest)\n"
     )
-    done = run("scan", folder, "--video", env={"PYTHONPATH": f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}"})
+    done = subprocess.run(
+        [sys.executable, command_forks.FAKE, "scan", folder, "--video"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{command_forks.REPOSITORY}"},
+    )
     assert (done.returncode, done.stderr) == (
         2,
         "error: --video: PyAV is not installed; pip install 'aigdetect[video]'\n",

@@ -279,16 +279,14 @@ def test_a_run_that_was_ended_goes_on_to_the_same_average(
 ) -> None:
     options = ["--residual", "nlm", "--npz"]
     state = tmp_path / "part.npz.state"
-    ended = subprocess.Popen(
-        [*PROGRAM, slow, *options, tmp_path / "part.npz"], env=ENVIRONMENT, stderr=subprocess.PIPE
-    )
+    ended = command_forks.start("spectrum", slow, *options, tmp_path / "part.npz")
     deadline = time.monotonic() + 60
     while not state.exists():
         assert time.monotonic() < deadline
         assert ended.poll() is None
         time.sleep(0.01)
     ended.send_signal(how)
-    _, said = ended.communicate(timeout=60)
+    _, said = ended.communicate()
     assert ended.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
     assert not (tmp_path / "part.npz").exists()
     if how == signal.SIGINT:

@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.serialization import (
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
-SCANNER = [sys.executable, str(Path(__file__).with_name("fake_aigdetect.py")), "scan"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 HOSTILE = os.fsdecode(b"\xff\x1b[31m\n\t\xe2\x80\xaea.png")
 INPUTS = ("images/a.png", "images/b.png", f"images/{HOSTILE}", "gone.png")
@@ -40,6 +39,10 @@ def run(command: list[object], cwd: Path) -> subprocess.CompletedProcess[str]:
         env=ENVIRONMENT,
         cwd=cwd,
     )
+
+
+def scan(cwd: Path, *args: object) -> subprocess.CompletedProcess[str]:
+    return command_forks.run("scan", *args, cwd=cwd, script=command_forks.FAKE)
 
 
 def verify(cwd: Path, *args: object) -> subprocess.CompletedProcess[str]:
@@ -216,7 +219,7 @@ def signed(place: Path) -> Path:
         (place / f"{name}.pub").write_bytes(
             key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         )
-    done = run([*SCANNER, "images/a.png", "--case", "signed", "--sign", "own.pem", "--workers", "0"], place)
+    done = scan(place, "images/a.png", "--case", "signed", "--sign", "own.pem", "--workers", "0")
     assert done.returncode == 0, done.stderr
     return place
 
@@ -250,22 +253,22 @@ def test_a_signed_case(signed: Path) -> None:
 def test_a_case_that_goes_on_is_signed_anew_or_no_more(signed: Path) -> None:
     signature = signed / "signed" / "manifest.json.sig"
     before = signature.read_bytes()
-    scan = [*SCANNER, "images/a.png", "images/b.png", "--case", "signed", "--workers", "0"]
-    assert run([*scan, "--resume", "--sign", "own.pem"], signed).returncode == 0
+    again = ["images/a.png", "images/b.png", "--case", "signed", "--workers", "0"]
+    assert scan(signed, *again, "--resume", "--sign", "own.pem").returncode == 0
     assert signature.read_bytes() != before
     assert verify(signed, "signed", "--key", "own.pub").returncode == 0
-    done = run([*scan, "--force"], signed)
+    done = scan(signed, *again, "--force")
     assert done.returncode == 0, done.stderr
     assert not signature.exists()
 
 
 def test_a_key_that_cannot_sign_is_refused_before_anything_is_written(signed: Path) -> None:
     for key, message in (("own.pub", "is no private key as PEM"), ("nowhere", "the key cannot be read")):
-        done = run([*SCANNER, "images/a.png", "--case", "new", "--sign", key], signed)
+        done = scan(signed, "images/a.png", "--case", "new", "--sign", key)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"error: {key}: {message}")
         assert done.stderr.count("\n") == 1
-    done = run([*SCANNER, "images/a.png", "--sign", "own.pem"], signed)
+    done = scan(signed, "images/a.png", "--sign", "own.pem")
     assert (done.returncode, done.stderr) == (
         2,
         "error: --sign: signs the manifest of a case; only with --case\n",

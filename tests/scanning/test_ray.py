@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +18,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import command_forks
 import numpy as np
 import pytest
-from command_forks import Done, Forks
+from command_forks import Done, Forks, Started
 from PIL import Image
 
 from aigdetect.errors import ModelError, UsageError
@@ -222,15 +222,8 @@ class Program:
     def run(self, *args: object) -> Done:
         return self.forks.run("scan", *args, *self._options(), cwd=self.folder)
 
-    def start(self, *args: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "aigdetect", "scan", *map(str, [*args, *self._options()])],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )
+    def start(self, *args: object) -> Started:
+        return command_forks.start("scan", *args, *self._options(), cwd=self.folder)
 
     def _options(self) -> list[object]:
         return ["--model", self.model.folder, "--weights", self.model.weights, "--device", "cpu"]
@@ -270,11 +263,11 @@ def test_a_worker_is_killed_and_all_is_as_in_one_program(
     wait_for(lambda: (rows.exists() and rows.stat().st_size) or running.poll() is not None)
     os.kill(actors()[0], signal.SIGKILL)
     early = len(rows.read_bytes().splitlines())
-    out, said = running.communicate(timeout=400)
-    assert (here.status, running.returncode) == (1, 1), here.stderr + said
+    out, said = running.communicate()
+    assert (here.status, running.returncode) == (1, 1), here.stderr + said.decode()
     # nothing of Ray's is heard; how long it takes to start depends on what else this machine does
-    heard = [line for line in said.splitlines() if "no worker is ready" not in line]
-    assert out == ""
+    heard = [line for line in said.decode().splitlines() if "no worker is ready" not in line]
+    assert out == b""
     assert sum("died: others do again" in line for line in heard) == 1
     assert len(heard) == len(here.stderr.splitlines()) + 1
     maps = sorted(f"heatmaps/{path.name}" for path in (tmp_path / "here/heatmaps").iterdir())
@@ -305,9 +298,9 @@ def test_an_interrupt_leaves_rows_and_no_process(images: Path, tmp_path: Path, p
     below = descendants(running.pid)
     assert len(below) > 3
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=100)
+    _, said = running.communicate()
     assert running.returncode == 130
-    assert said.splitlines()[-1] == "interrupted: everything finished so far is on disk"
+    assert said.splitlines()[-1] == b"interrupted: everything finished so far is on disk"
     lines = [json.loads(line) for line in rows.read_bytes().splitlines()]
     assert 0 < len(lines) < 150
     wait_for(lambda: not [pid for pid in below if Path(f"/proc/{pid}").exists()], 60)
