@@ -43,8 +43,9 @@ class HeatMap:
     """Where in an image the evidence lies.
 
     Attributes:
-        relevance: ``(h, w)`` float32, covers the image evenly; the logit of what lies there, seen alone.
-            Parts have a level of their own, so that only differences within one image mean anything.
+        relevance: ``(h, w)`` float32, covers the image evenly; the calibrated log-odds of what lies there,
+            seen alone, but for a constant. Parts have a level of their own, so that only differences within
+            one image mean anything.
         method: how it was made, in a word or two.
         caption: what it shows and what not.
     """
@@ -68,6 +69,7 @@ def heatmap(detector: Detector, pixels: Pixels) -> HeatMap:
     side = max(1, min(part.side, part.side * min(height, width) // size))
     tops, lefts = _places(height, width, side, MAX_PARTS if part.tokens else MAX_VIEWS)
     logits = np.fromiter(_logits(detector, pixels, part, side, tops, lefts), np.float32)
+    logits *= detector.card.calibration.slope  # models differ in what a logit of 1 is worth
     levels = _spread(logits.reshape(len(tops), len(lefts)), tops, lefts, side, height, width)
     return HeatMap(levels, "parts seen alone", _caption(side, part.side, tops, lefts, height, width))
 

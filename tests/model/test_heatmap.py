@@ -56,7 +56,7 @@ class Head:
         return self.logit(features)
 
 
-def red_detector() -> Detector:
+def red_detector(slope: float = 1.0) -> Detector:
     """Its logit for a part is the part's mean of red, 0..1."""
     network = SimpleNamespace(
         tower=RedTower(),
@@ -66,7 +66,8 @@ def red_detector() -> Detector:
         head=Head(lambda x: x.squeeze(-1)),
         normalise=lambda views: views.permute(0, 3, 1, 2).float() / 255,
     )
-    card = SimpleNamespace(preprocess=SimpleNamespace(size=PATCH * GRID))
+    calibration = SimpleNamespace(slope=slope)
+    card = SimpleNamespace(preprocess=SimpleNamespace(size=PATCH * GRID), calibration=calibration)
     made: Any = SimpleNamespace(network=network, card=card, device=torch.device("cpu"), batch_size=3)
     return made  # type: ignore[no-any-return]
 
@@ -96,13 +97,14 @@ def test_a_place_that_the_logit_depends_on_is_hot_and_the_rest_is_not(place: tup
     np.testing.assert_allclose(heat[far], 0, atol=1e-6)
 
 
-def test_the_map_is_the_mean_of_red_over_each_part() -> None:
+@pytest.mark.parametrize("slope", [1.0, 4.0])
+def test_the_map_is_the_calibrated_mean_of_red_over_each_part(slope: float) -> None:
     ramp = np.zeros((64, 256, 3), np.uint8)
     ramp[..., 0] = np.arange(256)
-    heat = heatmap(red_detector(), ramp).relevance
+    heat = heatmap(red_detector(slope), ramp).relevance
     columns = (np.arange(128) + 0.5) * 2
     expected = np.clip(columns - 0.5, 15.5, 255 - 15.5) / 255  # parts are 32 wide: none has its centre nearer
-    np.testing.assert_allclose(heat[16], expected, atol=1e-5)
+    np.testing.assert_allclose(heat[16], slope * expected, atol=5e-5)
 
 
 def test_small_images_are_enlarged_as_views_are() -> None:
