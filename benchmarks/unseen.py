@@ -220,16 +220,24 @@ def figures(told: Told) -> dict[str, float]:
     return result
 
 
-def _save(told: Told, path: Path) -> None:
+def save(told: Told, recipe: Recipe, path: Path) -> None:
+    """Keep what came out of a trial, and by which settings."""
     rows = [
         [sample.path, float(logit), int(fold)]
         for sample, logit, fold in zip(told.samples, told.logits, told.folds, strict=True)
     ]
-    write_atomically(path, json.dumps(rows).encode())
+    kept = {"settings": recipe.defining(), "rows": rows}
+    write_atomically(path, json.dumps(kept).encode())
 
 
-def _load(path: Path, samples: Mapping[str, Sample]) -> Told:
-    rows = json.loads(path.read_text())
+def load(path: Path, recipe: Recipe, samples: Mapping[str, Sample]) -> Told | None:
+    """What came out of a trial; None if it is not there, or was one of other settings."""
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text())
+    if not isinstance(kept, dict) or kept["settings"] != json.loads(json.dumps(recipe.defining())):
+        return None
+    rows = kept["rows"]
     return Told(
         [samples[row[0]] for row in rows],
         np.array([row[1] for row in rows]),
@@ -319,9 +327,11 @@ def main() -> None:
         if options.samples_per_group is not None:
             recipe = replace(recipe, samples_per_group=options.samples_per_group)
         done = options.state / f"{trial.name}, {recipe.samples_per_group}.json"
-        if not done.exists():
-            _save(cross_fit(recipe, samples, options.state, tables), done)
-        results[trial.name] = _load(done, {sample.path: sample for sample in samples})
+        told = load(done, recipe, {sample.path: sample for sample in samples})
+        if told is None:
+            told = cross_fit(recipe, samples, options.state, tables)
+            save(told, recipe, done)
+        results[trial.name] = told
         print(f"{trial.name}: mean AUC {figures(results[trial.name])['mean AUC']:.4f}", flush=True)
     console = Console(width=280)
     _print(console, results)

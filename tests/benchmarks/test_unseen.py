@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from aigdetect.data.layouts import Sample
+from aigdetect.training.recipe import make_recipe
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -59,6 +60,21 @@ def test_verdicts_rest_on_the_thresholds_of_the_other_folds() -> None:
     # its own fold holds the only source that scores high: the others' thresholds know nothing of it
     assert rates["s5"] > 3 * max(rate for name, rate in rates.items() if name != "s5") > 0
     assert set(np.unique(flagged)) <= {-1, 0, 1}
+
+
+def test_what_is_kept_of_a_trial_counts_for_its_settings_alone(tmp_path: Path) -> None:
+    made, recipe = told(), make_recipe({"head_penalty": 1.0, "views": ["whole"]})
+    samples = {sample.path: sample for sample in made.samples}
+    file = tmp_path / "trial.json"
+    assert unseen.load(file, recipe, samples) is None
+    unseen.save(made, recipe, file)
+    kept = unseen.load(file, recipe, samples)
+    assert kept is not None
+    assert kept.samples == made.samples
+    np.testing.assert_array_equal([kept.logits, kept.folds], [made.logits, made.folds])
+    assert unseen.load(file, make_recipe({"head_penalty": 3.0, "views": ["whole"]}), samples) is None
+    file.write_text("[]")  # as before settings were kept
+    assert unseen.load(file, recipe, samples) is None
 
 
 def test_trials_that_need_decoders_are_left_out_without_them(tmp_path: Path) -> None:
