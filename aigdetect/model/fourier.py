@@ -20,12 +20,13 @@ class FourierFeatures(nn.Module):
 
     Attributes:
         width: numbers that come out, the power of two from that of the channels on.
-        scale: ``(F,)``, what channels are divided by; 1 until it is set.
+        scale: ``(S, F)``, what channels are divided by, for each kind of input; 1 until it is set.
         signs: ``(3, width)``, 1 or -1.
         phases: ``(width,)`` in 0..2π.
 
     Args:
         inputs: channels F that come in.
+        sets: kinds of inputs S, whose channels have scales of their own.
 
     Source: A. Rahimi and B. Recht, Random features for large-scale kernel machines, 2007; F. Yu et al.,
     Orthogonal random features, 2016, section 5 (structured ones).
@@ -35,17 +36,26 @@ class FourierFeatures(nn.Module):
     signs: Tensor
     phases: Tensor
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, sets: int = 1) -> None:
         super().__init__()
         self.width = 1 << max(0, inputs - 1).bit_length()
-        self.register_buffer("scale", torch.ones(inputs))
+        self.register_buffer("scale", torch.ones(sets, inputs))
         self.register_buffer("signs", 2.0 * torch.randint(0, 2, (3, self.width)) - 1)
         self.register_buffer("phases", 2 * torch.pi * torch.rand(self.width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Channels ``(B, F)`` to features ``(B, width)``, both float32."""
+    def forward(self, x: Tensor, kinds: Tensor | None = None) -> Tensor:
+        """Inputs to features.
+
+        Args:
+            x: ``(B, F)`` float32.
+            kinds: ``(B,)`` int64, the kind of each; None: all are of the first.
+
+        Returns:
+            ``(B, width)`` float32.
+        """
         inputs = x.shape[1]
-        x = F.pad(x / self.scale, (0, self.width - inputs))
+        scale = self.scale[0] if kinds is None else self.scale[kinds]
+        x = F.pad(x / scale, (0, self.width - inputs))
         for signs in self.signs:
             x = hadamard(x * signs)
         # directions are as long as Gaussian ones of this many channels, over the kernel's deviation sqrt(2 F)

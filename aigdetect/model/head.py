@@ -35,7 +35,7 @@ class Head(nn.Linear):
 
     def __init__(self, *, blocks: int, width: int, sets: int = 1, kernel: str = "linear") -> None:
         channels = max(1, blocks) * width
-        fourier = FourierFeatures(channels) if kernel == "gaussian" else None
+        fourier = FourierFeatures(channels, sets) if kernel == "gaussian" else None
         super().__init__(channels + (fourier.width if fourier else 0), sets)
         self.blocks = blocks
         self.sets = sets
@@ -54,11 +54,19 @@ class Head(nn.Linear):
         x = x.float()
         return F.layer_norm(x, x.shape[-1:]).flatten(1) if self.blocks else x
 
-    def features(self, normalised: Tensor) -> Tensor:
-        """What the weights multiply: ``(B, channels)`` to ``(B, F)``, float32."""
+    def features(self, normalised: Tensor, sets: Tensor | None = None) -> Tensor:
+        """What the weights multiply.
+
+        Args:
+            normalised: ``(B, channels)`` as of :meth:`normalised`.
+            sets: ``(B,)`` int64, which set of weights is meant; None: the first.
+
+        Returns:
+            ``(B, F)``, float32.
+        """
         if self.fourier is None:
             return normalised
-        return torch.cat([normalised, self.fourier(normalised)], dim=1)
+        return torch.cat([normalised, self.fourier(normalised, sets)], dim=1)
 
     def forward(self, x: Tensor, scales: Tensor | None = None) -> Tensor:
         """Logits of single views.
@@ -70,8 +78,7 @@ class Head(nn.Linear):
         Returns:
             logits ``(B,)``, float32.
         """
+        sets = None if self.sets == 1 else scales
         with torch.autocast(x.device.type, enabled=False):
-            logits = super().forward(self.features(self.normalised(x)))
-        if self.sets == 1 or scales is None:
-            return logits[:, 0]
-        return logits.gather(1, scales[:, None]).squeeze(1)
+            logits = super().forward(self.features(self.normalised(x), sets))
+        return logits[:, 0] if sets is None else logits.gather(1, sets[:, None]).squeeze(1)

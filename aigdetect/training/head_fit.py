@@ -202,11 +202,13 @@ def _columns(head: Head, features: Tensor) -> Tensor:
     """What the head's weights multiply, ``(N, V, F)``, a copy; Fourier features are scaled to these rows."""
     count, views, channels = features.shape
     columns = features.new_empty(count * views, head.in_features)
-    rows = features.reshape(-1, channels)
     if head.fourier is not None:
-        head.fourier.scale.copy_(rows.std(dim=0, correction=0) + 1e-6)
-    for part, made in zip(torch.split(rows, _AT_ONCE), torch.split(columns, _AT_ONCE), strict=True):
-        made.copy_(head.features(part))
+        of_sets = features.reshape(-1, head.sets, channels)
+        head.fourier.scale.copy_(of_sets.std(dim=0, correction=0) + 1e-6)
+    sets = torch.arange(count * views, device=features.device) % head.sets
+    parts = (torch.split(rows, _AT_ONCE) for rows in (features.reshape(-1, channels), sets, columns))
+    for rows, of_rows, made in zip(*parts, strict=True):
+        made.copy_(head.features(rows, of_rows))
     return columns.view(count, views, -1)
 
 

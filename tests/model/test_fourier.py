@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -36,6 +38,16 @@ def test_inner_products_are_nearly_scikit_learns_kernel() -> None:
 
 
 def test_a_row_is_the_same_whatever_its_neighbours() -> None:
-    features = FourierFeatures(100)
-    x = torch.randn(7, 100)
-    assert torch.equal(features(x), torch.cat([features(row[None]) for row in x]))
+    features = FourierFeatures(100, sets=2)
+    features.scale.copy_(torch.rand(2, 100) + 0.5)
+    x, kinds = torch.randn(7, 100), torch.tensor([0, 1, 1, 0, 1, 0, 0])
+    one_by_one = [features(row[None], kind[None]) for row, kind in zip(x, kinds, strict=True)]
+    assert torch.equal(features(x, kinds), torch.cat(one_by_one))
+    scaled = features.scale[kinds] * x
+    torch.testing.assert_close(features(scaled, kinds), _unscaled(features)(x, kinds))
+
+
+def _unscaled(features: FourierFeatures) -> FourierFeatures:
+    copied = copy.deepcopy(features)
+    copied.scale.fill_(1)
+    return copied

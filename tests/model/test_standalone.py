@@ -113,7 +113,8 @@ def test_crops_count_together_like_the_whole_image(
     folder.mkdir()
     state = load_file(model / ADAPTER_NAME)
     if head_views == "shared":
-        state |= {name: state[name][:1].clone() for name in ("head.weight", "head.bias")}
+        own = ("head.weight", "head.bias", "head.fourier.scale")
+        state |= {name: state[name][:1].clone() for name in own}
     save_file(state, folder / ADAPTER_NAME)
     card = read_card(model)
     card = replace(

@@ -73,11 +73,12 @@ def test_a_gaussian_kernel_is_ridge_regression_on_fourier_features_too(sets: int
     tensors = (torch.tensor(values, dtype=torch.float32) for values in (x, labels, np.ones(300)))
     fit_head(head, *tensors, penalty=0.1, squares=True)
     assert head.fourier is not None
-    np.testing.assert_allclose(head.fourier.scale, x.reshape(600, 60).std(axis=0), rtol=1e-4)
+    deviations = x.reshape(-1, sets, 60).std(axis=0)
+    np.testing.assert_allclose(head.fourier.scale, deviations, rtol=1e-4)
     views = torch.tensor(x.reshape(600, 60), dtype=torch.float32)
     with torch.inference_mode():
         logits = head(views, torch.tensor([0, 1] * 300)).view(300, 2).mean(dim=1)
-        columns = head.features(views).numpy().reshape(600 // sets, -1)
+        columns = head.features(views, torch.tensor([0, sets - 1] * 300)).numpy().reshape(600 // sets, -1)
     columns = (columns - columns.mean(axis=0)) / columns.std(axis=0)
     oracle = Ridge(alpha=0.1 * len(columns)).fit(columns, 2 * labels.repeat(2 // sets) - 1)
     expected = oracle.predict(columns).reshape(300, -1).mean(axis=1)
