@@ -31,7 +31,6 @@ Floats = NDArray[np.float64]
 STEPS = 100
 #: the head is fitted on no more bytes of features than this
 FIT_BYTES = 2 << 30
-_AT_ONCE = 1000  # views of which Fourier features are made together
 #: a kind of fewer images is not learnt
 LEAST_IMAGES = 20
 #: L2 penalty on standardised features, as for the head
@@ -43,7 +42,7 @@ class Features:
     """What the head reads of training views while nothing has been trained; empty but in the first process.
 
     Attributes:
-        rows: ``(n, V, C)`` float32, for every copy of an image all its views.
+        rows: ``(n, V, F)`` float32, for every copy of an image all its views.
         images: ``(n,)`` int64, the index of each row's image.
     """
 
@@ -65,8 +64,8 @@ def read_features(network: Network, recipe: Recipe, outputs: TrunkOutputs, run: 
     """
     if recipe.head_penalty is None:
         return None
-    views, channels = len(first_of_scales(recipe.views)), network.head.channels
-    fitting = FIT_BYTES // (4 * views * network.head.in_features)
+    views, width = len(first_of_scales(recipe.views)), network.head.in_features
+    fitting = FIT_BYTES // (4 * views * width)
     images = outputs.indices[:: math.ceil(len(outputs.indices) / fitting)]
     copies = min(outputs.copies, max(1, fitting // len(images)))
     run.watch.stage("head on the frozen tower", len(images) * copies)
@@ -77,11 +76,11 @@ def read_features(network: Network, recipe: Recipe, outputs: TrunkOutputs, run: 
         for read, indices in outputs.features(batches, copy):
             if indices:
                 with torch.inference_mode():
-                    of_views = network.head.normalised(read.flatten(0, 1))
+                    of_views = network.head.features(read.flatten(0, 1))
                 features.append(by_image(of_views, len(indices)))
                 places += [(copy, index) for index in indices]
             run.watch.advance(len(indices))
-    empty = torch.empty(0, views, channels, device=network.head.weight.device)
+    empty = torch.empty(0, views, width, device=network.head.weight.device)
     rows = run.group.rows_to_first(torch.cat(features) if features else empty)
     order = run.group.rows_to_first(torch.tensor(places, dtype=torch.int64).view(-1, 2))
     if run.group.first and not run.group.alone:  # back into the order of one process alone
@@ -117,8 +116,8 @@ def fit_head_of(
             source_penalty=recipe.source_penalty,
             squares=recipe.head_loss == "squares",
         )
-    for tensor in (*network.head.parameters(), *network.head.buffers()):
-        group.copy_from_first(tensor.data)
+    for parameter in network.head.parameters():
+        group.copy_from_first(parameter.data)
 
 
 def fit_head(
@@ -141,16 +140,15 @@ def fit_head(
     that it means the same whatever the scale of a channel. The second is ``source_penalty / 2`` times the
     variance of the mean logits of the sources of real images: what tells one source of real images from
     another (faces from landscapes, a camera from a scanner) is content, and must not move the logit. The
-    problem is convex: no seed and no order of the images plays a part, but for the random directions of
-    Fourier features, where the head has them; those are scaled first.
+    problem is convex: no seed and no order of the images plays a part.
 
     A head with a set of weights for each scale is fitted to one view at each, side by side, and one with a
     single set to each view by itself.
 
     Args:
         head: changed in place.
-        features: ``(N, V, C)`` float32, of one view of each image at each scale as
-            :meth:`aigdetect.model.head.Head.normalised` gives them.
+        features: ``(N, V, F)`` float32, of one view of each image at each scale as
+            :meth:`aigdetect.model.head.Head.features` gives them.
         labels: ``(N,)`` float32, 1 for generated, 0 for real.
         weights: ``(N,)`` float32, how much each row counts.
         penalty: above 0.
@@ -166,9 +164,9 @@ def fit_head(
     if head.sets == 1 and views > 1:
         labels, weights = labels.repeat_interleave(views), weights.repeat_interleave(views)
         sources = None if sources is None else sources.repeat_interleave(views)
-    x = _columns(head, features).view(len(labels), -1)
-    mean, scale = x.mean(dim=0), x.std(dim=0, correction=0) + 1e-6
-    x.sub_(mean).div_(scale)
+    columns = features.reshape(len(labels), -1)
+    mean, scale = columns.mean(dim=0), columns.std(dim=0, correction=0) + 1e-6
+    x = (columns - mean) / scale
     weights = weights / weights.sum()
     weight = x.new_zeros(x.shape[1], requires_grad=True)
     bias = x.new_zeros((), requires_grad=True)
@@ -196,20 +194,6 @@ def fit_head(
         # the logit of an image is the mean over its views, not their sum
         head.weight.copy_(head.sets * (weight / scale).view(head.sets, -1))
         head.bias.fill_(bias - (mean * weight / scale).sum())
-
-
-def _columns(head: Head, features: Tensor) -> Tensor:
-    """What the head's weights multiply, ``(N, V, F)``, a copy; Fourier features are scaled to these rows."""
-    count, views, channels = features.shape
-    columns = features.new_empty(count * views, head.in_features)
-    if head.fourier is not None:
-        of_sets = features.reshape(-1, head.sets, channels)
-        head.fourier.scale.copy_(of_sets.std(dim=0, correction=0) + 1e-6)
-    sets = torch.arange(count * views, device=features.device) % head.sets
-    parts = (torch.split(rows, _AT_ONCE) for rows in (features.reshape(-1, channels), sets, columns))
-    for rows, of_rows, made in zip(*parts, strict=True):
-        made.copy_(head.features(rows, of_rows))
-    return columns.view(count, views, -1)
 
 
 def _scatter(x: Tensor, sources: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from aigdetect.errors import UsageError
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import check_views
 from aigdetect.methods.registry import find_method, hyperparameters_of, recipe_of
-from aigdetect.model.card import DEFAULT_METHOD, HEAD_KERNELS, HEAD_VIEWS
+from aigdetect.model.card import DEFAULT_METHOD, HEAD_VIEWS
 from aigdetect.parsing import STRICT_KEYS, parse, plain, read_yaml
 
 SCHEDULES = ("cosine", "constant")
@@ -30,13 +30,13 @@ MEANS = ("accumulate", "cache", "cache_budget")
 #: settings of methods that read an image tower; others have none of them
 OF_TOWERS = (
     *("backbone", "blocks", "modules", "shared_rank", "expert_ranks", "alpha", "head_blocks", "depth"),
-    *("merged_share", "merge_after", "head_views", "head_kernel", "balance_weight"),
+    *("merged_share", "merge_after", "head_views", "balance_weight"),
 )
 
 #: settings that recipes did not always have, and what was done without them: a run begun then can go on
 _NEWER = {
     **{"method": DEFAULT_METHOD, "depth": None, "merged_share": 0.0, "merge_after": 0},
-    **{"head_loss": "logistic", "head_kernel": "linear"},
+    "head_loss": "logistic",
 }
 
 
@@ -66,9 +66,6 @@ class Recipe:
             :func:`aigdetect.training.head_fit.fit_head`.
         head_views: with views of two scales, whether they share the head's weights or each scale has its
             ``own``; see :class:`aigdetect.model.head.Head`.
-        head_kernel: what the head's logit is linear in: ``linear``, what the tower says; ``gaussian``, random
-            Fourier features of it, too, which are scaled when the head is fitted; see
-            :class:`aigdetect.model.fourier.FourierFeatures`.
         source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
             :func:`aigdetect.training.head_fit.fit_head`.
         aligned: real training images also come back as generated ones, through autoencoders that are trained
@@ -140,7 +137,6 @@ class Recipe:
     merged_share: float = 0.0
     merge_after: int = 0
     head_views: str = "shared"
-    head_kernel: str = "linear"
     head_penalty: float | None = None
     head_loss: str = "logistic"
     source_penalty: float = 0.0
@@ -239,7 +235,7 @@ class Recipe:
             raise UsageError("depth: needs head_blocks, too; the embedding is that of the whole tower")
         if self.scored_per_group is not None and self.folds is None:
             raise UsageError("scored_per_group: needs folds, too")
-        for name, idle in (("source_penalty", 0.0), ("head_loss", "logistic"), ("head_kernel", "linear")):
+        for name, idle in (("source_penalty", 0.0), ("head_loss", "logistic")):
             if getattr(self, name) != idle and self.head_penalty is None:
                 raise UsageError(f"{name}: needs head_penalty, too")
         if self.folds is not None and self.selects:
@@ -253,7 +249,6 @@ class Recipe:
             ("cache", CACHES),
             ("keep", KEEPS),
             ("head_views", HEAD_VIEWS),
-            ("head_kernel", HEAD_KERNELS),
             ("head_loss", HEAD_LOSSES),
         ):
             if getattr(self, name) not in choices:
