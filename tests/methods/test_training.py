@@ -206,7 +206,7 @@ def test_a_heat_map_shows_what_each_part_says_as_a_view(data: Path, tmp_path: Pa
     pixels = texture(np.random.default_rng(3))
     heat = heatmap(detector, pixels)
     first = detector.logits([pixels[None, :16, :16]])[0]
-    assert heat.relevance[0, 0] == pytest.approx(first, abs=1e-4)
+    assert heat.relevance[0, 0] == pytest.approx(first * detector.card.calibration.slope, rel=1e-4)
 
 
 def test_univfd_is_the_mixture_without_a_block(data: Path, tiny_weights: Path, tmp_path: Path) -> None:
