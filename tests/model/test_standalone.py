@@ -163,10 +163,10 @@ def test_the_readmes_example_scores_as_the_program_does(
     ],
 )
 def test_clips_towers_too(
-    model: Path, tmp_path: Path, tower: Callable[[], Any], settings: dict[str, Any]
+    model: Path, tmp_path: Path, tower: Callable[..., Any], settings: dict[str, Any]
 ) -> None:
     torch.manual_seed(0)
-    network = MoleNetwork(tower(), AdapterConfig(**settings), head_blocks=3, head_sets=2).eval()
+    network = MoleNetwork(tower(layers=3), AdapterConfig(**settings), head_blocks=2, head_sets=2).eval()
     for parameter in network.trainable().values():
         torch.nn.init.normal_(parameter, std=0.3)
     card = read_card(model)
