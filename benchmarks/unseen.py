@@ -12,6 +12,7 @@ Finished trials are kept in the state folder, and never computed again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -220,22 +221,30 @@ def figures(told: Told) -> dict[str, float]:
     return result
 
 
-def save(told: Told, recipe: Recipe, path: Path) -> None:
-    """Keep what came out of a trial, and by which settings."""
+def about(recipe: Recipe, samples: Sequence[Sample]) -> dict[str, Any]:
+    """What a trial depends on: its settings, and a digest of the images' paths, labels and groups."""
+    lines = sorted(
+        f"{sample.path}\t{sample.label}\t{sample.generator}\t{sample.repository}" for sample in samples
+    )
+    images = hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+    return {"settings": json.loads(json.dumps(recipe.defining())), "images": images}
+
+
+def save(told: Told, of: dict[str, Any], path: Path) -> None:
+    """Keep what came out of a trial, and :func:`about` what it was."""
     rows = [
         [sample.path, float(logit), int(fold)]
         for sample, logit, fold in zip(told.samples, told.logits, told.folds, strict=True)
     ]
-    kept = {"settings": recipe.defining(), "rows": rows}
-    write_atomically(path, json.dumps(kept).encode())
+    write_atomically(path, json.dumps({"about": of, "rows": rows}).encode())
 
 
-def load(path: Path, recipe: Recipe, samples: Mapping[str, Sample]) -> Told | None:
-    """What came out of a trial; None if it is not there, or was one of other settings."""
+def load(path: Path, of: dict[str, Any], samples: Mapping[str, Sample]) -> Told | None:
+    """What came out of a trial; None if it is not there, or was about something else."""
     if not path.exists():
         return None
     kept = json.loads(path.read_text())
-    if not isinstance(kept, dict) or kept["settings"] != json.loads(json.dumps(recipe.defining())):
+    if not isinstance(kept, dict) or kept.get("about") != of:
         return None
     rows = kept["rows"]
     return Told(
@@ -327,10 +336,11 @@ def main() -> None:
         if options.samples_per_group is not None:
             recipe = replace(recipe, samples_per_group=options.samples_per_group)
         done = options.state / f"{trial.name}, {recipe.samples_per_group}.json"
-        told = load(done, recipe, {sample.path: sample for sample in samples})
+        of = about(recipe, samples)
+        told = load(done, of, {sample.path: sample for sample in samples})
         if told is None:
             told = cross_fit(recipe, samples, options.state, tables)
-            save(told, recipe, done)
+            save(told, of, done)
         results[trial.name] = told
         print(f"{trial.name}: mean AUC {figures(results[trial.name])['mean AUC']:.4f}", flush=True)
     console = Console(width=280)

@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,8 +106,7 @@ class Forks:
 
     def outputs(self, *jobs: Job) -> list[tuple[int, bytes, bytes]]:
         """As :meth:`together`, byte for byte."""
-        ends = [each.end() for each in self.start(*jobs)]
-        return [end for end in ends if end]
+        return [each.end() for each in self.start(*jobs)]
 
     def start(self, *jobs: Job) -> list[Started]:
         """Start several processes at a time, and wait for none."""
@@ -131,11 +131,17 @@ class Started:
         self._end: tuple[int, bytes, bytes] | None = None
         self.pid = pid
 
-    def end(self, *, wait: bool = True) -> tuple[int, bytes, bytes] | None:
-        """Status, standard output and standard error; None while it runs."""
-        if self._end is None and (told := self._forks.ask(end=self.pid, wait=wait)):
-            status, stdout, stderr = told
-            self._end = status, stdout.encode("latin-1"), stderr.encode("latin-1")
+    def end(self, timeout: float | None = None) -> tuple[int, bytes, bytes]:
+        """Status, standard output and standard error, once it has ended."""
+        if timeout is None:
+            self._look(wait=True)
+        else:
+            late = time.monotonic() + timeout
+            while self.poll() is None:
+                if time.monotonic() > late:
+                    raise subprocess.TimeoutExpired(str(self.pid), timeout)
+                time.sleep(0.01)
+        assert self._end
         return self._end
 
     @property
@@ -143,17 +149,19 @@ class Started:
         return self._end and self._end[0]
 
     def poll(self) -> int | None:
-        self.end(wait=False)
+        self._look(wait=False)
         return self.returncode
 
-    def wait(self) -> int | None:
-        self.end()
-        return self.returncode
+    def wait(self, timeout: float | None = None) -> int:
+        return self.end(timeout)[0]
 
-    def communicate(self) -> tuple[bytes, bytes]:
-        end = self.end()
-        assert end
-        return end[1:]
+    def communicate(self, timeout: float | None = None) -> tuple[bytes, bytes]:
+        return self.end(timeout)[1:]
+
+    def _look(self, *, wait: bool) -> None:
+        if self._end is None and (told := self._forks.ask(end=self.pid, wait=wait)):
+            status, stdout, stderr = told
+            self._end = status, stdout.encode("latin-1"), stderr.encode("latin-1")
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -234,9 +242,7 @@ def _run_forked(command: Any, **options: Any) -> subprocess.CompletedProcess[Any
     captured = subprocess.PIPE if options.get("capture_output") else None
     pipes = [options.get(name, captured) for name in ("stdout", "stderr")]
     files = [tempfile.TemporaryFile() if pipe == subprocess.PIPE else pipe for pipe in pipes]  # noqa: SIM115
-    child = os.fork()
-    if not child:
-        _child(job, [number if file is None else file.fileno() for number, file in enumerate(files, 1)])
+    child = _fork(job, [number if file is None else file.fileno() for number, file in enumerate(files, 1)])
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     told: list[Any] = []
     for pipe, file in zip(pipes, files, strict=True):
@@ -266,6 +272,14 @@ def _spawn_forked(path: bytes, arguments: list[Any], passed: list[int]) -> int:
         status = 0
     finally:
         os._exit(status)
+
+
+def _fork(job: Job, output: list[int]) -> int:
+    """Start a job whose output goes to two descriptors; its number."""
+    child = os.fork()
+    if not child:
+        _child(job, output)
+    return child
 
 
 def _child(job: Job, output: list[int]) -> None:
@@ -324,9 +338,7 @@ def _serve() -> None:
             answer: Any = []
             for job in [Job(**told) for told in question["start"]]:
                 files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
-                child = os.fork()
-                if not child:
-                    _child(job, [file.fileno() for file in files])
+                child = _fork(job, [file.fileno() for file in files])
                 running[child] = files
                 answer.append(child)
         else:

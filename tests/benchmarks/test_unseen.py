@@ -62,19 +62,21 @@ def test_verdicts_rest_on_the_thresholds_of_the_other_folds() -> None:
     assert set(np.unique(flagged)) <= {-1, 0, 1}
 
 
-def test_what_is_kept_of_a_trial_counts_for_its_settings_alone(tmp_path: Path) -> None:
+def test_what_is_kept_of_a_trial_counts_for_its_settings_and_images_alone(tmp_path: Path) -> None:
     made, recipe = told(), make_recipe({"head_penalty": 1.0, "views": ["whole"]})
     samples = {sample.path: sample for sample in made.samples}
-    file = tmp_path / "trial.json"
-    assert unseen.load(file, recipe, samples) is None
-    unseen.save(made, recipe, file)
-    kept = unseen.load(file, recipe, samples)
+    file, of = tmp_path / "trial.json", unseen.about(recipe, made.samples)
+    assert unseen.load(file, of, samples) is None
+    unseen.save(made, of, file)
+    kept = unseen.load(file, of, samples)
     assert kept is not None
     assert kept.samples == made.samples
     np.testing.assert_array_equal([kept.logits, kept.folds], [made.logits, made.folds])
-    assert unseen.load(file, make_recipe({"head_penalty": 3.0, "views": ["whole"]}), samples) is None
+    other = make_recipe({"head_penalty": 3.0, "views": ["whole"]})
+    assert unseen.load(file, unseen.about(other, made.samples), samples) is None
+    assert unseen.load(file, unseen.about(recipe, made.samples[1:]), samples) is None
     file.write_text("[]")  # as before settings were kept
-    assert unseen.load(file, recipe, samples) is None
+    assert unseen.load(file, of, samples) is None
 
 
 def test_trials_that_need_decoders_are_left_out_without_them(tmp_path: Path) -> None:

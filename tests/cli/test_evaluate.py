@@ -234,7 +234,7 @@ def test_scores_of_another_protocol_are_refused(tree: Path, mine: list[object]) 
 def test_stopped_and_resumed_no_score_is_lost_or_doubled(
     tree: Path, mine: list[object], sent: signal.Signals, status: int
 ) -> None:
-    arguments = ("--data", tree.name, *mine, "--bootstrap", 0, "--report", "r", "--robustness", "blur")
+    arguments = ("--data", tree.name, *mine, "--bootstrap", 0, "--report", "r", "--robustness", "blur,jpeg")
     process = command_forks.start("eval", *arguments, "--batch-size", 2, cwd=tree.parent)
     file = tree.parent / "r" / "scores" / "tiny.csv"
     deadline = time.monotonic() + 120
@@ -243,7 +243,7 @@ def test_stopped_and_resumed_no_score_is_lost_or_doubled(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(sent)
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == status
     assert (b"interrupted: everything finished so far is on disk" in errors) == (sent == signal.SIGINT)
     kept = file.read_bytes()
@@ -251,7 +251,7 @@ def test_stopped_and_resumed_no_score_is_lost_or_doubled(
     resumed = run(*arguments, "--resume", cwd=tree.parent)
     assert resumed.returncode == 0, resumed.stderr
     keys = [(row["path"], row["operation"]) for row in stored(tree)]
-    assert len(keys) == len(set(keys)) == 65 * (1 + 4)
+    assert len(keys) == len(set(keys)) == 65 * (1 + 4 + 7)
     assert kept.count(b"\n") < len(keys)
     last = kept[:-5].rindex(b"\n")
     assert file.read_bytes()[:last] == kept[:last]

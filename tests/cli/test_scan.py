@@ -414,7 +414,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
     )
     wait_for(lambda: out.exists() and len(out.read_bytes().splitlines()) > 4)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate()
+    _, messages = process.communicate(timeout=120)
     assert process.returncode == 130
     assert b"interrupted: everything finished so far is on disk" in messages
     assert b"page" not in messages.replace(os.fsencode(tmp_path), b"")

@@ -58,10 +58,7 @@ def csv_paths(path: Path) -> list[str]:
 def test_killed_again_and_again(images: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     assert run("scan", images, "--jsonl", whole, "--workers", "0").returncode == 1
-    command = [
-        *("scan", images, "--jsonl", cut),
-        *("--csv", tmp_path / "cut.csv", "--resume"),
-    ]
+    command = ["scan", images, "--jsonl", cut, "--csv", tmp_path / "cut.csv", "--resume"]
     rng = random.Random(0)
     for _ in range(4):
         process = start(*command, env={"FAKE_DELAY": "0.1"})
@@ -125,7 +122,7 @@ def test_an_interrupt_ends_soon_and_leaves_no_process(images: Path, tmp_path: Pa
         wait_for_growth(out, process)
     begin = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=60)
     assert time.monotonic() - begin < 10  # two seconds on a machine that does nothing else
     assert process.returncode == 130
     assert b"Traceback" not in said
@@ -176,7 +173,7 @@ def test_files_that_vanish_or_change_meanwhile(images: Path, tmp_path: Path) -> 
     wait_for_growth(out, process)
     (images / "22.png").unlink()
     (images / "23.png").write_bytes(b"another content")
-    assert process.wait() == 1
+    assert process.wait(timeout=60) == 1
     found = rows(out)
     assert len(found) == IMAGES
     assert found[22]["error"] == "no such file or directory"

@@ -286,7 +286,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_average(
         assert ended.poll() is None
         time.sleep(0.01)
     ended.send_signal(how)
-    _, said = ended.communicate()
+    _, said = ended.communicate(timeout=60)
     assert ended.returncode == (-signal.SIGKILL if how == signal.SIGKILL else 130)
     assert not (tmp_path / "part.npz").exists()
     if how == signal.SIGINT:

@@ -166,7 +166,7 @@ def test_clips_towers_too(
     model: Path, tmp_path: Path, tower: Callable[..., Any], settings: dict[str, Any]
 ) -> None:
     torch.manual_seed(0)
-    network = MoleNetwork(tower(layers=3), AdapterConfig(**settings), head_blocks=2, head_sets=2).eval()
+    network = MoleNetwork(tower(layers=3), AdapterConfig(**settings), head_blocks=3, head_sets=2).eval()
     for parameter in network.trainable().values():
         torch.nn.init.normal_(parameter, std=0.3)
     card = read_card(model)

@@ -263,7 +263,7 @@ def test_a_worker_is_killed_and_all_is_as_in_one_program(
     wait_for(lambda: (rows.exists() and rows.stat().st_size) or running.poll() is not None)
     os.kill(actors()[0], signal.SIGKILL)
     early = len(rows.read_bytes().splitlines())
-    out, said = running.communicate()
+    out, said = running.communicate(timeout=400)
     assert (here.status, running.returncode) == (1, 1), here.stderr + said.decode()
     # nothing of Ray's is heard; how long it takes to start depends on what else this machine does
     heard = [line for line in said.decode().splitlines() if "no worker is ready" not in line]
@@ -298,7 +298,7 @@ def test_an_interrupt_leaves_rows_and_no_process(images: Path, tmp_path: Path, p
     below = descendants(running.pid)
     assert len(below) > 3
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate()
+    _, said = running.communicate(timeout=100)
     assert running.returncode == 130
     assert said.splitlines()[-1] == b"interrupted: everything finished so far is on disk"
     lines = [json.loads(line) for line in rows.read_bytes().splitlines()]
