@@ -4,9 +4,10 @@ Every trial is a recipe. Its folds leave whole origins out (all that one generat
 gave), and each image is scored by a model that saw nothing of its origin. One row per trial: mean ROC AUC
 over generators, each against all real images, and over the worst ten; true-positive rates over all images;
 and the difference in mean AUC to the first trial, with a 95 % interval from a bootstrap over generators and
-sources. Then what a calibration claims and what comes out: the thresholds for each fold are set on the logits
-of the other folds, so that every verdict is about an origin that neither model nor thresholds have seen.
-Finished trials are kept in the state folder, and never computed again.
+sources; the same of copies of the images left out, changed as those to learn from are. Then what a
+calibration claims and what comes out: the thresholds for each fold are set on the logits of the other folds,
+so that every verdict is about an origin that neither model nor thresholds have seen. Finished trials are
+kept in the state folder, and never computed again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from rich.table import Table
 from aigdetect.data.contents import read_contents
 from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.files import write_atomically
+from aigdetect.images.views import first_of_scales
 from aigdetect.metrics.ranking import ROC_AUC, tpr_at_fpr
 from aigdetect.model.calibration_fit import fit_calibration
 from aigdetect.model.detector import choose_device
@@ -37,7 +39,9 @@ from aigdetect.scanning.engines import default_workers
 from aigdetect.training.callbacks import Watch
 from aigdetect.training.crossfit import cross_fit as train_folds
 from aigdetect.training.distributed import ALONE
+from aigdetect.training.folds import Fold
 from aigdetect.training.head_fit import read_features
+from aigdetect.training.held_out import HeldOut
 from aigdetect.training.open_outputs import open_outputs
 from aigdetect.training.partition import Split, choose_images, draw_samples
 from aigdetect.training.recipe import Recipe, RunOptions, make_recipe
@@ -90,11 +94,18 @@ class Told:
         samples: the images.
         logits: ``(n,)``.
         folds: ``(n,)``, the fold that left each out.
+        changed: ``(n,)``, logits of copies, augmented like those to learn from; NaN where there are none.
     """
 
     samples: Sequence[Sample]
     logits: Floats
     folds: NDArray[np.int64]
+    changed: Floats
+
+    @property
+    def of_changed(self) -> Told | None:
+        """What the models say of changed copies, in the place of the images; None if it is not known."""
+        return None if np.isnan(self.changed).any() else replace(self, logits=self.changed)
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -107,7 +118,9 @@ class Told:
         return np.array([sample.generator for sample in self.samples])
 
 
-def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: Path | None) -> Told:
+def cross_fit(
+    recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: Path | None, weights: Path | None = None
+) -> Told:
     """Train the models of a recipe's folds, and let each score what it has left out."""
     assert recipe.folds is not None
     device = choose_device("auto")
@@ -116,7 +129,7 @@ def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: P
     # known, so that what is kept of them already takes no room
     split = Split(tuple(drawn), (), contents=read_contents(drawn, workers=default_workers()))
     # what is there of an earlier trial, such as images made here, is taken up
-    options = RunOptions(cache_folder=tables, resume=True)
+    options = RunOptions(weights=weights, cache_folder=tables, resume=True)
     watch = Watch(stage=lambda name, total: print(f"{name}: {total}", flush=True), unread=print)
     start = find_start(split, recipe, options, None, None, ALONE, watch)
     start.move_to(device, recipe.precision)
@@ -125,13 +138,28 @@ def cross_fit(recipe: Recipe, samples: Sequence[Sample], folder: Path, tables: P
     state = run.first_state(start.network, recipe)
     with open_outputs(start.network, recipe, images, state, run) as outputs:
         features = read_features(start.network, recipe, outputs.training, run)
-        epoch = train_folds(start.network, recipe, images, outputs, features, state, run)
-    scored, folds = images.validation, images.folds
-    fold_of = {index: number for number, fold in enumerate(folds) for index in fold.left_out.tolist()}
+        # training images are read through one view of each scale
+        of_copies = replace(recipe, views=first_of_scales(recipe.views))
+        copies = HeldOut(start.network, of_copies, images.training, outputs.training, run)
+        places = {sample.path: place for place, sample in enumerate(images.training)}
+        changed: dict[int, float] = {}
+
+        def score_changed(fold: Fold) -> None:
+            """Logits of the last copy of what a fold leaves out, unless it is the image as it is."""
+            if outputs.training.copies == recipe.plain_copy:
+                return
+            left_out = {places[scored[index].path]: index for index in fold.left_out.tolist()}
+            logits = copies.logits_of(left_out, outputs.training.copies - 1)
+            changed.update((left_out[place], logit) for place, logit in logits.items())
+
+        scored = images.validation
+        epoch = train_folds(start.network, recipe, images, outputs, features, state, run, score_changed)
+    fold_of = {index: number for number, fold in enumerate(images.folds) for index in fold.left_out.tolist()}
     return Told(
         [scored[index] for index in epoch.indices],
         np.array(epoch.logits),
         np.array([fold_of[index] for index in epoch.indices]),
+        np.array([changed.get(index, np.nan) for index in epoch.indices]),
     )
 
 
@@ -232,10 +260,8 @@ def about(recipe: Recipe, samples: Sequence[Sample]) -> dict[str, Any]:
 
 def save(told: Told, of: dict[str, Any], path: Path) -> None:
     """Keep what came out of a trial, and :func:`about` what it was."""
-    rows = [
-        [sample.path, float(logit), int(fold)]
-        for sample, logit, fold in zip(told.samples, told.logits, told.folds, strict=True)
-    ]
+    columns = (told.logits.tolist(), told.folds.tolist(), told.changed.tolist())
+    rows = [[sample.path, *row] for sample, *row in zip(told.samples, *columns, strict=True)]
     write_atomically(path, json.dumps({"about": of, "rows": rows}).encode())
 
 
@@ -251,6 +277,7 @@ def load(path: Path, of: dict[str, Any], samples: Mapping[str, Sample]) -> Told 
         [samples[row[0]] for row in rows],
         np.array([row[1] for row in rows]),
         np.array([row[2] for row in rows]),
+        np.array([row[3] for row in rows]),
     )
 
 
@@ -258,15 +285,22 @@ def _print(console: Console, results: Mapping[str, Told]) -> None:
     table = Table(title="origins never seen")
     table.add_column("trial", min_width=30)
     (_, first), *_ = results.items()
-    for column in (*figures(first), "mean AUC to the first"):
+    for column in (*figures(first), "mean AUC to the first", "changed: mean AUC", "to the first"):
         table.add_column(column, justify="right")
     for name, told in results.items():
         cells = [f"{value:.3f}" for value in figures(told).values()]
-        shift = (
-            difference(told, first) if told is not first and len(told.samples) == len(first.samples) else None
-        )
-        table.add_row(name, *cells, "" if shift is None else "{:+.4f} ({:+.4f}..{:+.4f})".format(*shift))
+        changed = told.of_changed
+        of_changed = f"{figures(changed)['mean AUC']:.3f}" if changed else ""
+        shift, of_copies = _shift(told, first), _shift(changed, first.of_changed)
+        table.add_row(name, *cells, shift, of_changed, of_copies)
     console.print(table)
+
+
+def _shift(told: Told | None, first: Told | None) -> str:
+    """The difference to the first trial, where there is one on as many images."""
+    if told is None or first is None or len(told.samples) != len(first.samples):
+        return ""
+    return "{:+.4f} ({:+.4f}..{:+.4f})".format(*difference(told, first))
 
 
 def _print_groups(console: Console, name: str, told: Told) -> None:
@@ -317,6 +351,7 @@ def main() -> None:
     )
     parser.add_argument("--state", type=Path, required=True, help="folder of finished trials")
     parser.add_argument("--cache-folder", type=Path, help="as for train; else in the state folder")
+    parser.add_argument("--weights", type=Path, help="weights of the trials' backbone")
     parser.add_argument("--trials", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--decoders", type=Path, help="as --aligned of train, for the trials that need it")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this trial; may be given again")
@@ -339,7 +374,7 @@ def main() -> None:
         of = about(recipe, samples)
         told = load(done, of, {sample.path: sample for sample in samples})
         if told is None:
-            told = cross_fit(recipe, samples, options.state, tables)
+            told = cross_fit(recipe, samples, options.state, tables, options.weights)
             save(told, of, done)
         results[trial.name] = told
         print(f"{trial.name}: mean AUC {figures(results[trial.name])['mean AUC']:.4f}", flush=True)

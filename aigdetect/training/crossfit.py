@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aigdetect.model.base import Network
 from aigdetect.training.callbacks import Epoch
 from aigdetect.training.checkpoint import State
 from aigdetect.training.engine import Trainer
+from aigdetect.training.folds import Fold
 from aigdetect.training.head_fit import Features
 from aigdetect.training.open_outputs import RunOutputs
 from aigdetect.training.partition import RunImages
@@ -22,6 +25,7 @@ def cross_fit(
     features: Features | None,
     state: State,
     run: Run,
+    after: Callable[[Fold], None] = lambda fold: None,
 ) -> Epoch:
     """Train once for each fold, and score what it leaves out.
 
@@ -35,6 +39,7 @@ def cross_fit(
         features: what heads are fitted to; None: none is.
         state: from which each of the models begins.
         run: the run.
+        after: called for each fold while the network is that fold's model.
 
     Returns:
         the logits of all images that were left out and can be read, as those after the last epoch.
@@ -54,4 +59,5 @@ def cross_fit(
         trainer.train()
         outputs.share_unread()
         logits |= outputs.validation.logits_of(fold.left_out.tolist())
+        after(fold)
     return outputs.validation.told(recipe.epochs, logits)

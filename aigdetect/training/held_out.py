@@ -24,7 +24,7 @@ class HeldOut:
         network: scores them.
         recipe: the settings.
         samples: all of them.
-        outputs: of the frozen trunk for them as they are, through the views of a scan.
+        outputs: of the frozen trunk for them, through the recipe's views; mostly as they are.
         run: the run.
 
     Raises:
@@ -59,8 +59,8 @@ class HeldOut:
         require_both(labels)
         return Epoch(number, tuple(logits[index] for index in indices), labels, tuple(indices))
 
-    def logits_of(self, chosen: Collection[int]) -> dict[int, float]:
-        """Logits of the chosen samples that can be read, by index; the same everywhere."""
+    def logits_of(self, chosen: Collection[int], copy: int = 0) -> dict[int, float]:
+        """Logits of a copy of the chosen samples that can be read, by index; the same everywhere."""
         self._network.eval()
         group, watch = self._run.group, self._run.watch
         readable = self._outputs.indices
@@ -74,7 +74,7 @@ class HeldOut:
         with torch.inference_mode():
             outputs = self._outputs.batches if self._adapted else self._outputs.features
             judge = self._network.tail if self._adapted else self._network.judge
-            for of_views, of_batch in outputs(batches, 0):
+            for of_views, of_batch in outputs(batches, copy):
                 if of_batch:
                     logits.append(judge(of_views, self._scales).cpu())
                     indices += of_batch

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
-from aigdetect.data.layouts import Sample
+from aigdetect.data.layouts import Sample, find_samples
 from aigdetect.training.recipe import make_recipe
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -28,7 +30,7 @@ def told(shift: float = 0.0, seed: int = 0) -> unseen.Told:
         samples += [Sample(f"{name}/{i}", label, name, kind="photograph") for i in range(count)]
         logits += (rng.normal(mean, 1, count) + shift * (name == "ldm")).tolist()
         folds += [fold] * count
-    return unseen.Told(samples, np.array(logits), np.array(folds))
+    return unseen.Told(samples, np.array(logits), np.array(folds), rng.normal(logits))
 
 
 def test_the_mean_over_generators_is_that_of_scikit_learn() -> None:
@@ -71,12 +73,56 @@ def test_what_is_kept_of_a_trial_counts_for_its_settings_and_images_alone(tmp_pa
     kept = unseen.load(file, of, samples)
     assert kept is not None
     assert kept.samples == made.samples
-    np.testing.assert_array_equal([kept.logits, kept.folds], [made.logits, made.folds])
+    for mine, others in zip(
+        (kept.logits, kept.folds, kept.changed), (made.logits, made.folds, made.changed), strict=True
+    ):
+        np.testing.assert_array_equal(mine, others)
     other = make_recipe({"head_penalty": 3.0, "views": ["whole"]})
     assert unseen.load(file, unseen.about(other, made.samples), samples) is None
     assert unseen.load(file, unseen.about(recipe, made.samples[1:]), samples) is None
     file.write_text("[]")  # as before settings were kept
     assert unseen.load(file, of, samples) is None
+
+
+def test_what_a_fold_leaves_out_is_scored_as_it_is_and_changed(
+    tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("real", "fake"):
+        for group in range(2):
+            folder = tmp_path / "data" / label / f"{label}{group}"
+            folder.mkdir(parents=True)
+            for index in range(5):
+                Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(folder / f"{index}.png")
+    samples = find_samples(tmp_path / "data").samples
+    settings = {
+        **{
+            "backbone": "timm/test_vit",
+            "blocks": 1,
+            "head_blocks": 2,
+            "head_penalty": 0.3,
+            "views": ["whole"],
+        },
+        **{"epochs": 0, "folds": 2, "plain_copy": True, "precision": "float32"},
+    }
+    nothing = {f"{name}_probability": 0.0 for name in ("resize", "encode", "flip", "blur", "jpeg")}
+
+    def tell(folder: str, copies: int, augmentation: dict[str, float]) -> unseen.Told:
+        augmented = {"augmentation": {"symmetric": True, **augmentation}}
+        recipe = make_recipe({**settings, **augmented, "copies": copies})
+        return unseen.cross_fit(recipe, samples, tmp_path / folder, tmp_path / "tables", tiny_weights)
+
+    changed, same, plain = tell("a", 2, {"encode_probability": 1.0}), tell("b", 2, nothing), tell("c", 1, {})
+    assert len(changed.samples) == len(same.samples) == len(plain.samples) == 20
+    np.testing.assert_allclose(same.changed, same.logits, atol=1e-5)
+    assert np.abs(changed.changed - changed.logits).min() > 1e-4
+    assert (plain.of_changed, changed.of_changed is None) == (None, False)
+    unseen._print(Console(width=500), {"changed": changed, "same": same, "plain": plain})
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if line.count("│") > 5]
+    told = {row[1].strip(): [cell.strip() for cell in row[-3:-1]] for row in rows}
+    assert told["same"][0] == f"{unseen.figures(same)['mean AUC']:.3f}"
+    assert told["same"][1] != ""
+    assert told["plain"] == ["", ""]
 
 
 def test_trials_that_need_decoders_are_left_out_without_them(tmp_path: Path) -> None:
