@@ -38,10 +38,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# files that train, export or start interpreters again and again, and the type checker
+# folders whose tests run programs, as a user does
+RUN = {"cli", "benchmarks"}
+# files that train, export, start processes or draw thousands of cases, and the type checker
 SLOW = {
-    *("test_ablations.py", "test_distributed.py", "test_other_systems.py", "test_standalone.py"),
-    *("test_style.py", "test_train_resume.py", "test_train_model.py", "test_variants.py"),
+    *("test_boundary.py", "test_distributed.py", "test_figures_of_merit.py", "test_other_systems.py"),
+    *("test_peaks.py", "test_planted.py", "test_standalone.py", "test_style.py", "test_train_model.py"),
+    *("test_training.py", "test_variants.py", "test_workers.py"),
 }
 # marked by what they ask for
 MARKS = {
@@ -69,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in set(getattr(item, "fixturenames", ())) & MARKS.keys():
             for mark in MARKS[name]:
                 item.add_marker(mark)
-        if item.path.name in SLOW or item.get_closest_marker("ray"):
+        if item.path.name in SLOW or item.path.parent.name in RUN or item.get_closest_marker("ray"):
             item.add_marker("slow")
 
 
