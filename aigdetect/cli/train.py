@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import typer
 
@@ -25,11 +27,10 @@ from aigdetect.cli.options import (
     WeightsFile,
     Workers,
 )
-
-_PAPER = "Paper's recipe"
-_ADAPTER = "Adapter"
+from aigdetect.cli.recipe_options import with_recipe_options
 
 
+@with_recipe_options
 def train(
     context: typer.Context,
     data: Annotated[
@@ -82,191 +83,13 @@ def train(
             help="Weights of the network of others that a method looks through, such as an autoencoder.",
         ),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="Image tower: ViT-B-16 (default), ViT-B-32, ViT-L-14 ...", rich_help_panel=_ADAPTER
-        ),
-    ] = None,
-    blocks: Annotated[
-        str | None,
-        typer.Option(
-            help="Adapt this many of the last blocks; 0: linear probe; all.", rich_help_panel=_ADAPTER
-        ),
-    ] = None,
-    modules: Annotated[
-        str | None,
-        typer.Option(help="What is adapted: mlp, attention, or mlp,attention.", rich_help_panel=_ADAPTER),
-    ] = None,
-    shared_rank: Annotated[
-        int | None, typer.Option(help="Rank of the shared expert; 0: none.", rich_help_panel=_ADAPTER)
-    ] = None,
-    expert_ranks: Annotated[
-        str | None,
-        typer.Option(help="Ranks of the separate experts, such as 4,8,16; none.", rich_help_panel=_ADAPTER),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(help="Scaling constant alpha; default: a scale of 1.", rich_help_panel=_ADAPTER),
-    ] = None,
-    head_blocks: Annotated[
-        int | None,
-        typer.Option(
-            help="The head reads the class tokens of so many last blocks; 0: the embedding.",
-            rich_help_panel=_ADAPTER,
-        ),
-    ] = None,
-    head_penalty: Annotated[
-        float | None,
-        typer.Option(
-            help="First fit the head to the frozen tower, under this L2 penalty.", rich_help_panel=_ADAPTER
-        ),
-    ] = None,
-    views: Annotated[
-        str | None,
-        typer.Option(
-            help="What the model sees: names of views, such as center_crop,whole.", rich_help_panel=_ADAPTER
-        ),
-    ] = None,
-    head_views: Annotated[
-        str | None,
-        typer.Option(
-            help="With crops and the whole: share the head's weights (shared), or each its own.",
-            rich_help_panel=_ADAPTER,
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes over the images.", rich_help_panel=_PAPER)
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option("--steps", "--max-steps", help="Stop after so many steps.", rich_help_panel=_PAPER),
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per step.", rich_help_panel=_PAPER)] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of AdamW.", rich_help_panel=_PAPER)] = None,
-    head_rate: Annotated[
-        float | None,
-        typer.Option(
-            help="The head's learning rate as a share of it; 0: a fitted head stays as it is.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all chance.", rich_help_panel=_PAPER)] = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Train on this many images, drawn uniformly.", rich_help_panel=_PAPER)
-    ] = None,
-    samples_per_class: Annotated[
-        int | None, typer.Option(help="Train on this many images of each class.", rich_help_panel=_PAPER)
-    ] = None,
-    samples_per_group: Annotated[
-        int | None,
-        typer.Option(
-            help="Train on at most this many images of each generator or source.", rich_help_panel=_PAPER
-        ),
-    ] = None,
-    validation: Annotated[
-        float | None, typer.Option(help="Share held out of each generator.", rich_help_panel=_PAPER)
-    ] = None,
-    hold_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GROUP",
-            help="Hold out all of a generator or source, and calibrate on that; may be given several times.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            help="Hold nothing out, and calibrate on so many other models, each trained without some images.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    source_penalty: Annotated[
-        float | None,
-        typer.Option(
-            help="With --head-penalty: how strongly sources of real images are drawn together.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    aligned: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FOLDER[,...]",
-            help="Real images come back as generated ones: transposed, shuffle, or a folder of decoders.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    aligned_images: Annotated[
-        int | None, typer.Option(help="So many of them for each way.", rich_help_panel=_PAPER)
-    ] = None,
-    symmetric: Annotated[
-        bool | None,
-        typer.Option(
-            "--symmetric/--no-symmetric",
-            help="Resize and re-encode images of both classes at random.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    balanced: Annotated[
-        bool | None,
-        typer.Option(
-            "--balanced/--no-balanced",
-            help="Let classes, and half-way generators and sources, count alike.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    balanced_batches: Annotated[
-        bool | None,
-        typer.Option(
-            "--balanced-batches/--no-balanced-batches",
-            help="Make half of every batch of each class.",
-            rich_help_panel=_PAPER,
-        ),
-    ] = None,
-    accumulate: Annotated[
-        int | None,
-        typer.Option(help="Go over the images of a step in so many parts.", rich_help_panel=RUN),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            help="Stop after so many epochs with no better average precision.", rich_help_panel=_PAPER
-        ),
-    ] = None,
-    keep: Annotated[
-        str | None, typer.Option(help="Weights that become the model: last or best.", rich_help_panel=_PAPER)
-    ] = None,
-    copies: Annotated[
-        int | None,
-        typer.Option(help="Augmented copies of each image; epochs take them in turn.", rich_help_panel=RUN),
-    ] = None,
-    plain_copy: Annotated[
-        bool | None,
-        typer.Option(
-            "--plain-copy/--no-plain-copy",
-            help="The first copy is the image as it is.",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    cache: Annotated[
-        str | None,
-        typer.Option(help="Keep the frozen blocks' output: auto, memory, disk or none.", rich_help_panel=RUN),
-    ] = None,
-    cache_budget: Annotated[
-        str | None,
-        typer.Option(help="Keep no more than this, such as 500M or 20G.", rich_help_panel=RUN),
-    ] = None,
+    recipe_options: Mapping[str, Any] = MappingProxyType({}),
     cache_folder: Annotated[
         Path | None,
         typer.Option(
             help="Keep it in this folder, for this run and later ones; by default it goes with the run.",
             rich_help_panel=RUN,
         ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="Of the frozen tower: auto, float32 or bfloat16.", rich_help_panel=RUN),
     ] = None,
     device: DeviceChoice = Device.AUTO,
     workers: Workers = None,
@@ -312,46 +135,7 @@ def train(
         beginning,
         config,
         settings or (),
-        {
-            "method": method,
-            "backbone": backbone,
-            "blocks": blocks,
-            "modules": modules,
-            "shared_rank": shared_rank,
-            "expert_ranks": expert_ranks,
-            "alpha": alpha,
-            "head_blocks": head_blocks,
-            "head_penalty": head_penalty,
-            "views": views,
-            "head_views": head_views,
-            "epochs": epochs,
-            "steps": steps,
-            "batch_size": batch_size,
-            "lr": lr,
-            "head_rate": head_rate,
-            "seed": seed,
-            "samples": samples,
-            "samples_per_class": samples_per_class,
-            "samples_per_group": samples_per_group,
-            "validation": validation,
-            "hold_out": hold_out,
-            "folds": folds,
-            "source_penalty": source_penalty,
-            "aligned": aligned,
-            "aligned_images": aligned_images,
-            "symmetric": symmetric,
-            "balanced": balanced,
-            "balanced_batches": balanced_batches,
-            "accumulate": accumulate,
-            "patience": patience,
-            "keep": keep,
-            "copies": copies,
-            "plain_copy": plain_copy,
-            "cache": cache,
-            "cache_budget": cache_budget,
-            "precision": precision,
-            "max_pixels": max_pixels,
-        },
+        {"method": method, "max_pixels": max_pixels, **recipe_options},
     )
     if print_config:
         training.print_config(recipe)
