@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from aigdetect.cli.options import Loading
 from aigdetect.errors import UsageError
 from aigdetect.evaluation import plan
 from aigdetect.evaluation.report.folder import SCORES, check_report
@@ -54,17 +55,6 @@ class Output:
         if folder and self.force and not self.resume:
             shutil.rmtree(folder, ignore_errors=True)
         return folder
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How models are loaded; arguments are those of :func:`aigdetect.methods.loading.load_detector`."""
-
-    device: str
-    precision: str
-    batch_size: int | None
-    weights: Path | None
-    offline: bool
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.eval_console import EvalConsole
-from aigdetect.cli.eval_request import Loading, Output, Request
-from aigdetect.cli.options import terminal
+from aigdetect.cli.eval_request import Output, Request
+from aigdetect.cli.options import Loading, terminal
 from aigdetect.data.dataset import load_pixels
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import ImageError

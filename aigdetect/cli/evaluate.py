@@ -16,6 +16,7 @@ from aigdetect.cli.options import (
     FakeFolder,
     FollowSymlinks,
     Json,
+    Loading,
     MaxPixels,
     Offline,
     Precision,
@@ -158,7 +159,7 @@ def evaluate(
     """
     if not (data or real or fake):
         raise typer.BadParameter("name the images to measure on", ctx=context, param_hint="--data")
-    from aigdetect.cli.eval_request import Loading, Output, Request
+    from aigdetect.cli.eval_request import Output, Request
     from aigdetect.cli.eval_run import run_evaluation
     from aigdetect.evaluation import plan
     from aigdetect.images.opening import MAX_PIXELS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,17 @@ class Precision(str, Enum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How models are loaded; arguments are those of :func:`aigdetect.methods.loading.load_detector`."""
+
+    device: str
+    precision: str
+    batch_size: int | None
+    weights: Path | None
+    offline: bool
 
 
 def _if_given(act: Callable[[], None]) -> Callable[[bool], bool]:

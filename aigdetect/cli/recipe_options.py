@@ -1,4 +1,4 @@
-"""Options of ``aigdetect train`` that are settings of the recipe, one row each; ``--set`` takes the others."""
+"""Options of ``aigdetect train`` that are settings of the recipe, a row each; ``--set`` takes the others."""
 
 from __future__ import annotations
 
