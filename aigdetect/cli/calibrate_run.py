@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -175,6 +176,8 @@ def _tell(new: Recalibration) -> None:
             f"{_told(new.missed)} generated images missed, below {100 * new.missed.bound:.2g} % "
             "with 95 % confidence"
         )
+        if kept := new.card.data["calibration"]["kept"]:
+            terminal.say(f"{kept}: these stay what they were")
     else:
         terminal.say("scores, and the threshold of the verdict real, stay what they were")
 
@@ -194,7 +197,10 @@ def _facts(new: Recalibration) -> dict[str, Any]:
         "name": new.card.name,
         "fpr": calibration.fpr,
         "fnr": calibration.fnr,
-        "thresholds": {"ai": limits.ai, "real": limits.real},
+        "thresholds": {
+            name: limit if math.isfinite(limit) else None  # JSON has no infinity; None: no logit reaches it
+            for name, limit in (("ai", limits.ai), ("real", limits.real))
+        },
         "slope": calibration.slope,
         "intercept": calibration.intercept,
         "rates": new.card.metrics["calibration"],

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from aigdetect.data.layouts import DataSet, Sample, count_by_generator
 from aigdetect.data.split import shuffle_key
+from aigdetect.errors import DataError
 from aigdetect.evaluation.families import FAMILIES, Families, Generator, spelling
 from aigdetect.evaluation.results import BenchmarkSet, EvaluatedImage, FoundData
 
@@ -62,11 +63,18 @@ def build_benchmark(
         families: generators by name.
         per_class: images of each class in a set at most; None for all.
         seed: of the images drawn where there are more; the same source is drawn alike for all its generators.
+
+    Raises:
+        DataError: if an image is given as real and as generated.
     """
     pools = _pools(data, families)
     sets = [_limited(each, per_class, seed) for each in (*_generator_sets(pools), *_real_sets(pools))]
     sets.sort(key=lambda each: _place(each.generator, each.pool.name, bool(each.generated)))
     used = dict.fromkeys(sample.path for each in sets for sample in (*each.real, *each.generated))
+    labels: dict[str, int] = {}
+    for sample in (sample for pool in pools for sample in pool.samples):
+        if labels.setdefault(sample.path, sample.label) != sample.label:
+            raise DataError(f"{sample.path}: is given both as real and as generated; give it once")
     # a path in two roots is one image
     samples = tuple(
         {sample.path: sample for pool in pools for sample in pool.samples if sample.path in used}.values()

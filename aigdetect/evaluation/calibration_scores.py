@@ -51,7 +51,7 @@ def open_scores(detector: Detector, folder: Path, *, resume: bool) -> ScoreStore
         shutil.rmtree(folder / SCORES_NAME, ignore_errors=True)
     card = detector.card
     subject = {"model": card.name, "adapter": card.adapter_sha256, "precision": detector.precision}
-    store = ScoreStore(folder / SCORES_NAME, "calibration", subject, card.calibration)
+    store = ScoreStore(folder / SCORES_NAME, "calibration", subject, card.calibration, card.adapter.kinds)
     store.read()
     return store
 

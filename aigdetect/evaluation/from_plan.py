@@ -46,7 +46,8 @@ def open_store(model: Model, protocol: Protocol, folder: Path | None) -> ScoreSt
         "protocol": f"{protocol.name}: {protocol.prepared}",
     }
     name = "".join(char if char.isalnum() or char in "-_." else "_" for char in model.name)
-    return ScoreStore(folder, name.lstrip(".") or "model", subject, model.card.calibration)
+    card = model.card
+    return ScoreStore(folder, name.lstrip(".") or "model", subject, card.calibration, card.adapter.kinds)
 
 
 def score_missing(
@@ -280,7 +281,7 @@ def _robustness(
         [(each, values) for each, (_, values, _) in zip(operations, rest, strict=True)],
         groups={},
         threshold=threshold,
-        resamples=max(1, request.resamples),
+        resamples=request.resamples,
         seed=request.seed,
     )
 

@@ -170,9 +170,8 @@ class _Told:
         self, name: str, family: str, places: Sequence[int], drawn: Mapping[str, Distribution]
     ) -> EvaluatedSet:
         labels, values, there = arrays(self.benchmark, self.scores, places)
-        figures = {key: distribution.figure() for key, distribution in drawn.items()} | self._rates(
-            labels, values
-        )
+        figures = {key: distribution.figure() for key, distribution in drawn.items()}
+        figures |= self._rates(labels, values, there)
         return EvaluatedSet(
             name,
             family,
@@ -187,19 +186,20 @@ class _Told:
     ) -> dict[str, Distribution]:
         return _spread(measures, labels, values, self.resamples, self.seed)
 
-    def _rates(self, labels: Ints, values: Floats) -> dict[str, Figure]:
+    def _rates(self, labels: Ints, values: Floats, there: Sequence[int]) -> dict[str, Figure]:
         rates: dict[str, Callable[..., Figure]] = {
             "false_positive_rate": false_positive_rate,
             "true_positive_rate": true_positive_rate,
         }
+        # not what lies above the threshold: a verdict may be held back for what is in the picture
+        called = np.array([float(self.scores[place].verdict == "ai") for place in there], dtype=np.float64)
         found = {}
         for key, rate in rates.items():
             found[key] = rate(labels, values, self.thresholds["model"])
-            ai = self.thresholds.get("ai")
             found[f"{key}_ai"] = (
-                Figure(None, reason="these scores have no verdicts")
-                if ai is None
-                else rate(labels, values, ai)
+                rate(labels, called, 0.5)
+                if "ai" in self.thresholds
+                else Figure(None, reason="these scores have no verdicts")
             )
         return found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from scipy import stats
 
 import aigdetect
+from aigdetect.data.kinds import kind_of
 from aigdetect.data.layouts import Sample, count_by_generator
 from aigdetect.data.layouts.shards import find_shards, from_shards
 from aigdetect.errors import DataError
@@ -132,7 +133,8 @@ def recalibrate(
 
     With images of both classes, scores and both thresholds are new. With real images alone, the threshold
     ``ai`` is; scores and the threshold ``real`` stay what they were. Every source and every generator counts
-    alike, as :func:`aigdetect.model.calibration_fit.group_weights` says.
+    alike, as :func:`aigdetect.model.calibration_fit.group_weights` says. What holds a verdict back by kind of
+    picture is new for kinds of which the samples name real images enough, and stays for the others.
 
     Args:
         card: of the model.
@@ -145,7 +147,7 @@ def recalibrate(
 
     Raises:
         DataError: if the images cannot support the rates, or the model does not rank generated images above
-            real ones.
+            real ones, those given or those that it was calibrated on.
     """
     reals = [logit for sample, logit in zip(samples, logits, strict=True) if not sample.label]
     generated = [logit for sample, logit in zip(samples, logits, strict=True) if sample.label]
@@ -154,11 +156,21 @@ def recalibrate(
     fnr = before.fnr if fnr is None else fnr
     asked = fnr if generated else None
     require_support(fpr, len(reals), fnr=asked, generated=len(generated))
-    calibration = (
-        _fitted(logits, [sample.label for sample in samples], groups)
-        if generated
-        else with_real_logits(before, reals, groups)
-    )
+    kept = "scores and the threshold real: no generated images were given"
+    if generated:
+        kinds = [kind_of(sample.kind) for sample in samples]
+        fitted = _fitted(logits, [sample.label for sample in samples], groups, kinds)
+        shown = {name: kind for name, kind in fitted.kinds.items() if math.isfinite(kind.threshold(fpr))}
+        calibration = replace(fitted, kinds={**before.kinds, **shown})
+        lacking = [name for name in card.adapter.kinds if name not in shown]
+        kept = f"rules for kinds with too few real images: {', '.join(lacking)}" if lacking else ""
+    elif not before.informative:
+        raise DataError(
+            f"{card.name} does not rank generated images above real ones: it has no scores that could stay; "
+            "give generated images, too, with --data"
+        )
+    else:
+        calibration = with_real_logits(before, reals, groups)
     calibration = replace(calibration, fpr=fpr, fnr=fnr)
     require_support(
         fpr,
@@ -174,20 +186,23 @@ def recalibrate(
         found = exact_rate(sum(logit > limits.ai for logit in generated), len(generated))
         missed = exact_rate(sum(logit < limits.real for logit in generated), len(generated))
     rates = {"real_called_ai": false_alarms, "generated_called_ai": found, "generated_called_real": missed}
-    kept = "" if generated else "scores and the threshold real: no generated images were given"
-    new = replace(
+    # rates beyond the thresholds of before say nothing of these
+    metrics = {key: value for key, value in card.metrics.items() if key != "rates"}
+    recalibrated = replace(
         card,
         name=name,
         calibration=calibration,
         data={**card.data, "calibration": {**_counts(samples), "kept": kept, **facts}},
-        metrics={**card.metrics, "calibration": {k: rate.as_dict() for k, rate in rates.items() if rate}},
+        metrics={**metrics, "calibration": {k: rate.as_dict() for k, rate in rates.items() if rate}},
         program=f"aigdetect {aigdetect.__version__}",
     )
-    return Recalibration(new, false_alarms, found, missed)
+    return Recalibration(recalibrated, false_alarms, found, missed)
 
 
-def _fitted(logits: Sequence[float], labels: Sequence[int], groups: Sequence[str]) -> Calibration:
-    calibration = fit_calibration(logits, labels, groups)
+def _fitted(
+    logits: Sequence[float], labels: Sequence[int], groups: Sequence[str], kinds: Sequence[str | None]
+) -> Calibration:
+    calibration = fit_calibration(logits, labels, groups, kinds)
     if calibration.slope < _LEAST_SLOPE:
         raise DataError(
             "the model does not rank these generated images above these real ones: there is nothing to "

@@ -214,7 +214,7 @@ def summarise(
         groups: which images belong to a group, ``(n,)`` bool by its name: the generated images of a family,
             and the real ones that they are compared with.
         threshold: an image is called ``ai`` above it; chosen without the perturbed scores.
-        resamples: behind each interval.
+        resamples: behind each interval; 0 for no intervals.
         seed: of the resamples.
 
     Returns:
@@ -257,6 +257,8 @@ def _drift(
     more, fewer = int((now & ~once).sum()), int((once & ~now).sum())
     still = "" if more or fewer else f"none of {count} real images changed sides"
     figure = Figure((more - fewer) / count, reason=still)
+    if not resamples:
+        return figure
     if count < LEAST:
         return Figure(figure.value, reason=f"no interval: under {LEAST} real images")
     # resampling the real images comes to this: each one rose above the threshold, fell below it, or stayed

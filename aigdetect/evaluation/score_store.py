@@ -76,16 +76,22 @@ class ScoreStore:
         name: of the files, without their endings.
         subject: what the scores are of, as pairs of term and text; another subject is refused.
         calibration: of the model; scores, likelihood ratios and verdicts are what it says of the logits.
+        kinds: of pictures, that the model tells apart.
     """
 
     def __init__(
-        self, folder: Path | None, name: str, subject: Mapping[str, str], calibration: Calibration
+        self,
+        folder: Path | None,
+        name: str,
+        subject: Mapping[str, str],
+        calibration: Calibration,
+        kinds: Sequence[str] = (),
     ) -> None:
         self.precisions: set[str] = set()
         self._path = folder and folder / f"{name}.csv"
         self._calibration = calibration
         self._thresholds = calibration.thresholds()
-        self._kind_thresholds = calibration.kind_thresholds()
+        self._kind_thresholds = calibration.kind_thresholds(kinds)
         self._head = {"version": STORE_VERSION, **subject}
         self._scores: dict[tuple[str, str], ImageScore] = {}
         self._images: dict[str, str] = {}

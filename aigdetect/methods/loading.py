@@ -85,7 +85,7 @@ def load_detector(
         batch_size=batch_size or BATCH_SIZES.get(chosen_device.type, BATCH_SIZES["cpu"]),
         thresholds=thresholds,
         half_rates=card.calibration.half_rates(fpr=fpr),
-        kind_thresholds=card.calibration.kind_thresholds(fpr=fpr),
+        kind_thresholds=card.calibration.kind_thresholds(card.adapter.kinds, fpr=fpr),
         weights_digest=found.digest if found else None,
     )
     _log.info(

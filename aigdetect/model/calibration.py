@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -218,14 +218,18 @@ class Calibration:
         """
         return self.thresholds(fpr=(self.fpr if fpr is None else fpr) / 2, fnr=self.fnr / 2)
 
-    def kind_thresholds(self, *, fpr: float | None = None) -> dict[str, float]:
+    def kind_thresholds(self, told: Iterable[str], *, fpr: float | None = None) -> dict[str, float]:
         """For each kind of picture, the logit above which the verdict may be ``ai``; infinite if none may.
 
         A kind can hold a verdict back, and never brings one about: the threshold of all kinds together, see
         :meth:`thresholds`, must be passed as well.
+
+        Args:
+            told: kinds that the model tells apart; of one without a real image, no verdict is ``ai``.
+            fpr: rate at which real images of a kind may lie above; None for the calibration's own.
         """
         fpr = self.fpr if fpr is None else fpr
-        return {name: kind.threshold(fpr) for name, kind in self.kinds.items()}
+        return {name: self.kinds[name].threshold(fpr) if name in self.kinds else math.inf for name in told}
 
     def supports(self, fpr: float) -> bool:
         """Whether there are enough held-out real images to keep the rate ``fpr``."""

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import aigdetect
-from aigdetect.model.calibration import DEFAULT_FPR
 from aigdetect.model.card import card_digest
 from aigdetect.parsing import plain
 from aigdetect.scanning.model_in_use import ModelInUse
@@ -108,7 +107,7 @@ class Settings:
             device=model.device,
             precision=model.precision,
             batch_size=model.batch_size,
-            fpr=DEFAULT_FPR if fpr is None else fpr,
+            fpr=model.card.calibration.fpr if fpr is None else fpr,
             max_pixels=max_pixels,
             stability=stability,
             shard=shard,

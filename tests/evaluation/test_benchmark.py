@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from aigdetect.data.layouts import find_samples
+from aigdetect.errors import DataError
 from aigdetect.evaluation.benchmark import Benchmark, build_benchmark, describe_data, take_split
 from aigdetect.evaluation.families import read_families
 from aigdetect.evaluation.protocols import PROTOCOLS
@@ -34,6 +35,15 @@ def told(benchmark: Benchmark) -> list[tuple[str, str, int, int, str]]:
 
 def paths(benchmark: Benchmark, places: tuple[int, ...], root: Path) -> list[str]:
     return [str(Path(benchmark.images[place].path).relative_to(root)) for place in places]
+
+
+def test_an_image_given_in_both_classes_is_refused(tmp_path: Path) -> None:
+    plant(tmp_path / "data", {"real": 2, "fake/gan": 2})
+    for label in (0, 1):
+        rows = f"path,label\ndata/real/0.png,{label}\ndata/fake/gan/{label}.png,1\n"
+        (tmp_path / f"{label}.csv").write_text(rows)
+    with pytest.raises(DataError, match=r"real/0.png: is given both as real and as generated; give it once"):
+        build(tmp_path / "0.csv", tmp_path / "1.csv")
 
 
 # -- layouts ------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +30,11 @@ def benchmark(**counts: tuple[int, int]) -> Benchmark:
 def scored(made: Benchmark, seed: int = 0) -> list[ImageScore]:
     rng = np.random.default_rng(seed)
     logits = [float(rng.normal(image.label)) for image in made.images]
-    return [ImageScore(x, float(1 / (1 + np.exp(-x))), x / np.log(10), "uncertain") for x in logits]
+    ai = THRESHOLDS[1].value
+    return [
+        ImageScore(x, float(1 / (1 + np.exp(-x))), x / np.log(10), "ai" if x > ai else "uncertain")
+        for x in logits
+    ]
 
 
 def measure(made: Benchmark, scores: Sequence[ImageScore], resamples: int = 50) -> Measured:
@@ -97,6 +102,18 @@ def test_real_images_alone_have_a_false_positive_rate_with_its_interval() -> Non
     assert found.sets[0].figures["roc_auc"].reason == "no generated images"
     assert found.mean.figures == {}
     assert found.families == ()
+
+
+def test_a_verdict_that_was_held_back_is_none() -> None:
+    made = benchmark(progan=(50, 50))
+    scores = scored(made)
+    called = [place for place, score in enumerate(scores) if score.verdict == "ai"]
+    for place in called[::2]:  # such as a screenshot, which no logit makes an accusation
+        scores[place] = replace(scores[place], verdict="uncertain")
+    figures = measure(made, scores).pooled.figures
+    for key, label in (("false_positive_rate_ai", 0), ("true_positive_rate_ai", 1)):
+        kept = [place for place in called[1::2] if made.images[place].label == label]
+        assert figures[key].value == pytest.approx(len(kept) / 50)
 
 
 def test_images_without_a_score_are_counted_and_left_out() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from aigdetect.evaluation.recalibration import (
     recalibrate,
     require_support,
 )
-from aigdetect.model.calibration import Calibration
+from aigdetect.model.calibration import Calibration, KindCalibration
 from aigdetect.model.card import AdapterCard, ModelCard, Preprocess
 
 CARD = ModelCard(
@@ -170,6 +171,36 @@ def test_real_images_alone_move_the_threshold_ai_and_nothing_else() -> None:
     assert again.card.calibration.fitted_real_count == 50
     assert made.found is made.missed is None
     assert "scores and the threshold real" in made.card.data["calibration"]["kept"]
+
+
+def test_rules_for_kinds_of_pictures_stay_where_nothing_new_is_known_of_them() -> None:
+    old = {name: KindCalibration(99, 9, (7.0,), (0.0,), 99.0) for name in ("drawing", "photograph")}
+    card = replace(
+        CARD,
+        adapter=replace(CARD.adapter, kinds=("document", "drawing", "photograph")),
+        calibration=replace(CARD.calibration, kinds=old),
+        metrics={**CARD.metrics, "rates": {"real_called_ai": {"rate": 0.01}}},
+    )
+    given = [
+        *(Sample(f"r{i}", 0, f"camera{i % 6}", kind="photograph") for i in range(300)),
+        *(Sample(f"d{i}", 0, "one", kind="drawing") for i in range(10)),
+        *(Sample(f"g{i}", 1, "sd") for i in range(100)),
+    ]
+    logits = np.random.default_rng(0).normal([0.0] * 310 + [4.0] * 100).tolist()
+    made = recalibrate(card, given, logits, name="new", fpr=0.05, fnr=None, facts={}).card
+    kinds = made.calibration.kinds
+    assert (kinds["drawing"], kinds["photograph"].real_sources) == (old["drawing"], 6)
+    assert made.calibration.kind_thresholds(made.adapter.kinds)["document"] == math.inf
+    assert "too few real images: document, drawing" in made.data["calibration"]["kept"]
+    assert "rates" not in made.metrics
+    alone = recalibrate(card, given[:300], logits[:300], name="new", fpr=0.05, fnr=None, facts={}).card
+    assert alone.calibration.kinds == old
+
+
+def test_real_images_alone_cannot_mend_a_model_that_tells_nothing() -> None:
+    card = replace(CARD, calibration=replace(CARD.calibration, slope=0.0, intercept=0.0))
+    with pytest.raises(DataError, match="does not rank generated images above real ones"):
+        recalibrate(card, samples(300, 0), [0.0] * 300, name="n", fpr=0.01, fnr=None, facts={})
 
 
 def test_a_backward_model_is_refused() -> None:

@@ -120,6 +120,8 @@ def test_drift_by_hand() -> None:
     rng = np.random.default_rng(1)
     plain = np.percentile(rng.choice(steps, (4000, 50)).mean(axis=1), [2.5, 97.5])
     assert (blurred.drift.low, blurred.drift.high) == pytest.approx(tuple(plain), abs=0.021)
+    _, blurred = summarise(LABELS, CLEAN, [(BLUR, after)], groups={}, threshold=0.495, resamples=0)
+    assert blurred.drift == Figure(9 / 50)
 
 
 def test_groups() -> None:

@@ -41,9 +41,12 @@ def record(sample: Sample, logit: float) -> Record:
 
 
 def fresh(
-    tmp_path: Path, subject: dict[str, str] = SUBJECT, calibration: Calibration = CALIBRATION
+    tmp_path: Path,
+    subject: dict[str, str] = SUBJECT,
+    calibration: Calibration = CALIBRATION,
+    kinds: tuple[str, ...] = (),
 ) -> ScoreStore:
-    return ScoreStore(tmp_path / "scores", "m", subject, calibration)
+    return ScoreStore(tmp_path / "scores", "m", subject, calibration, kinds)
 
 
 def fill(tmp_path: Path, samples: list[Sample]) -> Path:
@@ -120,8 +123,8 @@ def test_another_calibration_judges_the_same_logits_anew(tmp_path: Path, samples
 def test_a_verdict_that_was_held_back_stays_so_while_its_reason_holds(
     tmp_path: Path, samples: list[Sample]
 ) -> None:
-    def held(calibration: Calibration) -> list[str | None]:
-        store = fresh(tmp_path, calibration=calibration)
+    def held(calibration: Calibration, *kinds: str) -> list[str | None]:
+        store = fresh(tmp_path, calibration=calibration, kinds=kinds)
         store.read()
         return [store.score(sample, "clean").verdict for sample in samples]
 
@@ -132,8 +135,11 @@ def test_a_verdict_that_was_held_back_stays_so_while_its_reason_holds(
             kept_back = kind != "photograph"  # the first one is cut off, and its kind unknown
             made = replace(record(sample, 2.0), kind=kind, verdict="uncertain" if kept_back else "ai")
             store.add(sample, "clean", made)
-    assert held(by_kind) == ["uncertain", "uncertain", "ai", "uncertain"]
-    assert held(CALIBRATION) == ["uncertain", "ai", "ai", "ai"]
+    assert held(by_kind, "drawing") == ["uncertain", "uncertain", "ai", "uncertain"]
+    # of a kind that is told apart, and of which no real image is known, nothing is called ai
+    assert held(CALIBRATION, "drawing") == ["uncertain", "uncertain", "ai", "uncertain"]
+    enough = replace(few, real_count=100, real_sources=9)
+    assert held(replace(CALIBRATION, kinds={"drawing": enough}), "drawing") == ["uncertain", "ai", "ai", "ai"]
 
 
 def test_failures_are_tried_again(tmp_path: Path, samples: list[Sample]) -> None:

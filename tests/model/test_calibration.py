@@ -267,13 +267,14 @@ def test_a_kind_of_few_sources_is_never_called_ai_and_one_that_scores_high_later
         groups + [f"g{i % 9}" for i in range(200)],
         kinds + [None] * 200,
     )
-    limits, overall = made.kind_thresholds(fpr=0.05), made.thresholds(fpr=0.05).ai
+    told = (*made.kinds, "screenshot")
+    limits, overall = made.kind_thresholds(told, fpr=0.05), made.thresholds(fpr=0.05).ai
     values, of_kind = np.array(reals), np.array(kinds)
-    assert limits["document"] == math.inf
+    assert limits["document"] == limits["screenshot"] == math.inf
     assert limits["photograph"] < overall < limits["face"]
     assert (values[of_kind == "face"] > limits["face"]).mean() == pytest.approx(0.05, abs=0.005)
     # sixty drawings cannot show one in a hundred: nothing below the highest of them is called ai
-    strict = made.kind_thresholds(fpr=0.01)["drawing"]
+    strict = made.kind_thresholds(["drawing"], fpr=0.01)["drawing"]
     assert strict == pytest.approx(values[of_kind == "drawing"].max(), abs=1e-4)
     assert {name: (kind.real_count, kind.real_sources) for name, kind in made.kinds.items()} == {
         "photograph": (1200, 12),

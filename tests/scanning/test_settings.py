@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from aigdetect.model.calibration import Calibration
+from aigdetect.model.card import AdapterCard, ModelCard, Preprocess
+from aigdetect.scanning.model_in_use import ModelInUse
 from aigdetect.scanning.settings import Other, Settings, difference, names_of_others
 
 NPR = Other("npr", "1" * 64, "2" * 64, None, "float32")
@@ -47,3 +50,18 @@ def test_settings_of_a_version_without_further_models_had_none() -> None:
     del held["also"]
     assert difference(held, replace(SETTINGS, also=()).as_dict()) == ""
     assert difference(held, SETTINGS.as_dict()) == "further models none, not npr"
+
+
+def test_the_rate_is_that_of_the_model_unless_another_is_asked_for() -> None:
+    card = ModelCard(
+        name="mine",
+        backbone="ViT-T",
+        backbone_digest="b" * 64,
+        preprocess=Preprocess(224, (0.5,) * 3, (0.5,) * 3, ("center_crop",)),
+        adapter=AdapterCard(0, ("mlp",), 0, (), None, 0),
+        adapter_sha256="a" * 64,
+        calibration=Calibration(1.0, 0.0, 3, 3, (-3.0, -2.0, 1.0), (-1.0, 2.0, 3.0), fpr=0.1),
+    )
+    model = ModelInUse(card, card.calibration.thresholds(), None, "cpu", "float32", 8)
+    for asked, rate in ((None, 0.1), (0.02, 0.02), (0.0, 0.0)):
+        assert Settings.of_model(model, fpr=asked, max_pixels=100, stability=False).fpr == rate

@@ -176,6 +176,8 @@ def test_depth_joins_what_lies_deeper(tmp_path: Path) -> None:
     assert folders(2) == ["x/fake", "x/real", "y"]
     assert folders(1) == ["x", "y"]
     assert folders(0) == ["."]
+    for root in (f"{tmp_path}/y/", f"{tmp_path}/y"):  # as a shell completes it, with images right below
+        assert [one.images for one in average_folders([root], SMALL, depth=0)] == [1]
     joined = average_folders([str(tmp_path)], SMALL, depth=1)
     assert [one.images for one in joined] == [3, 1]
 

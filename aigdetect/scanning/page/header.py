@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import aigdetect
-from aigdetect.model.calibration import DEFAULT_FNR, DEFAULT_FPR, Thresholds
+from aigdetect.model.calibration import Thresholds
 from aigdetect.model.card import ModelCard
 from aigdetect.scanning.settings import Other
 from aigdetect.text import score_text, shorten
@@ -93,7 +93,7 @@ class PageHeader:
         Args:
             card: of the model.
             thresholds: those in use (``detector.thresholds``).
-            fpr: the rate behind them; None for the default.
+            fpr: the rate behind them; None for the card's.
             precision: see the attributes, like the rest.
             command: see there.
             started: see there.
@@ -103,7 +103,7 @@ class PageHeader:
             also: see there.
         """
         calibration = card.calibration
-        fpr = DEFAULT_FPR if fpr is None else fpr
+        fpr = calibration.fpr if fpr is None else fpr
         return cls(
             model=card.name,
             backbone=card.backbone,
@@ -116,7 +116,7 @@ class PageHeader:
             highest_lr=math.log10(calibration.real_size),
             lowest_lr=-math.log10(calibration.generated_size),
             fpr=fpr,
-            fnr=DEFAULT_FNR,
+            fnr=calibration.fnr,
             fpr_supported=calibration.supports(fpr),
             ai_above=calibration.score(thresholds.ai),
             real_below=calibration.score(thresholds.real),

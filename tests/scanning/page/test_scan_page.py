@@ -6,6 +6,7 @@ import json
 import re
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import page_reader
@@ -365,6 +366,17 @@ def test_the_header_of_a_model() -> None:
     assert (made.fpr, made.fnr, made.fpr_supported) == (0.01, 0.05, False)
     assert (made.ai_above, made.real_below) == (1.0, 0.0)  # no verdict that three images cannot show
     assert (made.real_count, made.generated_count) == (3, 3)
+    # a model that was calibrated to other rates keeps those
+    other = replace(card, calibration=replace(card.calibration, fpr=0.4, fnr=0.3))
+    made = PageHeader.of_card(
+        other,
+        other.calibration.thresholds(),
+        precision="float32",
+        command="",
+        started=header().started,
+        finished=None,
+    )
+    assert (made.fpr, made.fnr, made.fpr_supported) == (0.4, 0.3, True)
 
 
 def test_what_an_image_was_made_from_stands_beside_it(tmp_path: Path) -> None:
