@@ -225,8 +225,11 @@ _UNSEEN = "none of a generator or source that was trained on"
 
 def _summarise(card: ModelCard, out: Path) -> None:
     (which, metrics), *_ = card.metrics.items()
-    own = card.data.get("validation data")
-    caution = _UNSEEN if own and not own["trained on, too"] else _CAUTION[which]
+    learnt, held_out = (
+        {(label, name) for label, names in card.data[part].items() for name in names}
+        for part in ("training", "validation")
+    )
+    caution = _UNSEEN if held_out and held_out.isdisjoint(learnt) else _CAUTION[which]
     terminal.say(
         f"{'held-out' if which == 'validation' else 'out-of-fold'} images: ROC AUC {_told(metrics['auc'])}, "
         f"average precision {_told(metrics['average_precision'])}, "

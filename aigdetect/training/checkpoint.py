@@ -251,6 +251,8 @@ class Checkpoints:
 def digest_images(*groups: Iterable[Sample], contents: Mapping[str, bytes]) -> str:
     """Digest of lists of images: names within the data sets, classes, generators, contents and order.
 
+    Repositories and kinds of pictures count where they are known: folds go by those, and these are learnt.
+
     Args:
         groups: the lists.
         contents: digest of each image's content by path.
@@ -260,6 +262,8 @@ def digest_images(*groups: Iterable[Sample], contents: Mapping[str, bytes]) -> s
         for sample in group:
             content = contents.get(sample.path, b"").hex()
             text = f"{sample.label}\0{sample.generator}\0{sample.key}\0{content}\0"
+            if sample.repository or sample.kind:
+                text += f"{sample.repository}\0{sample.kind}\0"
             digest.update(text.encode("utf-8", "surrogatepass"))
         digest.update(b"\0\0\0")
     return digest.hexdigest()

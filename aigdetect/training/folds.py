@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -81,15 +82,16 @@ def leave_out(samples: Sequence[Sample], *, share: float, seed: int) -> tuple[li
 
     Args:
         samples: images.
-        share: 0 to 1, both excluded.
+        share: 0 to 1, both excluded; a fraction of few equal parts that comes near it is left out.
         seed: draws what is left out where origins are shared out.
 
     Returns:
         ``(kept, left out)``, in the order in which they came.
     """
-    places = _places(samples, max(2, round(1 / share)), seed=seed)
+    parts = Fraction(share).limit_denominator(max(5, round(1 / min(share, 1 - share))))
+    places = _places(samples, parts.denominator, seed=seed)
     kept, left_out = (
-        [sample for sample, place in zip(samples, places, strict=True) if (place == 0) == out]
+        [sample for sample, place in zip(samples, places, strict=True) if (place < parts.numerator) == out]
         for out in (False, True)
     )
     return kept, left_out

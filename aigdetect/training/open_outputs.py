@@ -10,7 +10,7 @@ from functools import partial
 from aigdetect.data.dataset import Reading, batched, copies_of_views, digest
 from aigdetect.data.layouts import Sample
 from aigdetect.data.split import shuffle_key
-from aigdetect.errors import ImageError
+from aigdetect.errors import ImageError, UsageError
 from aigdetect.images.views import Pixels, first_of_scales, scales_of
 from aigdetect.model.base import Network
 from aigdetect.training.callbacks import Epoch
@@ -144,6 +144,10 @@ class _OutputMaker:
         validation = _Part(images.validation, [None], recipe.views)
         calibration = _Part(images.calibration, [None], recipe.views)
         tables, alone = run.options.cache_folder, run.group.alone
+        if tables and recipe.cache in ("memory", "none"):
+            raise UsageError(
+                f"{tables}: nothing is kept in a folder with the cache {recipe.cache}; use disk or auto"
+            )
         keep, self.place = place_for(
             "disk" if tables and recipe.cache == "auto" else recipe.cache,
             recipe.cache_budget,

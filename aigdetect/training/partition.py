@@ -126,8 +126,13 @@ def split_data(
             "no image of one class is left to train on: all are held out, or given both as real and as "
             "generated"
         )
+    drawn = draw_samples(training, recipe)
+    if {sample.label for sample in drawn} != {0, 1}:
+        raise DataError(
+            f"samples: all {len(drawn)} images drawn are of one class; draw more, or of each class"
+        )
     return Split(
-        tuple(draw_samples(training, recipe)),
+        tuple(drawn),
         tuple(validation),
         tuple(selection),
         distinct.copies,

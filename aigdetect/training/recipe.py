@@ -25,6 +25,8 @@ HEAD_LOSSES = ("logistic", "squares")
 #: ways in which the decoder of an autoencoder doubles the resolution: strided transposed convolutions, or
 #: convolutions whose channels become pixels
 UPSAMPLINGS = ("transposed", "shuffle")
+#: what torch takes
+_LARGEST_SEED = 2**63 - 1
 #: settings that say how a run is carried out: the model is the same whatever they are, up to rounding
 MEANS = ("accumulate", "cache", "cache_budget")
 #: settings of methods that read an image tower; others have none of them
@@ -201,6 +203,8 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name}: {value} is below {least}")
+        if self.seed > _LARGEST_SEED:
+            raise UsageError(f"seed: {self.seed} is above {_LARGEST_SEED}")
         if not self.epochs and self.head_penalty is None:
             raise UsageError("epochs: 0 leaves nothing to train; give head_penalty, too")
         if self.accumulate > self.batch_size:
@@ -332,7 +336,7 @@ def read_settings(texts: Iterable[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         try:
             settings[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # the latter of dates that there are not
             equals = ""
         if not equals or not name.strip():
             raise UsageError(f"--set: {text!r} is not a setting such as blur_probability=0.2")

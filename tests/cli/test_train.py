@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,21 @@ def test_figures_of_folds_are_called_what_they_are(data: Path, tiny_model: Any) 
     assert list(read_card(data.parent / "folded").metrics) == ["out of fold", "rates"]
 
 
+def test_of_groups_held_out_whole_no_worse_figures_are_foretold(
+    data: Path, tiny_model: Any, tmp_path: Path
+) -> None:
+    for label in ("real", "fake"):
+        for kind in ("cat", "dog"):
+            images = data / kind / ("0_real" if label == "real" else "1_fake")
+            shutil.copytree(images, tmp_path / "data" / label / f"{label}_{kind}")
+    held = ["--hold-out", "real_dog", "--hold-out", "fake_dog"]
+    arguments = [*held, "--epochs", "1", "--blocks", "0", *options(tiny_model)]
+    done = run("train", "--data", "data", "--out", "held", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "(none of a generator or source that was trained on)" in done.stderr
+    assert "unseen ones will be lower" not in done.stderr
+
+
 def test_trains_a_model_that_scan_takes(data: Path, tiny_model: Any) -> None:
     work = data.parent
     recipe = work / "recipe.yaml"
@@ -55,6 +71,7 @@ def test_trains_a_model_that_scan_takes(data: Path, tiny_model: Any) -> None:
     assert "0_real/1_fake folders" in done.stderr
     assert "training on 26 images, 6 held out" in done.stderr
     assert "epoch 6: held-out AUC" in done.stderr
+    assert "(generators that were trained on: unseen ones will be lower)" in done.stderr
     trained = 2 * (2 * 64 * (8 + 2 + 3) + 2 * 64) + 64 + 1  # two blocks of experts and router, and the head
     assert f"; {trained} parameters train" in done.stderr
     assert "Traceback" not in done.stderr

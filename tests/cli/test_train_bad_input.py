@@ -164,6 +164,11 @@ def test_a_wrong_recipe(forks: Forks, work: Path, tiny_weights: Path, recipe: st
     [
         (["--blocks", "99"], "blocks: 99 is more than the"),
         (["--cache-budget", "much"], "--cache-budget: 'much' is not a size"),
+        (
+            ["--cache-folder", "t", "--cache", "memory"],
+            "t: nothing is kept in a folder with",
+        ),
+        (["--seed", str(10**23)], "seed: 100000000000000000000000 is above"),
         (["--lr", "1e30", "--epochs", "9"], "the run has diverged"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError
-from aigdetect.training.folds import make_folds
+from aigdetect.training.folds import leave_out, make_folds
 
 
 def samples(real: dict[str, int], generated: dict[str, int]) -> list[Sample]:
@@ -108,3 +108,20 @@ def test_a_fold_without_a_class_to_learn_from_is_refused() -> None:
     images = samples({"coco": 4}, {"gan": 1})
     with pytest.raises(DataError, match="2 folds leave no image of one class"):
         make_folds(images, [None] * len(images), 2, seed=0)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.25, 1 / 3, 0.4, 0.5, 0.6, 0.8, 0.9, 0.95])
+def test_as_large_a_share_is_left_out_as_was_asked_for(share: float) -> None:
+    images = samples({"one": 60}, {"gan": 60, "ldm": 60})
+    kept, left_out = leave_out(images, share=share, seed=0)
+    assert sorted(each.path for each in (*kept, *left_out)) == sorted(each.path for each in images)
+    for label, count in ((0, 60), (1, 120)):
+        assert sum(each.label == label for each in left_out) == pytest.approx(count * share, abs=2)
+
+
+def test_whole_origins_make_up_the_share_where_there_are_enough() -> None:
+    images = samples(dict.fromkeys("abcde", 10), dict.fromkeys("fghij", 10))
+    _, left_out = leave_out(images, share=0.4, seed=0)
+    counts = Counter((each.label, each.generator) for each in left_out)
+    assert sorted(label for label, _ in counts) == [0, 0, 1, 1]
+    assert set(counts.values()) == {10}

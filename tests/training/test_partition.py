@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from aigdetect.data.layouts import Sample
-from aigdetect.errors import UsageError
-from aigdetect.training.partition import draw_samples
-from aigdetect.training.recipe import make_recipe
+from aigdetect.data.layouts import DataSet, Sample
+from aigdetect.errors import DataError, UsageError
+from aigdetect.training.partition import draw_samples, split_data
+from aigdetect.training.recipe import Recipe, make_recipe
 
 SAMPLES = [
     Sample(f"{label}/{i}.png", label, "g") for label, count in ((0, 30), (1, 12)) for i in range(count)
@@ -37,3 +38,21 @@ def test_a_number_of_each_class() -> None:
 def test_more_than_there_are(settings: dict[str, int], named: str) -> None:
     with pytest.raises(UsageError, match=named):
         draw_samples(SAMPLES, make_recipe(settings))
+
+
+def test_images_of_one_class_alone_are_not_learnt_from(tmp_path: Path) -> None:
+    def of(seed: int) -> Recipe:
+        return make_recipe({"samples": 3, "seed": seed, "folds": 2})
+
+    images = []
+    for label in (0, 1):
+        for index in range(10):
+            path = tmp_path / f"{label}-{index}.png"
+            path.write_bytes(f"{label}{index}".encode())
+            images.append(Sample(str(path), label, f"g{label}", root=str(tmp_path)))
+    data = DataSet(str(tmp_path), "list", tuple(images))
+    drawn = [{each.label for each in draw_samples(images, of(seed))} for seed in range(40)]
+    alone, both = (next(seed for seed in range(40) if len(drawn[seed]) == count) for count in (1, 2))
+    with pytest.raises(DataError, match="samples: all 3 images drawn are of one class"):
+        split_data([data], of(alone))
+    assert len(split_data([data], of(both)).training) == 3

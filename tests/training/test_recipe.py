@@ -86,6 +86,7 @@ def test_yaml_reads_exponents_as_text(tmp_path: Path) -> None:
         ({"aligned": ["decoders/here"]}, "aligned: 'decoders/here' is none of transposed, shuffle"),
         ({"aligned_images": 0}, "aligned_images: 0"),
         ({"folds": 1}, "folds: 1"),
+        ({"seed": 2**63}, "seed: 9223372036854775808 is above 9223372036854775807"),
         ({"folds": 2, "scored_per_group": 0}, "scored_per_group: 0"),
         ({"scored_per_group": 8}, "scored_per_group: needs folds"),
         ({"folds": 3, "keep": "best"}, "folds: with them no image is held out"),
@@ -145,7 +146,7 @@ def test_any_setting_can_be_given_as_text_and_the_whole_recipe_read_again(tmp_pa
     assert make_recipe(read_recipe(tmp_path / "recipe.yaml")) == recipe
 
 
-@pytest.mark.parametrize("text", ["lr", "=3", "expert_ranks=[2", ""])
+@pytest.mark.parametrize("text", ["lr", "=3", "expert_ranks=[2", "", "seed=2024-13-45"])
 def test_a_text_that_is_no_setting(text: str) -> None:
     with pytest.raises(UsageError, match=rf"--set: '{re.escape(text)}' is not a setting such as"):
         read_settings([text])

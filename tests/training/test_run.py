@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from aigdetect.data.layouts import Sample
 from aigdetect.errors import UsageError
 from aigdetect.locks import LOCK_NAME
 from aigdetect.training import checkpoint
 from aigdetect.training.callbacks import Epoch, Step, Watch
-from aigdetect.training.checkpoint import Checkpoints, RunIdentity, State, random_state
+from aigdetect.training.checkpoint import Checkpoints, RunIdentity, State, digest_images, random_state
 from aigdetect.training.distributed import Group
 from aigdetect.training.recipe import RunOptions, make_recipe
 from aigdetect.training.run import Run
@@ -101,3 +102,13 @@ def test_of_several_processes_only_the_first_writes(tmp_path: Path) -> None:
         recorded.save(state(0))
         recorded.watch.step(STEP)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_about_images_and_all_that_folds_and_kinds_go_by() -> None:
+    def digest(**said: str) -> str:
+        return digest_images([Sample("a.png", 0, "one", **said)], contents={"a.png": b"1"})
+
+    told = [digest(), digest(repository="r"), digest(kind="r"), digest(repository="r", kind="document")]
+    assert len(set(told)) == 4
+    # of images of which no more is known, as in every run of before
+    assert digest() == "ac21265fe990037f4d4b882309e5321886885816b95208d72cd9b1d14b70df32"
