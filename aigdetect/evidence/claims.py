@@ -73,23 +73,29 @@ def unread_claims(unread: Iterable[Unread]) -> Iterator[Finding]:
 def xmp_claims(facts: XmpFacts) -> Iterator[Finding]:
     """Source type, use of generative AI, credit, and programs."""
     where = "XMP"
+    name, declared = source_type(facts.source_type)
     if facts.source_type:
-        name, says = source_type(facts.source_type)
-        yield Finding(Kind.SOURCE_TYPE, where, name, says)
+        yield Finding(Kind.SOURCE_TYPE, where, name, declared)
     if facts.ai_prompt:
-        yield Finding(Kind.LABEL, where, clip(f"AI prompt: {facts.ai_prompt}"), Says.GENERATED)
+        says = _beside(declared, Says.GENERATED)
+        yield Finding(Kind.LABEL, where, clip(f"AI prompt: {facts.ai_prompt}"), says)
     if facts.ai_system:
         yield Finding(Kind.LABEL, where, clip(f"AI system used: {facts.ai_system}"), Says.EDITED)
     if facts.credit:
         yield Finding(Kind.CREDIT, where, facts.credit, credit_says(facts.credit))
     for program in dict.fromkeys(each for each in (facts.creator_tool, facts.software) if each):
-        yield Finding(Kind.SOFTWARE, where, program, tool_says(program))
+        yield Finding(Kind.SOFTWARE, where, program, _beside(declared, tool_says(program)))
     for program in facts.history:
         if tool_says(program) is not Says.NOTHING:
             yield Finding(Kind.SOFTWARE, f"{where} history", program, Says.EDITED)
     if facts.remote_manifest.startswith(("http://", "https://")):
         claim = clip(f"kept at {facts.remote_manifest}, not fetched")
         yield Finding(Kind.CREDENTIAL, where, claim)
+
+
+def _beside(declared: Says, says: Says) -> Says:
+    """What a prompt or a program says beside a source type: where only a part is generated, it made that."""
+    return Says.EDITED if declared is Says.EDITED and says is Says.GENERATED else says
 
 
 def iptc_claims(facts: IptcFacts) -> Iterator[Finding]:

@@ -9,7 +9,15 @@ from functools import cached_property
 from aigdetect.evidence.findings import Says
 
 _MADE_WITH = r"(?:(?:made|created|generated) (?:with|by) )?"
-_PAST_LETTERS = r"(?![^\W\d_])"  # where a name ends: there is no "leonardo ai" in "Leonardo Aiello"
+# What generators write behind their names: versions, digests of models, and these words. Any other word makes
+# it the name of something else: "DreamStudio" generates images, "DreamStudio Photography" takes them.
+_WORDS = (
+    "alpha|api|app|base|beta|bot|c2pa|cloud|creator|desktop|dev|diffusion|edit|fast|flash|forge|generator|hd|images?"
+    "|large|lite|max|medium|mini|mobile|model|neo|next|plus|preview|pro|reforge|server|turbo|ui|ultra|video"
+    "|web|webui|xl"
+)
+_MORE = rf"(?:v?\d[^\W_]*)?(?:[ ._-]{{1,3}}(?:[vg]?\d[^\W_]*|[\da-f]{{7,64}}|{_WORDS})(?![^\W_]))*"
+_END = r"[\s.®™]*(?:\Z|[\r\n;,|/+(\[])"
 _VERSION = r"(?:[ v._-]{0,3}\d[\w. ]{0,20})?\s*"
 
 
@@ -36,8 +44,8 @@ class Name:
 
     @cached_property
     def start(self) -> re.Pattern[str]:
-        """Matches where a field that names a program begins with this one."""
-        return re.compile(rf"{_MADE_WITH}(?:{self.pattern}){_PAST_LETTERS}", re.IGNORECASE)
+        """Matches a field that names this program, perhaps with a version, and what is listed behind that."""
+        return re.compile(rf"{_MADE_WITH}(?:{self.pattern}){_MORE}{_END}", re.IGNORECASE)
 
     @cached_property
     def alone(self) -> re.Pattern[str]:

@@ -15,10 +15,11 @@ _SURVEY = f"{_ROOT}/f52e40ae245db73600c2cbbf9214e6a597d36598/docs/watermarking-l
 # Only names that nothing else goes by: "Gemini", "Imagen", "Flux", "Firefly" and "Sora" alone
 # also name others.
 NAMES = (
-    # what the programs of Black Forest Labs write as the software: "AI generated;txt2img;flux"
+    # what its programs, and those made of them, write as the software: "AI generated;txt2img;flux"
     Name(
         "FLUX",
-        r"ai generated|black forest labs|flux\.?[12]\b",
+        r"ai generated(?=\s*\Z|;(?:txt2img|img2img|edit|flux))|black forest labs(?: flux)?"
+        r"|flux\.?[12](?:[ .-](?:schnell|kontext|krea|klein))?",
         "https://github.com/black-forest-labs/flux/blob/main/src/flux/util.py",
         2024,
     ),
@@ -30,16 +31,21 @@ NAMES = (
     ),
     Name(
         "Stable Diffusion",
-        r"automatic1111|stable[- ]diffusion|sd[- ]?webui",
+        r"automatic1111|stable[- ]diffusion(?:\.cpp)?|sd[- ]?webui",
         "https://github.com/AUTOMATIC1111/stable-diffusion-webui",
         2022,
     ),
     Name(
-        "Stability AI", r"stability ai|stable image|dreamstudio", "https://platform.stability.ai/docs", 2022
+        "Stability AI",
+        r"stability ai(?: stable (?:diffusion|image))?(?: core)?|stable image (?:core|ultra)"
+        r"|dreamstudio(?: by stability ai)?",
+        "https://platform.stability.ai/docs",
+        2022,
     ),
     Name(
         "Bing Image Creator",
-        r"bing image creator|image creator from (?:microsoft )?designer|microsoft[_ ]responsible[_ ]ai",
+        r"bing image creator|image creator from (?:microsoft )?designer"
+        r"|microsoft[_ ]responsible[_ ]ai(?:[_ ]image[_ ]provenance)?",
         "https://www.microsoft.com/en-us/bing/do-more-with-ai/image-creator-from-microsoft-designer",
         2023,
     ),
@@ -69,7 +75,7 @@ NAMES = (
     Name("Craiyon", r"craiyon", "https://www.craiyon.com", 2022),
     # as a maker of cameras: "Ideogram AI"; the word alone names signs, and those who draw them
     Name("Ideogram", r"ideogram(?: ai|\.ai|[ -]v?\d)", _SURVEY, 2023),
-    Name("NightCafe", r"nightcafe", "https://creator.nightcafe.studio", 2019, person=True),
+    Name("NightCafe", r"nightcafe(?: studio)?", "https://creator.nightcafe.studio", 2019, person=True),
     # takes backgrounds from photographs and enlarges them, too
     Name(
         "Recraft", r"recraft(?: ai| v\d|\s*\Z)", "https://www.recraft.ai/llms.txt", 2023, Says.POSSIBLY, True
@@ -115,7 +121,7 @@ NAMES = (
     Name("dalle", r"dalle\b", "https://platform.openai.com/docs/guides/image-generation", 2022, person=True),
     Name(
         "OpenAI",
-        r"openai",
+        r"openai(?: (?:dall[-·. ]e|gpt[- ]image|imagegen|media service|sora))?",
         "https://help.openai.com/en/articles/8912793-c2pa-in-chatgpt-images",
         2022,
         person=True,
@@ -128,7 +134,7 @@ NAMES = (
     ),
     Name(
         "Adobe Firefly",
-        r"adobe[ _]firefly|firefly image",
+        r"adobe[ _]firefly(?: (?:boards|vector))?|firefly image",
         "https://helpx.adobe.com/firefly/get-set-up/learn-the-basics/content-credentials-overview.html",
         2023,
     ),
@@ -152,9 +158,10 @@ NAMES = (
         2024,
         person=True,
     ),
+    # "Meta AI" alone is the maker of the photographs that its glasses take, and the app that saves them
     Name(
         "Meta AI",
-        r"imagine with meta ai|meta ai\b",
+        r"imagine with meta ai",
         "https://about.fb.com/news/2024/02/labeling-ai-generated-images-on-facebook-instagram-and-threads",
         2023,
     ),
@@ -175,7 +182,7 @@ NAMES = (
     ),
     Name(
         "Magic Editor",
-        r"magic editor",
+        r"magic editor\s*\Z",
         "https://support.google.com/photos/answer/14144912",
         2023,
         Says.EDITED,

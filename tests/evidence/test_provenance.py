@@ -133,6 +133,25 @@ def test_what_xmp_says(properties: str, wanted: Says | None) -> None:
     assert (finding.says, finding.where, finding.strength) == (wanted, "XMP", Strength.TEXT)
 
 
+@pytest.mark.parametrize("term", ["compositeWithTrainedAlgorithmicMedia", "compositeSynthetic"])
+@pytest.mark.parametrize(
+    "named",
+    [
+        'Iptc4xmpExt:AIPromptInformation="no lamp post" Iptc4xmpExt:AISystemUsed="A System"',
+        'xmp:CreatorTool="Adobe Firefly"',
+    ],
+)
+def test_a_declared_edit_of_a_photograph_is_no_generation(term: str, named: str) -> None:
+    declared = f'Iptc4xmpExt:DigitalSourceType="{TRAINED.replace("trainedAlgorithmicMedia", term)}"'
+    photograph = exif({0x010F: "Canon", 0x0110: "Canon EOS R5"})
+    found = read_provenance(saved("JPEG", exif=photograph, xmp=xmp(f"{declared} {named}")))
+    assert {each.says for each in found.findings} == {Says.EDITED, Says.CAPTURED}
+    assert found.contradictions == ()
+    alone = read_provenance(saved("JPEG", exif=photograph, xmp=xmp(named)))
+    assert Says.GENERATED in {each.says for each in alone.findings}
+    assert alone.contradictions
+
+
 def test_a_tool_in_the_history_of_edits_says_edited() -> None:
     event = '<rdf:li stEvt:softwareAgent="{}"/>'
     events = event.format("Adobe Photoshop 25.0") + event.format("Adobe Firefly")

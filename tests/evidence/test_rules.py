@@ -93,11 +93,58 @@ def test_no_rule_is_without_a_fixture_and_a_public_source() -> None:
         "Leonardo da Vinci",
         "Designer",
         "HDR+ 1.0.570503588zd",
+        "ai generated: no",
+        "AI generated 0",
+        "AI generated;no",
+        "AI generated alt text remover 2",
+        "Stable Image Viewer 3",
+        "Stable Image",
+        "DreamStudio Photography",
+        "Flux2 Camera",
+        "FLUX.1 photo",
+        "Flux 2 raw developer",
+        "Black Forest Labs Photo",
+        "Magic Editor Pro 3",
+        "Draw Things Scanner",
+        "Easy Diffusion Filter",
+        "Imagen 3 raw developer",
+        "Midjourney Viewer 2",
+        "ComfyUI metadata reader",
+        "Stable Diffusion Detector",
+        "OpenAI Whisper",
+        "ChatGPT alt text",
+        "Krea AI Camera",
+        "Made with OpenAI captions",
+        "Meta AI",  # the app of glasses that photograph
+        "Meta AI 271.0",
+        "Meta AI Glasses",
+        "Ray-Ban Meta Smart Glasses",
         "",
     ],
 )
 def test_programs_and_people_that_do_not(name: str) -> None:
     assert tool_says(name) is Says.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("make", "model"),
+    [
+        ("Meta AI", "Ray-Ban Meta Smart Glasses"),
+        ("Meta AI", "Ray-Ban Meta Smart Glasses 2"),
+        ("Meta AI", "Oakley Meta HSTN"),
+        ("Meta View", "Ray-Ban Meta Smart Glasses"),
+        ("Meta AI", ""),
+        ("", "Meta AI Glasses"),
+    ],
+)
+@pytest.mark.parametrize("software", ["Meta AI", "Meta AI 271.0", "Meta View 174.0.0"])
+def test_glasses_that_photograph_are_a_camera(make: str, model: str, software: str) -> None:
+    found = read_provenance(saved("JPEG", exif=exif({0x010F: make, 0x0110: model, 0x0131: software})))
+    assert found.findings == (
+        Finding(Kind.CAMERA, "EXIF", f"{make} {model}".strip(), Says.CAPTURED),
+        Finding(Kind.SOFTWARE, "EXIF", software),
+    )
+    assert found.contradictions == ()
 
 
 def test_programs_that_change_a_part() -> None:

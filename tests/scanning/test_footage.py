@@ -68,6 +68,9 @@ def test_tags_name_the_camera_or_the_maker(tmp_path: Path, name: str) -> None:
     tags = {"make": "Fairphone", "model": "FP5"}
     found = read(make_clip(tmp_path / name, [200] * 3, tags=tags).read_bytes(), container)
     assert Finding(Kind.CAMERA, f"{container} tag", "Fairphone FP5", Says.CAPTURED) in found.findings
+    tags = {"make": "Meta AI", "model": "Ray-Ban Meta Smart Glasses"}
+    found = read(make_clip(tmp_path / name, [200] * 3, tags=tags).read_bytes(), container)
+    assert (found.ai_claims, found.contradictions) == ([], ())
     tags = {"make": "OpenAI", "model": "Sora"}
     found = read(make_clip(tmp_path / name, [200] * 3, tags=tags).read_bytes(), container)
     assert [claim.claim for claim in found.ai_claims] == ["OpenAI Sora"]
