@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aigdetect.errors import UsageError
-from aigdetect.files import draft_beside, writing
+from aigdetect.files import IN_USE, draft_beside, writing
 from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.journal_file import connect, connect_frozen, errors_of, remove_beside, require_free
 from aigdetect.scanning.opinion import Opinion
 from aigdetect.scanning.page.row import PageRow
 from aigdetect.scanning.pictures import Pictures
 from aigdetect.scanning.record import Cause, Record
-from aigdetect.scanning.scoring import SAME_CONTENT
+from aigdetect.scanning.scoring import SAME_CONTENT, notes_on_pixels
 from aigdetect.scanning.stability import Stability
 
 VERSION = 3
@@ -127,7 +128,11 @@ class Journal:
             return cls._new("", path, facts)
         # what is unfinished must not be taken for a journal
         with draft_beside(path) as draft:
-            cls._new(str(draft.path), path, facts).close()
+            try:
+                with cls._new(str(draft.path), path, facts) as made:
+                    made._settle()
+            finally:
+                remove_beside(draft.path)
             remove_beside(path)
             with writing(path):
                 draft.path.replace(path)
@@ -137,12 +142,21 @@ class Journal:
     def _new(cls, name: str, path: Path | None, facts: Mapping[str, Any]) -> Journal:
         journal = cls.__new__(cls)
         journal.path = path
-        with errors_of(path):
+        with errors_of(path), ExitStack() as on_failure:
             journal._database = connect(name)
+            on_failure.callback(journal.close)
             journal._database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
             for fact, value in {"version": VERSION, **facts}.items():
                 journal.note(fact, value)
+            on_failure.pop_all()
         return journal
+
+    def _settle(self) -> None:
+        """Bring all of it into its own file; to close it would do so, too, and say nothing if that fails."""
+        with errors_of(self.path):
+            busy, *_ = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise UsageError(f"{self.path}: {IN_USE}")
 
     def __enter__(self) -> Journal:
         """Nothing more to open."""
@@ -342,9 +356,9 @@ class Journal:
 def _score(record: Record) -> str:
     """What records of the same content have in common beyond what the file itself tells."""
     row = record.as_dict()
-    names = ("verdict", "score", "logit", "log10_lr", "notes", "model", "precision", "stability", "kind")
+    names = ("verdict", "score", "logit", "log10_lr", "model", "precision", "stability", "kind")
     also = [opinion.as_dict() for opinion in record.also]
-    return json.dumps({**{name: row[name] for name in names}, "also": also})
+    return json.dumps({**{name: row[name] for name in names}, "notes": notes_on_pixels(record), "also": also})
 
 
 def _record(score: Mapping[str, Any]) -> Record:

@@ -13,7 +13,7 @@ from aigdetect.errors import ImageError
 from aigdetect.images.read import why_failed
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.model.calibration import Thresholds
-from aigdetect.scanning.preparation import Prepared
+from aigdetect.scanning.preparation import Prepared, metadata_unread
 from aigdetect.scanning.record import Record, Scored
 from aigdetect.scanning.stability import Stability
 from aigdetect.scanning.summary import summed_up
@@ -159,7 +159,11 @@ def _twins(batch: Sequence[Prepared], known: EarlierRecords) -> dict[int, Record
 
 
 def _like(record: Record, twin: Record) -> Record:
-    """A record with the score, or the failure to score, of one with the same content."""
+    """A record with the score, or the failure to score, of one with the same content.
+
+    What kept the metadata of the one file from being read says nothing of those of the other.
+    """
+    of_twin = twin.error or any(opinion.verdict is None for opinion in twin.also)
     return replace(
         record,
         status=twin.status,
@@ -167,15 +171,26 @@ def _like(record: Record, twin: Record) -> Record:
         score=twin.score,
         logit=twin.logit,
         log10_lr=twin.log10_lr,
-        notes=(*twin.notes, SAME_CONTENT),
+        notes=(*notes_on_pixels(twin), *_notes_on_metadata(record), SAME_CONTENT),
         error=twin.error,
-        cause=twin.cause,
+        cause=twin.cause if of_twin and record.cause == "file" else record.cause,
         model=twin.model,
         precision=twin.precision,
         stability=twin.stability,
         kind=twin.kind,
         also=twin.also,
     )
+
+
+def notes_on_pixels(record: Record) -> tuple[str, ...]:
+    """The notes of a record that hold of any file with the same content, be its metadata read or not."""
+    of_metadata = _notes_on_metadata(record)
+    return tuple(note for note in record.notes if note not in of_metadata)
+
+
+def _notes_on_metadata(record: Record) -> tuple[str, ...]:
+    told = record.provenance.notes if record.provenance else ()
+    return tuple(note for note in record.notes if note in told or note.startswith(metadata_unread("")))
 
 
 def _score(items: Sequence[Prepared], scorer: Scorer) -> Iterator[Record]:

@@ -42,8 +42,10 @@ _UNSAFE = re.compile(
 )
 _FORMULA = "=+\\-@＝＋－＠"  # spreadsheets fold full-width signs
 _STARTS_FORMULA = re.compile(rf"\A(?=\s*['{_FORMULA}]|[\t\r\n])")
-# in some countries a spreadsheet splits at semicolons, whatever the quotes: a cell can begin inside a text
-_HIDES_FORMULA = re.compile(rf"(?<=[;\t\r\n])(?=\s*[{_FORMULA}])")
+# In some countries a spreadsheet splits at semicolons, whatever the quotes: a cell can begin inside a text.
+# Then quotes, which come doubled, are an empty text before the rest of the cell, and the one behind the text
+# would open another, out of which the next path begins.
+_HIDES_FORMULA = re.compile(rf"(?<=[;\t\r\n])(?=[\s\"]*(?:[{_FORMULA}]|\Z))")
 
 
 def csv_header(also: Sequence[str] = ()) -> str:

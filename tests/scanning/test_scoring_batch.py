@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aigdetect.evidence.findings import Finding, Kind
+from aigdetect.evidence.provenance import Provenance
+from aigdetect.files import path_digest
 from aigdetect.images.views import Picture, Pixels
 from aigdetect.model.calibration import NEVER, Thresholds
+from aigdetect.scanning.journal import Journal
 from aigdetect.scanning.opinion import Opinion, numbered, opinion_columns, opinions_in
-from aigdetect.scanning.preparation import Prepared
+from aigdetect.scanning.preparation import Prepared, metadata_unread
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.scoring import SAME_CONTENT, score_batch
 from aigdetect.scanning.stability import MILD, Stability
@@ -87,6 +91,49 @@ def test_content_known_from_before_is_not_scored(scorer: Mean) -> None:
     (second,) = score_batch([prepared("b", 7)], scorer, Memory(first))
     assert scorer.views == 1
     assert second == replace(first, path="b", notes=(SAME_CONTENT,))
+
+
+UNREAD = metadata_unread("took longer than 60 s")
+FOUND = Provenance(findings=(Finding(Kind.METADATA, "XMP", "present, unreadable"),))
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("known_first", [True, False])
+def test_whether_the_metadata_of_a_file_were_read_is_its_own(
+    scorer: Mean, at_once: bool, known_first: bool
+) -> None:
+    known = prepared("known", 7, notes=("low", *FOUND.notes))
+    lost = prepared("lost", 7, notes=("low", UNREAD))
+    known = replace(known, record=replace(known.record, provenance=FOUND))
+    lost = replace(lost, record=replace(lost.record, cause="time"))
+    first, second = (known, lost) if known_first else (lost, known)
+    with Journal.begin(None, {}) as journal:
+
+        def find(sha256: str, path: str, /) -> Record | None:
+            return journal.find(sha256, path_digest(path))
+
+        memory = SimpleNamespace(find=find)
+        if at_once:
+            records = list(score_batch([first, second], scorer, memory))
+        else:
+            records = list(score_batch([first], scorer, memory))
+            digest = path_digest(first.record.path)
+            journal.add(records[0], path=digest, fingerprint="00", place=0, ends=())
+            records += score_batch([second], scorer, memory)
+    assert scorer.views == 1
+    assert SAME_CONTENT in records[1].notes
+    assert {
+        each.path: (each.provenance, each.cause, set(each.notes) - {SAME_CONTENT}) for each in records
+    } == {"known": (FOUND, "file", {"low", *FOUND.notes}), "lost": (None, "time", {"low", UNREAD})}
+
+
+def test_a_failure_to_score_and_its_cause_are_those_of_all_with_the_content(scorer: Mean) -> None:
+    records = list(score_batch([prepared("a", 99), prepared("b", 99)], scorer, Memory()))
+    assert [(each.error, each.cause) for each in records] == [
+        ("scoring failed: RuntimeError: will not do", "scoring")
+    ] * 2
+    opinions = list(score_batch([seen("a", 7, 99), seen("b", 7, 99)], scorer, Memory(), {"one": Mean()}))
+    assert [each.cause for each in opinions] == ["scoring"] * 2
 
 
 def test_without_a_memory_every_file_is_scored(scorer: Mean) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -100,6 +102,17 @@ def test_records_come_in_the_order_found(tmp_path: Path, workers: int) -> None:
         make(tmp_path / f"{red:02}.png", red)
     records = scan(tmp_path, workers=workers)
     assert [record.logit for record in records] == list(range(30))
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300])
+def test_a_time_that_no_timer_knows_is_the_longest(
+    tmp_path: Path, timeout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", broken.append)
+    make(tmp_path / "a.png", 7)
+    assert [record.logit for record in scan(tmp_path, timeout=timeout)] == [7]
+    assert not broken
 
 
 def test_workers_do_not_know_torch(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aigdetect.errors import UsageError
@@ -76,6 +76,19 @@ def test_no_cell_can_be_taken_for_a_formula(path: str, error: str, make: str) ->
         assert not re.match(r"\s*[=+\-@＝＋－＠]|[\t\r\n]", cell)
     for cell in row[1:]:  # split anew, as a spreadsheet that separates at semicolons does
         assert not re.search(r"[;\t\r\n]\s*[=+\-@＝＋－＠]", cell)
+
+
+@given(st.lists(st.tuples(paths, texts, texts), min_size=1, max_size=3))
+@example([("a", 'x;"=1+1', 'x;" \t"@A1')])
+@example([("a", "", "\n"), ("b;=1+1", "", "")])
+def test_no_reader_that_separates_at_semicolons_meets_a_formula(rows: list[tuple[str, str, str]]) -> None:
+    records = [
+        Record(path, error=error, notes=(error, make), provenance=Provenance(exif=ExifFacts(make=make)))
+        for path, error, make in rows
+    ]
+    text = csv_header() + "".join(map(csv_row, records))
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=";"):
+        assert not any(re.match(r"\s*[=+\-@＝＋－＠]", cell) for cell in row)
 
 
 @pytest.mark.parametrize("start", ["=1+1", "+1", "-1", "@A1", "\tx", "\rx", " =1", "'=1", "＝1"])

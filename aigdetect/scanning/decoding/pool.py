@@ -65,7 +65,7 @@ class Call(Generic[T]):
         answer: called in the worker with the connection, ``args``, and the open ``file`` by name.
         args: further arguments of it.
         receive: takes what it says from the connection, in this process; raises FormError for anything else.
-        seconds: how long it may take.
+        seconds: how long it may take; infinity for as long as it takes.
         path: a file that is opened for it, where files can be handed over; None for none.
     """
 
@@ -202,7 +202,8 @@ class _Worker:
         """Have a call answered; raises as :meth:`Pool.submit` says."""
         with _opened(call.path) as file:
             self._left -= 1
-            timer = threading.Timer(call.seconds, self._stop)
+            # no timer knows a later time, nor that there is no limit
+            timer = threading.Timer(min(call.seconds, threading.TIMEOUT_MAX), self._stop)
             timer.daemon = True
             timer.start()
             try:
