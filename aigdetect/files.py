@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -61,10 +62,20 @@ def hold(file: io.FileIO | BinaryIO, path: str | Path) -> None:
         return
 
 
+def is_partial(path: Path) -> bool:
+    """Whether a file is one in the making (:class:`Draft`), or what a database keeps beside such a one."""
+    return fnmatch(path.name, _PARTIAL.format("*") + "*")
+
+
 def remove_partial(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote into a folder left behind."""
-    for path in folder.glob(_PARTIAL.format("*")):
-        path.unlink()
+    """Remove what a process that was killed while it wrote into a folder left behind.
+
+    Raises:
+        UsageError: if something cannot be removed.
+    """
+    with writing(folder):
+        for path in filter(is_partial, folder.iterdir()):
+            path.unlink(missing_ok=True)
 
 
 class Draft:
@@ -171,7 +182,7 @@ def sha256_of(file: BinaryIO) -> str:
 
 
 def path_digest(path: str) -> bytes:
-    """A short digest of an absolute path; links are not followed."""
+    """A short digest of an absolute path: links are resolved in its folder, not in its name."""
     return blake2b(_absolute(path), digest_size=FINGERPRINT_DIGITS // 2).digest()
 
 
@@ -191,4 +202,10 @@ def fingerprint(path: str, archive: str | None = None) -> str:
 
 
 def _absolute(path: str) -> bytes:
-    return os.fsencode(os.path.abspath(path))  # noqa: PTH100 - links are not followed
+    """What :mod:`aigdetect.images.find` tells files apart by: of ``link/..`` the text alone knows nothing."""
+    folder, name = os.path.split(path)
+    try:
+        folder = os.path.realpath(folder)
+    except ValueError:  # a name that no file can have
+        folder = os.path.abspath(folder)  # noqa: PTH100
+    return os.fsencode(os.path.join(folder, name))  # noqa: PTH118

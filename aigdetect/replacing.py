@@ -70,6 +70,8 @@ def same_file(one: str | Path, other: str | Path) -> bool:
     try:
         if Path(one).samefile(other):
             return True
-    except (OSError, ValueError):
+    except OSError:  # one is not there yet
         pass
+    except ValueError:  # a name that no file can have
+        return False
     return os.path.realpath(one) == os.path.realpath(other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -37,13 +39,11 @@ def merge(
     written.
     """
     from aigdetect.scanning.joining import merge as merge_parts
-    from aigdetect.scanning.writers import check_output
 
     outputs = {kind: path for kind, path in (("jsonl", jsonl), ("csv", csv)) if path is not None}
     if not outputs:
         raise UsageError("merge: nothing to write; name --csv or --jsonl")
-    for path in outputs.values():
-        check_output(str(path), force=force)
+    _check(outputs, force=force)
     counts = merge_parts(parts, outputs, warn=terminal.warn)
     failed = counts.get("error", 0)
     scored = sum(counts.values()) - failed
@@ -52,3 +52,20 @@ def merge(
         f"written to {', '.join(map(str, outputs.values()))}"
     )
     return Exit.SOME_FAILED if failed else Exit.DONE
+
+
+def _check(outputs: Mapping[str, Path], *, force: bool) -> None:
+    """Refuse what cannot be written, must not be overwritten, or is no file by itself.
+
+    Raises:
+        UsageError: with what to do.
+    """
+    from aigdetect.replacing import same_file
+    from aigdetect.scanning.writers import STDOUT, check_output
+
+    for kind, path in outputs.items():
+        check_output(str(path), force=force)
+        if str(path) == STDOUT or (path.exists() and not path.is_file()):
+            raise UsageError(f"--{kind} {path}: is no file; merge writes files alone, name one")
+    if any(same_file(one, other) for one, other in combinations(outputs.values(), 2)):
+        raise UsageError("CSV and JSON Lines need a file each; name another for one of them")

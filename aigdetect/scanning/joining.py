@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -16,7 +17,7 @@ from aigdetect.files import writing, writing_atomically
 from aigdetect.replacing import refuse_inputs
 from aigdetect.scanning.case import CaseFolder
 from aigdetect.scanning.journal import Journal, Line
-from aigdetect.scanning.ledger import KINDS, journal_beside
+from aigdetect.scanning.ledger import KINDS, journal_beside, read_row
 from aigdetect.scanning.settings import difference, names_of_others
 from aigdetect.scanning.shard import Shard
 
@@ -65,9 +66,9 @@ def merge(
         how many rows say what: verdicts, and ``error``.
 
     Raises:
-        UsageError: if a part is missing, doubled, unfinished or made with other settings, if a file has two
-            rows, if an output is a file of a
-            part, or if something cannot be read or written; then nothing is written.
+        UsageError: if a part is missing, doubled, unfinished, changed since or made with other settings, if a
+            file has two rows, if an output is a file of a part, or if something cannot be read or written;
+            then nothing is written.
     """
     with ExitStack() as stack:
         opened = [_open(path, stack) for path in parts]
@@ -88,11 +89,9 @@ def merge(
                 target.write(_header(kind, opened[0].also))
         for row in _in_order(opened):
             for kind, target in targets.items():
-                begin, end = row.spans[kind]
-                file = sources[kind][row.part]
-                file.seek(begin)
+                data = read_row(sources[kind][row.part], *row.spans[kind])
                 with writing(outputs[kind]):
-                    target.write(file.read(end - begin))
+                    target.write(data)
     return counts
 
 
@@ -149,10 +148,24 @@ def _paths(index: int, part: _Part) -> Generator[tuple[bytes, int, int], None, N
 def _source(part: _Part, kind: str, stack: ExitStack) -> BinaryIO:
     if kind not in part.files:
         raise UsageError(f"{part.path}: was made without --{kind}")
+    path = part.files[kind]
     try:
-        return stack.enter_context(part.files[kind].open("rb"))
+        file = stack.enter_context(path.open("rb"))
+        size = os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise UsageError(f"{part.files[kind]}: cannot be read ({error.strerror})") from error
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    if size != (known := _end(part, kind)):
+        raise UsageError(
+            f"{path}: was changed since: it has {size} bytes, and its journal knows {known}; "
+            "take it from a copy, or scan this part again with --force"
+        )
+    return file
+
+
+def _end(part: _Part, kind: str) -> int:
+    """Where a part's file ends, as its journal knows."""
+    last = next(part.journal.lines(backwards=True), None)
+    return len(_header(kind, part.also)) if last is None else last.ends[tuple(part.files).index(kind)]
 
 
 def _header(kind: str, also: Sequence[str]) -> bytes:

@@ -347,10 +347,33 @@ def _moved(
     for line in lines:
         if not line.superseded:
             for copy, file, first, end in zip(new, old, begin, line.ends, strict=True):
-                file.seek(first)
-                copy.write(file.read(end - first))
+                copy.write(read_row(file, first, end))
             yield line.number, tuple(copy.tell() for copy in new)
         begin = line.ends
+
+
+def read_row(file: BinaryIO, begin: int, end: int) -> bytes:
+    """A row out of a file of rows, whole, with its line end.
+
+    Args:
+        file: the open file.
+        begin: where the row begins, by the journal.
+        end: where it ends.
+
+    Raises:
+        UsageError: if the file has no such row, or cannot be read.
+    """
+    try:
+        file.seek(begin)
+        row = file.read(end - begin)
+    except OSError as error:
+        raise UsageError(f"{file.name}: cannot be read ({error.strerror})") from error
+    if len(row) != end - begin or not row.endswith(b"\n"):
+        raise UsageError(
+            f"{file.name}: was changed since, its journal knows of a row in bytes {begin} to {end}; "
+            "take it from a copy, or scan again with --force"
+        )
+    return row
 
 
 def _is_line_end(path: Path, end: int) -> bool:

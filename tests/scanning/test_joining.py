@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,6 +146,30 @@ def test_a_part_is_not_replaced_by_the_whole(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is one of the files to be read"):
             merge(parts, {"jsonl": output}, warn=print)
     assert parts[0].read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda data: b"",
+        lambda data: data[:300],
+        lambda data: data + data[-100:],
+        lambda data: data.replace(b'"error"', b'"errors"'),
+        lambda data: data.replace(b"\n", b" "),
+    ],
+    ids=["emptied", "cut", "appended", "edited", "no line ends"],
+)
+def test_a_part_that_was_changed_since_is_refused(
+    tmp_path: Path, kind: str, edit: Callable[[bytes], bytes]
+) -> None:
+    parts = [scan(tmp_path, f"part{index}", f"{index}/2") for index in (1, 2)]
+    changed = parts[1].with_suffix(f".{kind}")
+    changed.write_bytes(edit(changed.read_bytes()))
+    with pytest.raises(UsageError, match=rf"part2\.{kind}: was changed since.*; take it from a copy"):
+        joined(tmp_path, *parts)
+    assert not list(tmp_path.glob("all.*"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_an_unfinished_part_is_refused(tmp_path: Path) -> None:

@@ -347,6 +347,32 @@ def test_a_journal_in_the_making_is_none(
     assert not list(targets.journal.parent.glob("*.new*"))
 
 
+class FullDisk(sqlite3.Connection):
+    """A database whose file cannot grow, though what is beside it can."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if "wal_checkpoint" in sql:
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, *values)
+
+
+def test_a_journal_that_is_not_on_disk_takes_no_place(
+    targets: Targets, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(Ledger(targets), files, 2)
+    assert targets.journal is not None
+    before = sorted(targets.journal.parent.iterdir())
+    connect = sqlite3.connect
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            sqlite3, "connect", lambda *args, **options: connect(*args, **options, factory=FullDisk)
+        )
+        with pytest.raises(UsageError, match=r"o\.jsonl\.journal: cannot be written \(database or disk is"):
+            Journal.begin(targets.journal, {})
+    assert sorted(targets.journal.parent.iterdir()) == before
+    assert Ledger(targets, resume=True).held == {"ai": 2}
+
+
 def test_a_database_without_tables_is_no_journal(targets: Targets) -> None:
     assert targets.journal is not None
     sqlite3.connect(targets.journal).execute("CREATE TABLE other (a)")
@@ -484,6 +510,17 @@ def test_difference_names_the_first_setting() -> None:
     assert "cccccccccccc..., not none" in difference(
         SETTINGS.as_dict(), {**now, "model": "m", "card_sha256": None}
     )
+
+
+def test_two_files_share_no_row_whatever_their_paths_look_like(targets: Targets, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "t" / "u").mkdir(parents=True)
+    (tmp_path / "x" / "link").symlink_to(tmp_path / "t" / "u")
+    for folder in ("x", "t"):
+        (tmp_path / folder / "a.png").write_bytes(folder.encode())
+    paths = [f"{tmp_path}/x/a.png", f"{tmp_path}/x/link/../a.png"]
+    assert write(Ledger(targets), paths) == paths
+    check(targets, paths)
 
 
 def test_fingerprints_tell_what_changed(tmp_path: Path) -> None:
