@@ -12,6 +12,7 @@ from aigdetect.cli.completions import InstallCompletion, ShowCompletion, listen_
 from aigdetect.cli.console import run
 from aigdetect.cli.lazy import LazyGroup
 from aigdetect.cli.options import terminal
+from aigdetect.cli.printing import put
 
 
 class Program(LazyGroup):
@@ -72,7 +73,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        sys.stdout.write(f"aigdetect {aigdetect.__version__}\n")
+        put(f"aigdetect {aigdetect.__version__}\n")
         raise typer.Exit
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from aigdetect.cli.calibrate_request import Images, Request
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import terminal
+from aigdetect.cli.printing import put
 from aigdetect.data.layouts import Ignored, Sample, find_samples
 from aigdetect.errors import DataError, ImageError, UsageError
 from aigdetect.evaluation.benchmark import take_split
@@ -80,9 +81,9 @@ def run_calibration(request: Request) -> Exit:
     _tell(new)
     if output.json:
         facts = {"folder": str(output.out), **_facts(new), "failed": failed}
-        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+        put(json.dumps(facts, indent=2) + "\n")
     else:
-        sys.stdout.write(f"{output.out}\n")
+        put(f"{output.out}\n")
     return Exit.SOME_FAILED if failed else Exit.DONE
 
 

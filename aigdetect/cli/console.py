@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
-from aigdetect.errors import AigdetectError
+from aigdetect.errors import AigdetectError, UsageError
 from aigdetect.text import printable
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Terminal:
         """Console of messages and progress, on standard error."""
         from rich.console import Console
 
-        return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        file = cast(TextIO, _Messages(sys.stderr))
+        return Console(file=file, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Say one line on standard error, unless quiet."""
@@ -132,8 +134,28 @@ class Terminal:
 
     @staticmethod
     def _write(text: str) -> None:
-        sys.stderr.write(printable(text) + "\n")
-        sys.stderr.flush()
+        messages = _Messages(sys.stderr)
+        messages.write(printable(text) + "\n")
+        messages.flush()
+
+
+class _Messages:
+    """Standard error, of which what cannot be written is lost: a message must not cost a row."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class _ToTerminal(logging.Handler):
@@ -155,19 +177,28 @@ def run(program: object, terminal: Terminal) -> int:
         program: the callable that Typer made of the application.
         terminal: consoles, filled with the common options while the program runs.
     """
+    if sys.stderr is None:
+        # closed; no file that is opened may get its number, to which libraries write
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     try:
         return _status(program, terminal)
     finally:
         terminal.reset()
+        _drop_messages()
 
 
 def _status(program: object, terminal: Terminal) -> int:
+    if sys.stdout is None:
+        terminal.error(UsageError("standard output is closed; open it, if only to /dev/null"))
+        return Exit.NOTHING_DONE
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # no locale may stop a file name
     try:
         status = program(standalone_mode=False)  # type: ignore[operator]
     except AigdetectError as error:
         terminal.error(error)
+        if not output_is_written():
+            drop_output()  # or flushing it at exit would fail again, and change the status
         return Exit.NOTHING_DONE
     except KeyboardInterrupt:
         return _interrupted(terminal)
@@ -200,17 +231,17 @@ def end_at_once(status: int) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it must not cut this short
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
 
 
 def output_is_written() -> bool:
-    """Whether all that was printed has gone where it was to go."""
+    """Whether all results that were printed have gone where they were to go."""
     try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (OSError, ValueError):
         return False
     return True
@@ -218,8 +249,21 @@ def output_is_written() -> bool:
 
 def drop_output() -> None:
     """Send standard output nowhere, once its reader has gone: flushing it at exit must not fail again."""
+    _to_nowhere(sys.__stdout__.fileno() if sys.__stdout__ else 1)
+
+
+def _drop_messages() -> None:
+    """Drop messages that could not be written: flushing them at exit must not fail, and change the status."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            _to_nowhere(sys.stderr.fileno())
+
+
+def _to_nowhere(descriptor: int) -> None:
     devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    os.dup2(devnull, descriptor)
     os.close(devnull)
 
 
@@ -237,6 +281,7 @@ def _reader_gone() -> int:
 def _usage_status(error: Exception) -> int | None:
     """Status of an error that the option parser raised, after it has shown itself; None for any other."""
     if hasattr(error, "show") and hasattr(error, "exit_code"):
-        error.show()
+        with suppress(OSError, ValueError):
+            error.show()
         return int(error.exit_code)
     return int(error.exit_code) if type(error).__name__ == "Exit" and hasattr(error, "exit_code") else None

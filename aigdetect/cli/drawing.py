@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aigdetect.cli.printing import put
 from aigdetect.cli.rows import shorten
 from aigdetect.spectrum.analysis import Analysis
 from aigdetect.spectrum.peaks import Peak
@@ -114,8 +115,7 @@ def _print_lines(path: str, peaks: Sequence[Peak]) -> None:
 
 
 def _print_line(*cells: str) -> None:
-    sys.stdout.write("\t".join(map(printable, cells)) + "\n")
-    sys.stdout.flush()
+    put("\t".join(map(printable, cells)) + "\n")
 
 
 def _cells(peak: Peak) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from aigdetect.cli.blocks import show_blocks, show_title
 from aigdetect.cli.options import terminal
+from aigdetect.cli.printing import printing
 from aigdetect.evaluation import tables
 from aigdetect.evaluation.bias import BiasAudit
 from aigdetect.evaluation.plan import Plan
@@ -67,8 +68,9 @@ class EvalConsole:
             self._section("The paper's tables", made)
 
     def _section(self, title: str, blocks: Iterable[Block]) -> None:
-        show_title(self._console, title)
-        show_blocks(self._console, blocks)
+        with printing():
+            show_title(self._console, title)
+            show_blocks(self._console, blocks)
 
 
 def _told(found: FoundData) -> str:

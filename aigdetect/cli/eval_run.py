@@ -15,6 +15,7 @@ from aigdetect.cli.console import Exit
 from aigdetect.cli.eval_console import EvalConsole
 from aigdetect.cli.eval_request import Output, Request
 from aigdetect.cli.options import Loading, terminal
+from aigdetect.cli.printing import put
 from aigdetect.data.dataset import load_pixels
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import ImageError
@@ -92,7 +93,7 @@ def _say_what_is_there(plan: Plan, console: EvalConsole, workers: int) -> list[B
 def _hand_out(evaluation: Evaluation, studies: Sequence[ExpertStudy], output: Output) -> None:
     """JSON and a report, where they are wanted."""
     if output.json:
-        sys.stdout.write(results_json(evaluation, studies))
+        put(results_json(evaluation, studies))
     if output.report is not None:
         written = write_report(evaluation, output.report, experts=studies)
         terminal.say(f"{len(written)} files written to {output.report}")

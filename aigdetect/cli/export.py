@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import Debug, Offline, Quiet, WeightsFile, terminal
+from aigdetect.cli.printing import put
 
 
 class Form(str, Enum):
@@ -51,5 +51,5 @@ def export(
     )
     difference = export_model(network, card, out, to.value)
     terminal.say(f"logits differ by {difference:.1g} at most from the model's own")
-    sys.stdout.write(f"{out}\n")
+    put(f"{out}\n")
     return Exit.DONE

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import Debug, FollowSymlinks, Json, MaxPixels, Quiet, terminal
+from aigdetect.cli.printing import printing, put
 from aigdetect.errors import ImageError, UsageError
 from aigdetect.text import printable
 
@@ -57,9 +57,10 @@ def inspect(
             inspection = inspect_file(item.path, max_pixels=max_pixels or MAX_PIXELS, raw=raw)
             images += 1
         if console is None:
-            sys.stdout.write(json.dumps(inspection.as_dict()) + "\n")
+            put(json.dumps(inspection.as_dict()) + "\n")
         elif inspection.bytes is not None:
-            _show(console, inspection)
+            with printing():
+                _show(console, inspection)
         if inspection.error:
             failed += 1
             terminal.error(ImageError(f"{item.path}: {inspection.error}"))

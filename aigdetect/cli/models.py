@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -15,6 +14,7 @@ import typer
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import Debug, Json, Quiet, Verbose, terminal
 from aigdetect.cli.plain import PlainCommand, PlainGroup
+from aigdetect.cli.printing import put
 from aigdetect.errors import AigdetectError, ModelError, UsageError, WeightsError
 from aigdetect.text import printable
 
@@ -297,11 +297,11 @@ def _fault(verify: Any, subject: Any) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(printable(text) + "\n")
+    put(printable(text) + "\n")
 
 
 def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    put(json.dumps(value, indent=2) + "\n")
 
 
 def _print_columns(rows: Sequence[tuple[str, ...]], indent: str = "  ") -> None:

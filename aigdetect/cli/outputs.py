@@ -187,6 +187,15 @@ class Outputs:
             journal = None
         return Targets(jsonl, csv, journal)
 
+    def clear(self) -> None:
+        """Clear a case folder, once its rows are held and nothing can fail before the first of them.
+
+        Raises:
+            UsageError: if something cannot be removed.
+        """
+        if self.case:
+            self.case.clear(anew=self.force)
+
     @contextmanager
     def copied_after(self, opened: AbstractContextManager[None]) -> Iterator[None]:
         """Within files that are open, and that are copied once they are closed, however that comes.
@@ -224,8 +233,6 @@ class Outputs:
             return
         from aigdetect.files import writing
 
-        if self.force:
-            self.case.clear()
         with writing(self.case.log):
             self.case.path.mkdir(parents=True, exist_ok=True)
             handler = logging.FileHandler(self.case.log, encoding="ascii", errors="backslashreplace")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aigdetect.cli.printing import printing, put
 from aigdetect.scanning.record import Record
 from aigdetect.text import log10_lr_text, one_line, printable, score_text
 
@@ -50,8 +50,7 @@ class Lines:
             log10_lr_text(record.log10_lr),
             _remarks(record),
         )
-        sys.stdout.write("\t".join(map(printable, cells)) + "\n")
-        sys.stdout.flush()
+        put("\t".join(map(printable, cells)) + "\n")
 
 
 @dataclass(order=True)
@@ -86,12 +85,12 @@ class Highlights:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Print the table, also of a scan that was cut short."""
-        if self._kept:
-            self.console.print(self._table())
-        if self._count > len(self._kept):
-            self.console.print(
-                f"{len(self._kept)} of {self._count} rows, those to look at first; all of them: --csv FILE"
-            )
+        with printing():
+            if self._kept:
+                self.console.print(self._table())
+            if self._count > len(self._kept):
+                shown = f"{len(self._kept)} of {self._count} rows"
+                self.console.print(f"{shown}, those to look at first; all of them: --csv FILE")
 
     def write(self, record: Record) -> None:
         """Take in one record."""

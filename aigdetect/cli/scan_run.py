@@ -57,6 +57,7 @@ def run_scan(request: Request) -> int:
     with outputs.run_log(), scanners as scanner:
         settings = _settings(request, prepare, scanner)
         with outputs.copied_after(ledger.open(settings, pictures=prepare.pictures)):
+            outputs.clear()
             report = Report(
                 ledger,
                 scanner.model,
@@ -125,12 +126,14 @@ def _listed(inputs: Inputs, outputs: Outputs) -> Iterator[str]:
     """The paths given, with the list on standard input in the place of ``-``.
 
     Raises:
-        UsageError: if a folder to write to lies in one of those listed.
+        UsageError: if standard input is closed, or a folder to write to lies in one of those listed.
     """
     for path in inputs.paths:
         if path != STDIO:
             yield path
             continue
+        if sys.stdin is None:
+            raise UsageError(f"{STDIO}: standard input is closed; give it a list of paths")
         for listed in read_list(sys.stdin.buffer, null=inputs.null):
             outputs.refuse_among(listed)
             yield listed
@@ -202,9 +205,9 @@ def _deliver(
             outputs.sinks(settings.names_of_others) as sinks,
             terminal.progress("scanning", total, hidden=outputs.rows_on_terminal) as bar,
         ):
-            for result in results:
-                pictures = heat_maps.draw(result) if heat_maps else result.prepared.pictures
-                superseded = ledger.write(result.record, pictures, result.pictures_of_frames)
+            for scored in results:
+                result = heat_maps.draw(scored) if heat_maps else scored
+                superseded = ledger.write(result.record, result.prepared.pictures, result.pictures_of_frames)
                 tally.count(result.record, instead_of=superseded)
                 done += 1
                 hand_out(result.record, sinks, files=files)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import terminal
+from aigdetect.cli.printing import put
 from aigdetect.errors import ImageError, UsageError
 from aigdetect.text import printable
 
@@ -314,5 +315,4 @@ def _smaller(sets: Sequence[SetSpectrum]) -> int:
 
 def _print_json(row: dict[str, Any]) -> None:
     """One object a line, in ASCII: bytes of a path that are no text come back with ``os.fsencode``."""
-    sys.stdout.write(jsonlib.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")
-    sys.stdout.flush()
+    put(jsonlib.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")

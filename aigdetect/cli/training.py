@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import terminal
+from aigdetect.cli.printing import put
 from aigdetect.errors import AigdetectError, PeerError
 from aigdetect.training.ranks import environment_rank
 
@@ -33,7 +33,7 @@ def print_config(recipe: RecipeRequest) -> None:
     """Print the whole recipe, as ``--config`` takes it, on standard output."""
     from aigdetect.training.recipe import write_recipe
 
-    sys.stdout.write(write_recipe(recipe.make()[0]))
+    put(write_recipe(recipe.make()[0]))
 
 
 def list_methods() -> None:
@@ -42,7 +42,7 @@ def list_methods() -> None:
 
     width = max(map(len, METHODS))
     for method in METHODS.values():
-        sys.stdout.write(f"{method.name:<{width}}  {method.title} ({method.source})\n")
+        put(f"{method.name:<{width}}  {method.title} ({method.source})\n")
 
 
 def list_data(roots: Roots, recipe: RecipeRequest) -> None:
@@ -236,7 +236,7 @@ def _summarise(card: ModelCard, out: Path) -> None:
         f"true-positive rate {_told(metrics['tpr_at_fpr_5'])} at 5 % false positives "
         f"({caution})"
     )
-    sys.stdout.write(f"{out}\n")
+    put(f"{out}\n")
 
 
 def _told(figure: float | None, digits: int = 3) -> str:

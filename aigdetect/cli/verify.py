@@ -13,6 +13,7 @@ import typer
 
 from aigdetect.cli.console import Exit
 from aigdetect.cli.options import Debug, Json, Quiet, terminal
+from aigdetect.cli.printing import put
 from aigdetect.text import printable
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def verify(
             "outputs": roles["output"],
             **{str(state): counts[state] for state in STATES},
         }
-        sys.stdout.write(json.dumps(summary) + "\n")
+        put(json.dumps(summary) + "\n")
     if inputs["missing"] and set(inputs) <= {"missing", "unknown"}:
         terminal.warn(f"no input was found in {root.absolute()}; --root says where their paths begin")
     if counts["unknown"]:
@@ -119,7 +120,7 @@ def verify(
 
 def _show(checked: Checked, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(asdict(checked)) + "\n")
+        put(json.dumps(asdict(checked)) + "\n")
         return
     cells = [checked.state, checked.role, checked.path, *([checked.reason] if checked.reason else [])]
-    sys.stdout.write("\t".join(map(printable, cells)) + "\n")
+    put("\t".join(map(printable, cells)) + "\n")

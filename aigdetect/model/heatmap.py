@@ -27,6 +27,7 @@ from aigdetect.images.views import Pixels, resize
 from aigdetect.model.base import Network
 from aigdetect.model.detector import Detector
 from aigdetect.model.network import MoleNetwork
+from aigdetect.model.passes import half
 
 MAX_PARTS = 256
 """Parts looked at in one image, at most; four of them cost about as much as one view."""
@@ -61,6 +62,9 @@ def heatmap(detector: Detector, pixels: Pixels) -> HeatMap:
     Args:
         detector: any model.
         pixels: ``(H, W, 3)`` uint8 sRGB, 0..255.
+
+    Raises:
+        torch.OutOfMemoryError: if there is no memory even for a single part.
     """
     size, network = detector.card.preprocess.size, detector.network
     part = Part.of(_grid(network), size) if _has_tokens(network) else Part(size, 0, ())
@@ -68,7 +72,7 @@ def heatmap(detector: Detector, pixels: Pixels) -> HeatMap:
     # a view enlarges what is smaller than itself, and so must a part
     side = max(1, min(part.side, part.side * min(height, width) // size))
     tops, lefts = _places(height, width, side, MAX_PARTS if part.tokens else MAX_VIEWS)
-    logits = np.fromiter(_logits(detector, pixels, part, side, tops, lefts), np.float32)
+    logits = _logits(detector, pixels, part, side, tops, lefts)
     logits *= detector.card.calibration.slope  # models differ in what a logit of 1 is worth
     levels = _spread(logits.reshape(len(tops), len(lefts)), tops, lefts, side, height, width)
     return HeatMap(levels, "parts seen alone", _caption(side, part.side, tops, lefts, height, width))
@@ -179,12 +183,25 @@ def _evenly(last: int, count: int) -> list[int]:
 
 def _logits(
     detector: Detector, pixels: Pixels, part: Part, side: int, tops: list[int], lefts: list[int]
-) -> Iterator[float]:
-    """Logit of every part, row by row."""
-    network, size = detector.network, detector.card.preprocess.size
-    at = slice(part.margin, part.margin + part.side)
+) -> NDArray[np.float32]:
+    """Logit of every part, row by row, in batches that the device has memory for."""
     places = [(top, left) for top in tops for left in lefts]
     batch = 4 * detector.batch_size
+    while True:
+        try:
+            return np.fromiter(_in_batches(detector, pixels, part, side, places, batch), np.float32)
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+        batch = half(batch, detector.device)
+
+
+def _in_batches(
+    detector: Detector, pixels: Pixels, part: Part, side: int, places: list[tuple[int, int]], batch: int
+) -> Iterator[float]:
+    """Logits of the parts at some places, so many at a time."""
+    network, size = detector.network, detector.card.preprocess.size
+    at = slice(part.margin, part.margin + part.side)
     for first in range(0, len(places), batch):
         views = np.zeros((len(places[first : first + batch]), size, size, 3), np.uint8)
         for view, (top, left) in zip(views, places[first : first + batch], strict=True):

@@ -96,6 +96,18 @@ def single_threads(count: int) -> ThreadPoolExecutor:
     return pool
 
 
+def half(batch_size: int, device: torch.device) -> int:
+    """Half of a batch that a device had no memory for; what it keeps of the attempt is given back.
+
+    Args:
+        batch_size: two or more.
+        device: where it was tried.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return batch_size // 2
+
+
 class Batches:
     """Batches filled up to one size, for a device that works on its own while the next one is made ready.
 
@@ -126,9 +138,7 @@ class Batches:
                 if self.batch_size == 1:
                     raise
             # all of them again: results of two sizes in one call would not be comparable bit for bit
-            self.batch_size //= 2
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+            self.batch_size = half(self.batch_size, self._device)
 
     def _all(self, views: Sequence[Pixels], scales: Sequence[int]) -> Outputs:
         outputs = []

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aigdetect.errors import UsageError
-from aigdetect.files import file_sha256, writing, writing_atomically
+from aigdetect.files import file_sha256, is_partial, remove_partial, writing, writing_atomically
 from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.ledger import JOURNAL, Targets
-from aigdetect.scanning.manifest import MANIFEST, MANIFEST_VERSION, SIGNATURE
+from aigdetect.scanning.manifest import MANIFEST, MANIFEST_VERSION, OF_SYSTEMS, SIGNATURE
 
 _HEAT_MAP = re.compile(r"[0-9a-f]{64}\.png")
 
@@ -95,7 +95,7 @@ class CaseFolder:
             raise UsageError(f"{self.path}: is no folder; name another --case")
         if not self.path.is_dir():
             return
-        there = set(self.path.iterdir())
+        there = {path for path in self.path.iterdir() if path.name not in OF_SYSTEMS}
         if not (resume or force) and there - {self.log}:
             raise UsageError(f"{self.path}: is not empty; --resume goes on, or name another --case")
         for file, form in self.files.items():
@@ -110,7 +110,8 @@ class CaseFolder:
         for path in sorted(there):
             if path == self.heatmaps and path.is_dir() and not path.is_symlink():
                 for heat_map in path.iterdir():
-                    self._require_own(heat_map, Form.PICTURE)
+                    if heat_map.name not in OF_SYSTEMS and not is_partial(heat_map):
+                        self._require_own(heat_map, Form.PICTURE)
             elif path not in beside and not path.name.startswith("."):
                 raise UsageError(f"{path}: is no part of a case; take it away, or name another --case")
 
@@ -119,15 +120,22 @@ class CaseFolder:
             raise UsageError(f"{file}: is no file of its own; take it away, or name another --case")
         require_own(file, form)
 
-    def clear(self) -> None:
-        """Remove the heat maps of an earlier scan, of which the new one may draw others.
+    def clear(self, *, anew: bool) -> None:
+        """Remove what a killed scan left unfinished, once no other scan can be writing here.
+
+        Args:
+            anew: also remove the heat maps of an earlier scan, of which the new one may draw others.
 
         Raises:
-            UsageError: if one cannot be removed.
+            UsageError: if something cannot be removed.
         """
-        if self.heatmaps.is_dir():
-            with writing(self.heatmaps):
-                for heat_map in self.heatmaps.iterdir():
+        remove_partial(self.path)
+        if not self.heatmaps.is_dir():
+            return
+        remove_partial(self.heatmaps)
+        with writing(self.heatmaps):
+            for heat_map in self.heatmaps.iterdir() if anew else ():
+                if heat_map.name not in OF_SYSTEMS:
                     heat_map.unlink()
 
 
@@ -147,7 +155,10 @@ def refuse_inside(folder: Path, evidence: str) -> None:
 
 def lies_in(folder: Path, evidence: str) -> bool:
     """Whether a folder is, or lies in, a folder that is scanned, or is that of a file that is scanned."""
-    inner, outer = Path(os.path.realpath(folder)), Path(os.path.realpath(evidence))
+    try:
+        inner, outer = Path(os.path.realpath(folder)), Path(os.path.realpath(evidence))
+    except ValueError:  # a name that no file can have
+        return False
     return inner.is_relative_to(outer) if outer.is_dir() else inner == outer.parent
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aigdetect.files import write_atomically, writing
+from aigdetect.images.read import why_failed
 from aigdetect.model.calibration import Verdict
 from aigdetect.replacing import Form, require_own
 from aigdetect.scanning.engines import Engine
-from aigdetect.scanning.pictures import Pictures
+from aigdetect.scanning.pipeline import Result, log_trace
 from aigdetect.scanning.record import Record
 from aigdetect.scanning.scoring import SAME_CONTENT
 
 if TYPE_CHECKING:  # the first imports torch
     from aigdetect.model.detector import Detector
-    from aigdetect.scanning.pipeline import Result
 
 ALL: tuple[Verdict, ...] = ("ai", "uncertain", "real")
 """Verdicts of all scored images."""
@@ -76,6 +77,27 @@ def deserves_heat_map(record: Record, verdicts: Collection[Verdict]) -> bool:
     )
 
 
+def with_heat_map(
+    result: Result, draw: Callable[[Result], HeatMap | None], verdicts: Collection[Verdict]
+) -> Result:
+    """A result with its heat map, if it is one of those to draw; why it could not be drawn is a note.
+
+    Args:
+        result: a row, and what it was made of.
+        draw: draws a heat map; None if the file is another one by now.
+        verdicts: of the images to draw.
+    """
+    if not deserves_heat_map(result.record, verdicts):
+        return replace(result, heat_map=None)  # a worker that knew of no other file may have drawn one
+    try:
+        return replace(result, heat_map=draw(result))
+    except Exception as error:  # noqa: BLE001 - rows of this and other files must not be lost
+        prepared = replace(result.prepared, trace=traceback.format_exc())
+        log_trace(prepared)
+        record = result.record.noted(f"heat map not drawn: {why_failed(error)}")
+        return replace(result, record=record, prepared=prepared)
+
+
 class HeatMaps:
     """Writes heat maps.
 
@@ -95,23 +117,27 @@ class HeatMaps:
         self._draw = draw
         self._verdicts = verdicts
 
-    def draw(self, result: Result) -> Pictures | None:
+    def draw(self, result: Result) -> Result:
         """Write the heat map of a result to its file, named by digest, if it is one of those to draw.
 
         Returns:
-            the pictures of the result, with a small heat map if one was drawn and there are others.
+            the result; with a small heat map if one was drawn and there are other pictures, and with a note
+            if one could not be drawn.
 
         Raises:
             UsageError: if the file cannot be written, or is there and no heat map.
         """
-        record, pictures = result.record, result.prepared.pictures
-        heat = self._draw(result) if deserves_heat_map(record, self._verdicts) else None
+        result = with_heat_map(result, self._draw, self._verdicts)
+        heat, pictures = result.heat_map, result.prepared.pictures
         if heat is None:
-            return pictures
+            return result
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / f"{record.sha256}.png"
+        file = self._folder / f"{result.record.sha256}.png"
         if file.exists():
             require_own(file, Form.PICTURE)
         write_atomically(file, heat.png)
-        return pictures and replace(pictures, heatmap=heat.small, heatmap_caption=heat.caption)
+        if pictures is None:
+            return result
+        pictures = replace(pictures, heatmap=heat.small, heatmap_caption=heat.caption)
+        return replace(result, prepared=replace(result.prepared, pictures=pictures))

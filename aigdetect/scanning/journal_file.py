@@ -35,10 +35,14 @@ def errors_of(path: Path | None) -> Iterator[None]:
 def connect(name: str) -> sqlite3.Connection:
     """The database of a file, which nothing else can open meanwhile; a temporary one if the name is empty."""
     database = sqlite3.connect(name, timeout=0, isolation_level=None)
-    # exclusive: no second scan may write to the same files; write-ahead: one small write per row
-    database.execute("PRAGMA locking_mode = EXCLUSIVE")
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
+    try:
+        # exclusive: no second scan may write to the same files; write-ahead: one small write per row
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

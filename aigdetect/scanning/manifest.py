@@ -18,6 +18,9 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"
 """Name of the manifest's signature, where it is signed."""
 
+OF_SYSTEMS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""Names of files that operating systems put into folders that are looked at: no part of any case."""
+
 MANIFEST_VERSION = 1
 """Written into each manifest."""
 

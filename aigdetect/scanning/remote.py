@@ -12,7 +12,7 @@ from aigdetect.images.find import Found
 from aigdetect.model.calibration import Verdict
 from aigdetect.scanning.decoding.workers import TIMEOUT, Processes
 from aigdetect.scanning.engines import Threads
-from aigdetect.scanning.heat import deserves_heat_map
+from aigdetect.scanning.heat import with_heat_map
 from aigdetect.scanning.model_in_use import ModelInUse
 from aigdetect.scanning.pipeline import Result
 from aigdetect.scanning.preparation import Preparation, Prepared
@@ -105,12 +105,8 @@ class Worker:
             return [self._complete(result) for result in results]
 
     def _complete(self, result: Result) -> Result:
-        drawn = deserves_heat_map(result.record, self._job.heat_maps)
-        return Result(
-            result.record,
-            _without_views(result.prepared),
-            self._scanner.heat_map(result) if drawn else None,
-        )
+        drawn = with_heat_map(result, self._scanner.heat_map, self._job.heat_maps)
+        return replace(drawn, prepared=_without_views(drawn.prepared))
 
 
 def _without_views(prepared: Prepared) -> Prepared:

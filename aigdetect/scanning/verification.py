@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from aigdetect.errors import UsageError
 from aigdetect.files import sha256_of
 from aigdetect.images.read import open_without_waiting, why_failed
-from aigdetect.scanning.manifest import MANIFEST, SIGNATURE, Entry, Role, read_entries
+from aigdetect.scanning.manifest import MANIFEST, OF_SYSTEMS, SIGNATURE, Entry, Role, read_entries
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -64,7 +64,8 @@ def check_case(case: Path, manifest: BinaryIO, *, root: Path) -> Iterator[Checke
 
     Inputs are found by the paths in the manifest, links and all, as the scan found them. A manifest names the
     images that were scanned and not all that lay beside them: what is new there cannot be told, and is not
-    looked for. Outputs are files of the case folder itself and never links.
+    looked for. Outputs are files of the case folder itself and never links; what operating systems put into
+    any folder (:data:`aigdetect.scanning.manifest.OF_SYSTEMS`) was not added.
 
     Args:
         case: the case folder.
@@ -82,7 +83,8 @@ def check_case(case: Path, manifest: BinaryIO, *, root: Path) -> Iterator[Checke
             named.add(checked.path)
         yield checked
     for path in sorted(present.keys() - named):
-        yield Checked("output", path, "added")
+        if PurePosixPath(path).name not in OF_SYSTEMS:
+            yield Checked("output", path, "added")
 
 
 def check_signature(case: Path, manifest: BinaryIO, key: Ed25519PublicKey | None) -> Signature:

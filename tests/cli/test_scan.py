@@ -303,6 +303,25 @@ def test_a_list_made_by_powershell(folder: Path) -> None:
         assert (result.returncode, len(rows(result.stdout))) == (0, 3)
 
 
+@pytest.mark.parametrize("option", ["--case", "--heatmap"])
+def test_a_name_that_no_file_can_have_is_a_row(folder: Path, tmp_path: Path, option: str) -> None:
+    listed = f"{folder / 'b.png'}\nbad\0x/o.jsonl\n{folder / 'c.png'}\n"
+    out = tmp_path / "o.jsonl"
+    result = scan("-", option, tmp_path / "made", "--jsonl", out, "--workers", "0", input=listed.encode())
+    assert result.returncode == 1, result.stderr
+    assert [row["error"] for row in rows(out)] == [None, "embedded null byte", None]
+
+
+def test_a_heat_map_that_cannot_be_drawn_ends_nothing(folder: Path, tmp_path: Path) -> None:
+    result = scan(folder / "a.png", "--heatmap", tmp_path / "made", "--json", "--workers", "0", "--debug")
+    assert result.returncode == 0, result.stderr
+    (row,) = rows(result.stdout)
+    # the stand-in has no network that could be asked for parts of an image
+    assert row["notes"][-1].startswith("heat map not drawn: AttributeError: ")
+    assert b"Traceback" in result.stderr
+    assert not (tmp_path / "made").exists()
+
+
 def test_an_image_that_is_too_large_names_the_option(tmp_path: Path) -> None:
     make(tmp_path / "a.png")
     (row,) = rows(scan(tmp_path, "--json", "--max-pixels", "4095", "--workers", "0").stdout)
@@ -480,6 +499,60 @@ def test_files_are_finished_even_if_the_reader_goes_away(folder: Path, tmp_path:
     assert process.wait(timeout=120) == 3
     assert messages.startswith(b"33 scored")
     assert len(out.read_bytes().splitlines()) == 34
+
+
+# --- streams that take in, or give, nothing ----------------------------------------------------------------
+
+
+def in_shell(redirections: str, *args: str | Path) -> Result:
+    """The program with its streams as a shell arranges them."""
+    return aigdetect("scan", *args, program=["bash", "-c", f'exec "$@" {redirections}', "bash", *FAKE])
+
+
+@pytest.mark.parametrize("redirections", ["2>/dev/full", "2>&-", "2> >(exec <&-)"])
+def test_messages_that_cannot_be_written_cost_no_row(folder: Path, tmp_path: Path, redirections: str) -> None:
+    out = tmp_path / "o.jsonl"
+    missing = [tmp_path / f"missing{index}.png" for index in range(3)]
+    result = in_shell(redirections, *missing, folder, "--jsonl", out, "--workers", "0")
+    assert (result.returncode, result.stdout, result.stderr) == (1, b"", b"")
+    assert [Path(row["path"]).name for row in rows(out)] == [
+        *(path.name for path in missing),
+        *("a.png", "b.png", "c.png"),
+    ]
+    result = in_shell(redirections, folder, "--json", "--workers", "0")
+    assert (result.returncode, len(rows(result.stdout))) == (0, 3)
+    assert in_shell(redirections, "--no-such-option").returncode == 2
+
+
+def test_a_terminal_that_goes_away_costs_no_row(folder: Path, tmp_path: Path) -> None:
+    import pty
+
+    main, sub = pty.openpty()
+    out = tmp_path / "o.jsonl"
+    make(folder / "d.png")
+    paths = [folder / f"{name}.png" for name in ("a", "b", "c", "missing", "d")]  # two images are a batch
+    process = subprocess.Popen(
+        [*FAKE, "scan", *paths, "--jsonl", out, "--workers", "0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=sub,
+        env={**ENVIRONMENT, "FAKE_DELAY": "0.5", "TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(sub)
+    wait_for(lambda: out.exists() and len(rows(out)) > 0)
+    os.close(main)
+    assert process.wait(timeout=120) == 1
+    assert [row["path"] for row in rows(out)] == list(map(str, paths))
+
+
+def test_streams_that_are_closed_are_said_to_be(folder: Path) -> None:
+    for redirections, said in {
+        ">&-": b"error: standard output is closed; open it, if only to /dev/null\n",
+        "<&-": b"error: -: standard input is closed; give it a list of paths\n",
+    }.items():
+        result = in_shell(redirections, "-" if "<" in redirections else folder)
+        assert (result.returncode, result.stdout, result.stderr) == (2, b"", said)
 
 
 # --- on a terminal -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import command_forks
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -146,6 +147,23 @@ def test_a_case_begun_anew_holds_nothing_of_the_old_one(
     done = scan(tiny_model, images / "a.png", "--case", case, "--force")
     assert done.returncode == 2
     assert "letter.txt: is no part of a case" in done.stderr
+
+
+def test_a_start_that_fails_leaves_a_case_as_it_was(images: Path, tmp_path: Path, tiny_model: Any) -> None:
+    case = tmp_path / "case"
+    scan(tiny_model, images, "--case", case)
+    drawn = case / "heatmaps" / f"{'a' * 64}.png"
+    drawn.parent.mkdir(exist_ok=True)
+    facts = PngInfo()
+    facts.add_text("Software", "aigdetect")
+    Image.new("RGB", (8, 8)).save(drawn, pnginfo=facts)
+    scan(tiny_model, images, "--case", case, "--resume")
+    before = {path: path.read_bytes() for path in case.rglob("*") if path.is_file()}
+    assert drawn in before
+    options = ["--model", tiny_model.folder, "--offline", "--device", "cpu", "--case", case, "--force"]
+    done = command_forks.run("scan", images, *options, "--weights", tmp_path / "none.safetensors")
+    assert done.returncode == 2, done.stderr
+    assert {path: path.read_bytes() for path in case.rglob("*") if path.is_file()} == before
 
 
 def test_a_case_beside_a_single_image_is_refused(images: Path, tiny_model: Any) -> None:

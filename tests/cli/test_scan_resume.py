@@ -167,6 +167,26 @@ def test_parts_joined_are_the_whole(images: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x.jsonl").exists()
 
 
+def test_a_merge_writes_one_form_to_one_file(images: Path, tmp_path: Path) -> None:
+    parts = [f"{index}.jsonl" for index in (1, 2)]
+    for index, part in enumerate(parts, start=1):
+        table = f"{index}.csv"
+        run("scan", images, "--jsonl", part, "--csv", table, "--shard", f"{index}/2", cwd=tmp_path)
+    (tmp_path / "-").write_text("precious")
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
+    for outputs, said in {
+        ("--jsonl", "same", "--csv", "./same"): "error: CSV and JSON Lines need a file each; ",
+        ("--csv", "-"): "error: --csv -: is no file; merge writes files alone, name one",
+        ("--jsonl", "pipe"): "error: --jsonl pipe: is no file; ",
+    }.items():
+        done = run("merge", *parts, *outputs, "--force", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(said)
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "-").read_text() == "precious"
+
+
 def test_files_that_vanish_or_change_meanwhile(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     process = start("scan", images, "--jsonl", out, "--workers", "1", "--quiet", env={"FAKE_DELAY": "0.3"})
@@ -216,6 +236,16 @@ def test_after_a_full_disk_resume_goes_on(images: Path, tmp_path: Path) -> None:
     assert f"page written to {page}" in done.stderr
     assert page.read_text(encoding="utf-8").count('<tbody role="rowgroup"') == IMAGES
     assert cut.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("size", [1000, 5000, 30_000])
+def test_a_full_disk_at_the_start_leaves_nothing_behind(images: Path, tmp_path: Path, size: int) -> None:
+    done = run("scan", images, "--jsonl", tmp_path / "o.jsonl", "--workers", "0", largest_file=size)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        f"error: {tmp_path / 'o.jsonl'}.journal: cannot be written"
+    )
+    assert list(tmp_path.iterdir()) == [images]
 
 
 @pytest.mark.parametrize("again", ["--resume", "--force"])

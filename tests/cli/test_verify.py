@@ -80,6 +80,21 @@ def test_a_sound_case(place: Path) -> None:
     assert done.stderr.endswith("sound; 4 inputs and 5 outputs in the manifest\n")
 
 
+def test_a_case_that_was_killed_and_ended_is_sound(place: Path) -> None:
+    command = ["images", "--case", "killed", "--workers", "0"]
+    done = command_forks.run(
+        "scan", *command, cwd=place, script=command_forks.FAKE, kill=("aigdetect.files", "Draft.finish", 1)
+    )
+    assert done.returncode == -9
+    (place / "killed" / "heatmaps").mkdir(exist_ok=True)
+    for name in ("heatmaps/.aigdetect-0.part", ".aigdetect-0.part-wal"):
+        (place / "killed" / name).touch()
+    assert len(list((place / "killed").glob(".aigdetect-*"))) == 2
+    assert scan(place, *command, "--resume").returncode == 0
+    done = verify(place, "killed")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def _append(path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"\0")

@@ -129,6 +129,28 @@ def test_the_cost_is_bounded_and_what_was_not_seen_is_said(shape: tuple[int, int
     assert ("the squares cover" in heat.caption) == (max(shape) >= 2000)
 
 
+def test_out_of_memory_begins_the_map_again_with_half_the_batch() -> None:
+    pixels = red_square(240, 320, 100, 200, 60)
+    expected = heatmap(red_detector(), pixels).relevance
+    calls: list[int] = []
+    detector = red_detector()
+    head, room = detector.network.head, 3
+
+    def in_little_memory(features: torch.Tensor) -> torch.Tensor:
+        calls.append(len(features))
+        if len(features) > room:
+            raise torch.OutOfMemoryError("out of memory")
+        return head(features)
+
+    detector.network.head = Head(in_little_memory)
+    np.testing.assert_allclose(heatmap(detector, pixels).relevance, expected, rtol=1e-6)
+    assert calls[:3] == [12, 6, 3]
+    assert max(calls[2:]) == 3
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        heatmap(detector, pixels)
+
+
 def test_the_middle_of_a_view_is_chosen() -> None:
     part = Part.of((4, 1), 32)
     assert part == Part(side=16, margin=8, tokens=(0, 6, 7, 10, 11))

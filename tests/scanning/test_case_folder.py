@@ -47,6 +47,7 @@ def test_what_lies_among_the_images(tmp_path: Path, folder: str, evidence: str, 
     (tmp_path / "e" / "a.png").touch()
     (tmp_path / "link").symlink_to("e")
     assert lies_in(tmp_path / folder, str(tmp_path / evidence)) == inside
+    assert not lies_in(tmp_path / folder, f"{tmp_path / evidence}\0")
     if inside:
         with pytest.raises(UsageError, match="lies among the images"):
             refuse_inside(tmp_path / folder, str(tmp_path / evidence))
@@ -106,6 +107,27 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
         case.check(resume=False, force=True)
     with pytest.raises(UsageError, match="is no folder"):
         CaseFolder(case.path / "precious").check(resume=True, force=True)
+
+
+def test_what_is_no_part_of_a_case_is_in_nobodys_way(tmp_path: Path) -> None:
+    case = CaseFolder(tmp_path / "case")
+    case.heatmaps.mkdir(parents=True)
+    names = (".DS_Store", "Thumbs.db", "desktop.ini", ".aigdetect-0.part", ".aigdetect-0.part-wal")
+    for folder in (case.path, case.heatmaps):
+        for name in names:
+            (folder / name).write_bytes(b"no picture")
+    case.check(resume=False, force=True)
+    (case.heatmaps / f"{'a' * 64}.png").touch()
+    case.clear(anew=False)
+    assert {path.name for path in case.heatmaps.iterdir()} == {*names[:3], f"{'a' * 64}.png"}
+    case.clear(anew=True)
+    assert {path.name for path in case.heatmaps.iterdir()} == set(names[:3])
+    assert {path.name for path in case.path.iterdir()} == {*names[:3], "heatmaps"}
+    case.heatmaps.joinpath(".DS_Store").unlink()
+    for name in names[1:3]:
+        case.heatmaps.joinpath(name).unlink()
+    case.heatmaps.rmdir()
+    case.check(resume=False, force=False)  # as an empty folder
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "report.html", "manifest.json", "heatmaps/photo.png"])

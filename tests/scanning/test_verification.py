@@ -59,6 +59,16 @@ def test_a_case_without_inputs(tmp_path: Path) -> None:
         assert [entry.path for entry in read_entries(manifest, case.manifest)] == ["results.jsonl"]
 
 
+def test_what_operating_systems_put_into_folders_was_not_added(tmp_path: Path) -> None:
+    case = _case(tmp_path, [])
+    case.heatmaps.mkdir()
+    for name in (".DS_Store", "heatmaps/.DS_Store", "heatmaps/Thumbs.db", "desktop.ini", "DS_Store"):
+        (case.path / name).touch()
+    with open_manifest(case.path) as manifest:
+        checked = list(check_case(case.path, manifest, root=Path()))
+    assert [each.path for each in checked if each.differs] == ["DS_Store"]
+
+
 def _edited(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     def edit(data: bytes) -> bytes:
         assert old in data
