@@ -200,6 +200,7 @@ class Spectra:
 
         sets = self._averages(roots, depth, self.state)
         if not sets:
+            self._forget()  # the run is over, and nothing is to go on with
             return
         self.tally.done += len(sets)
         names = short_names([one.folder for one in sets])
@@ -218,9 +219,7 @@ class Spectra:
             self._write(self.png.files()[-1], as_png(figure, facts))
         if self.npz:
             self._write(self.npz.files()[-1], as_npz(set_arrays(sets, names, comparisons), facts))
-        if self.state:  # what it was for is on disk
-            self.state.unlink(missing_ok=True)
-            state_of_reference(self.state).unlink(missing_ok=True)
+        self._forget()  # what it was for is on disk
         peaks = [set_peaks(one, self.false_alarm_rate) for one in sets]
         if self.json:
             for place, one in enumerate(sets):
@@ -250,6 +249,7 @@ class Spectra:
             raise UsageError(f"--reference: {folder} is not a folder")
         found = self._averages([folder], 0, state_of_reference(self.state) if self.state else None)
         if not found:
+            self._forget()
             raise UsageError(f"--reference: no image in {folder} could be read")
         return found[0]
 
@@ -297,6 +297,11 @@ class Spectra:
         )
         return sets
 
+    def _forget(self) -> None:
+        """Delete what is kept of the progress."""
+        for each in left_behind(self.state) if self.state else ():
+            each.unlink(missing_ok=True)
+
     def _write(self, path: Path, data: bytes) -> None:
         from aigdetect.files import write_atomically
 
@@ -307,6 +312,11 @@ class Spectra:
 def state_of_reference(state: Path) -> Path:
     """Where the progress on the reference is kept, beside that on the other folders."""
     return Path(f"{state}-reference")
+
+
+def left_behind(state: Path) -> list[Path]:
+    """What an unfinished run has left of its progress: on folders, on the reference, or on both."""
+    return [each for each in (state, state_of_reference(state)) if each.exists()]
 
 
 def _smaller(sets: Sequence[SetSpectrum]) -> int:

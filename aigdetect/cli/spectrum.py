@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aigdetect.cli.options import Debug, Json, Quiet, Verbose, terminal
-from aigdetect.cli.spectra import Spectra, Tally, Target, state_of_reference
+from aigdetect.cli.spectra import Spectra, Tally, Target, left_behind
 from aigdetect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def spectrum(
         tally=Tally(),
     )
     for target in targets:
-        target.prepare(paths, force=force or bool(state and state.exists()))
+        target.prepare(paths, force=force or bool(state and left_behind(state)))
     chosen = run.reference(reference) if reference is not None else None
     run.images(images, chosen)
     if folders:
@@ -271,14 +271,16 @@ def _state(targets: Sequence[Target], folders: Sequence[str], *, resume: bool, f
             )
         return None
     state = Path(f"{targets[-1].files()[-1]}.state")
-    if resume and not state.exists():
+    left = left_behind(state)
+    if resume and not left:
         terminal.say("nothing to resume: starting anew")
-    if state.exists() and not resume:
+    if left and not resume:
         if not force:
             raise UsageError(
-                f"{state}: holds an interrupted run; go on with --resume, or start anew with --force"
+                f"{left[0]}: holds an interrupted run; go on with --resume, or start anew with --force"
             )
-        require_own(state, Form.ARRAYS)
-        state.unlink()
-        state_of_reference(state).unlink(missing_ok=True)
+        for each in left:
+            require_own(each, Form.ARRAYS)
+        for each in left:
+            each.unlink()
     return state

@@ -143,6 +143,8 @@ def _set_folder(path: str, roots: Sequence[str], depth: int | None) -> str:
     folder = os.path.dirname(path)
     if depth is None:
         return folder
+    if path in roots:  # a folder that cannot be read: nothing around it was asked for
+        folder = path
     # a shell ends the names of folders that it completes with a slash, and files have none of it
     named = [root.rstrip(os.sep) or root for root in roots]
     root = next(root for root in named if folder == root or folder.startswith(os.path.join(root, "")))

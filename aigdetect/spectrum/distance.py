@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from aigdetect.errors import UsageError
-from aigdetect.spectrum.fourier import Power
+from aigdetect.spectrum.fourier import Power, rounding
 
 _DECIBELS = 10 / np.log(10)
 
@@ -24,8 +24,22 @@ def decibels(power: NDArray[np.float64], reference: float = 1.0) -> NDArray[np.f
     return levels
 
 
+def over_median(power: Power) -> Power:
+    """Power in decibels over its own median, or over :func:`fourier.rounding` where that is higher.
+
+    What repeats exactly, as a drawn pattern does, leaves nothing in most bins.
+
+    Args:
+        power: ``(N, N)``, not negative; zero everywhere it comes out as 0 dB.
+    """
+    level, least = float(np.median(power)), rounding(power)
+    if not least:
+        return np.zeros_like(power)
+    return decibels(power, level) if level >= least else decibels(np.maximum(power, least), least)
+
+
 def difference(first: Power, second: Power) -> NDArray[np.float64]:
-    """First spectrum over the second in decibels, each over its own median: form is compared, not level.
+    """First spectrum over the second, each by :func:`over_median`: form is compared, not level.
 
     Args:
         first: ``(N, N)`` centred power spectrum.
@@ -39,7 +53,7 @@ def difference(first: Power, second: Power) -> NDArray[np.float64]:
     """
     if first.shape != second.shape:
         raise UsageError(f"spectra of different sizes have no difference: {first.shape} and {second.shape}")
-    levels = decibels(first, float(np.median(first))) - decibels(second, float(np.median(second)))
+    levels = over_median(first) - over_median(second)
     middle = len(levels) // 2
     levels[middle, middle] = 0
     return levels

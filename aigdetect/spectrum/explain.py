@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 Place = tuple[float, float]
 """``(fy, fx)`` in cycles per pixel, -0.5..0.5."""
 
@@ -37,11 +40,16 @@ def explain(places: Sequence[Place], size: int, *, waves: Sequence[Place] = ()) 
     """
     tolerance = 0.5 / size
     steps = _steps_both_ways(places, tolerance)
-    doubled = [(2 * fy, 2 * fx) for fy, fx in waves]
+    doubled = 2 * _rows(waves)
     return tuple(_words(place, steps, doubled, tolerance) for place in places)
 
 
-def _words(place: Place, steps: Sequence[float], doubled: Sequence[Place], tolerance: float) -> str:
+def _rows(places: Sequence[Place]) -> NDArray[np.float64]:
+    """``(P, 2)``: a drawn pattern has peaks by the thousand, too many to be compared one by one."""
+    return np.array(places, np.float64).reshape(-1, 2)
+
+
+def _words(place: Place, steps: Sequence[float], doubled: NDArray[np.float64], tolerance: float) -> str:
     causes = []
     if _on_grid(place, _JPEG_BLOCK, tolerance):
         causes.append("the JPEG 8x8 grid")
@@ -57,17 +65,15 @@ def _words(place: Place, steps: Sequence[float], doubled: Sequence[Place], toler
             if not _on_grid((step, 0), _JPEG_BLOCK, tolerance):
                 causes.append(f"a JPEG 8x8 grid resized by {1 / (_JPEG_BLOCK * step):.3g}")
             break  # it may be a multiple of a lower peak's, too, which adds nothing
-    if any(_same_wave(place, twice, 3 * tolerance) for twice in doubled):
+    if _is_wave_among(doubled, place, 3 * tolerance):
         causes.append("twice the frequency of a peak of the residual itself")
     return f"consistent with {'; '.join(causes)}" if causes else NOTHING_KNOWN
 
 
-def _same_wave(place: Place, other: Place, tolerance: float) -> bool:
-    """Whether two places, or one and the mirror image of the other, are the same; Nyquist has both signs."""
-    return any(
-        all(abs(a - sign * b - round(a - sign * b)) <= tolerance for a, b in zip(place, other, strict=True))
-        for sign in (1, -1)
-    )
+def _is_wave_among(others: NDArray[np.float64], place: Place, tolerance: float) -> bool:
+    """Whether a place, or its mirror image, is one of ``(P, 2)`` others; Nyquist has both signs."""
+    apart = np.stack([place - others, place + others])
+    return bool((np.abs(apart - np.rint(apart)) <= tolerance).all(axis=-1).any())
 
 
 def _on_grid(place: Place, parts: int, tolerance: float) -> bool:
@@ -85,9 +91,10 @@ def _is_harmonic(frequency: float, step: float, tolerance: float) -> bool:
 
 def _steps_both_ways(places: Sequence[Place], tolerance: float) -> list[float]:
     """Frequencies at which both axes or both diagonals have a peak, but no multiples of a higher peak's."""
+    peaks = _rows(places)
 
     def is_peak(fy: float, fx: float) -> bool:
-        return any(abs(fy - y) <= 2 * tolerance and abs(fx - x) <= 2 * tolerance for y, x in places)
+        return bool((np.abs(peaks - (fy, fx)) <= 2 * tolerance).all(axis=-1).any())
 
     steps: list[float] = []
     for f in [max(abs(fy), abs(fx)) for fy, fx in places]:

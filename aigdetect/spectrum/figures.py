@@ -21,7 +21,7 @@ import aigdetect
 from aigdetect.errors import UsageError
 from aigdetect.images.views import Pixels
 from aigdetect.spectrum.analysis import Analysis
-from aigdetect.spectrum.distance import decibels
+from aigdetect.spectrum.distance import over_median
 from aigdetect.spectrum.fourier import Power, Profile
 from aigdetect.spectrum.peaks import Peak
 from aigdetect.spectrum.reference import GRID, Band, normalised
@@ -75,7 +75,7 @@ def draw_panel(
     )
     for column, (power, trace, name) in enumerate(spectra):
         axes = figure.add_subplot(grid[1, column])
-        shown = _draw_spectrum(axes, decibels(power, float(np.median(power))), IMAGE_LIMITS)
+        shown = _draw_spectrum(axes, over_median(power), IMAGE_LIMITS)
         axes.set_title(name, fontsize=11)
         numbered = [(n, peak) for n, peak in enumerate(analysis.peaks, start=1) if peak.trace == trace]
         _mark_peaks(axes, numbered)
@@ -117,7 +117,7 @@ def draw_sheet(
     """
     if len(sets) > MAX_SETS:
         raise UsageError(f"{len(sets)} folders do not fit on a sheet, {MAX_SETS} do; join some with --depth")
-    levels = [coarse(decibels(one.power(), float(np.median(one.power())))) for one in sets]
+    levels = [coarse(over_median(one.power())) for one in sets]
     limits = _common_limits(levels)
     differences = [_coarse_signed(one.difference) for one in comparisons]
     bound = _common_bound(differences)

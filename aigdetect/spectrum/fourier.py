@@ -198,6 +198,11 @@ def autocorrelation(power: Power) -> NDArray[np.float64]:
     return centred
 
 
+def rounding(power: Power) -> float:
+    """What the rounding of the transform alone may leave in a bin of a spectrum."""
+    return float(np.finfo(np.float32).eps ** 2 * power.sum())
+
+
 def _taper(size: int, window: Window | None) -> Any:
     if window is None:
         return np.float32(1)

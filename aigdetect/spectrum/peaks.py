@@ -23,7 +23,7 @@ from scipy import ndimage, special
 from aigdetect.errors import UsageError
 from aigdetect.spectrum.chance import RatioLaw
 from aigdetect.spectrum.explain import explain
-from aigdetect.spectrum.fourier import Power
+from aigdetect.spectrum.fourier import Power, rounding
 
 Trace = Literal["residual", "strength"]
 
@@ -131,7 +131,7 @@ def _against_surroundings(
     size = len(plane)
     half = plane[: size // 2 + 1]
     own_mirror = (bins[0] % (size // 2) == 0) & (bins[1] % (size // 2) == 0)
-    least = np.finfo(np.float32).eps ** 2 * plane.sum()  # rounding of the transform
+    least = rounding(plane)
     expected, chance = np.zeros(len(own_mirror)), np.zeros(len(own_mirror))
     for offsets, repeating in zip(_neighbourhoods(), _repeating(size), strict=True):
         rank = 3 * len(offsets) // 4  # as Rohling recommends

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from aigdetect.errors import UsageError
 from aigdetect.spectrum.distance import difference, distance_by_chance, log_spectral_distance
 from aigdetect.spectrum.fourier import Average, Mode, Power, Window
 from aigdetect.spectrum.peaks import Peak, find_peaks
@@ -134,8 +135,18 @@ class Comparison:
 
 
 def compare(one: SetSpectrum, reference: SetSpectrum) -> Comparison:
-    """A set against a reference, at the largest size at which both are shown or could be."""
+    """A set against a reference, at the largest size at which both are shown or could be.
+
+    Raises:
+        UsageError: one of them holds nothing at that size.
+    """
     size = min(one.size, reference.size)
+    for each in (one, reference):
+        if not np.any(each.averages[size].total):
+            raise UsageError(
+                f"{each.folder}: cannot be compared at {size} pixels, where its residual is zero everywhere; "
+                "compare it with larger images"
+            )
     first, second = one.averages[size], reference.averages[size]
     return Comparison(
         size=size,

@@ -8,7 +8,7 @@ from aigdetect.errors import ImageError
 from aigdetect.images.thumbnail import encode_webp
 from aigdetect.images.views import Pixels
 from aigdetect.spectrum.analysis import average_tiles
-from aigdetect.spectrum.distance import decibels
+from aigdetect.spectrum.distance import over_median
 from aigdetect.spectrum.figures import IMAGE_LIMITS, coarse
 
 SIDE = 128
@@ -38,7 +38,7 @@ def spectrum_webp(pixels: Pixels) -> bytes | None:
         power = average_tiles(pixels).power()
     except ImageError:
         return None
-    levels = coarse(decibels(power, float(np.median(power))), SIDE)
+    levels = coarse(over_median(power), SIDE)
     low, high = IMAGE_LIMITS
     steps = np.clip((levels - low) / (high - low), 0, 1) * (_COLOURS - 1)
     return encode_webp(_colours()[np.rint(steps).astype(np.uint8)], quality=None)

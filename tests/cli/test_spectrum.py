@@ -23,6 +23,7 @@ from PIL import Image
 from aigdetect.cli.app import app
 from aigdetect.cli.console import run
 from aigdetect.cli.spectrum import Averaging, Channel, Residual, Tiles, Window
+from aigdetect.spectrum.progress import Keeper, Progress
 from aigdetect.spectrum.residual import RESIDUALS
 
 PROGRAM = [sys.executable, "-m", "aigdetect", "spectrum"]
@@ -303,6 +304,34 @@ def test_a_run_that_was_ended_goes_on_to_the_same_average(
     assert whole.keys() == part.keys()
     for name in whole:
         np.testing.assert_array_equal(whole[name], part[name])
+
+
+def test_what_is_left_of_a_reference_alone_is_gone_on_with_or_dropped(
+    folders: Path, tmp_path: Path, here: Any
+) -> None:
+    out, state = tmp_path / "o.npz", tmp_path / "o.npz.state-reference"
+    arguments = ["spectrum", tmp_path / "camera", "--reference", folders / "striped", "--npz", out, "--quiet"]
+    Keeper(state).save(Progress({}, position=1, digest="of other files"))
+    status, _, err = here(*arguments)
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"{state}: holds an interrupted run; go on with --resume" in err
+    assert "belongs to a run with another method" in here(*arguments, "--resume")[2]
+    assert here(*arguments, "--force")[0] == 0
+    assert not state.exists()
+
+
+def test_a_run_that_found_nothing_leaves_nothing_to_go_on_with(
+    folders: Path, tmp_path: Path, here: Any
+) -> None:
+    broken = tmp_path / "broken" / "a.png"
+    broken.parent.mkdir()
+    for arguments in ([broken.parent], [tmp_path / "camera", "--reference", broken.parent]):
+        broken.write_bytes(b"no image")
+        assert here("spectrum", *arguments, "--npz", tmp_path / "o.npz")[0] == 2
+        assert not [*tmp_path.glob("o.npz*")]
+        make(broken)
+        assert here("spectrum", *arguments, "--npz", tmp_path / "o.npz")[0] == 0
+        (tmp_path / "o.npz").unlink()
 
 
 # --- bad usage ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from aigdetect.spectrum.distance import (
     difference,
     distance_by_chance,
     log_spectral_distance,
+    over_median,
 )
 
 
@@ -50,6 +51,22 @@ def test_the_centre_does_not_count() -> None:
 def test_what_chance_makes_is_what_was_foretold(first: int, second: int) -> None:
     seen = log_spectral_distance(periodograms(first, 1), periodograms(second, 2))
     assert seen == pytest.approx(distance_by_chance(first, second), rel=0.04)
+
+
+def test_what_repeats_exactly_stands_over_rounding() -> None:
+    power = np.zeros((64, 64))
+    power[32, [16, 48]] = 1.0, 0.01
+    levels = over_median(power)
+    assert levels[32, 16] - levels[32, 48] == pytest.approx(20)
+    assert levels[32, 48] > 100
+    assert np.count_nonzero(levels) == 2
+    assert np.isfinite(log_spectral_distance(power, periodograms(1, 0)))
+    assert not over_median(np.zeros((64, 64))).any()
+
+
+def test_the_median_is_zero_decibels() -> None:
+    power = periodograms(1, 0)
+    assert np.array_equal(over_median(power), decibels(power, float(np.median(power))))
 
 
 def test_sizes_must_agree() -> None:

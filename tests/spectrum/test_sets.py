@@ -152,6 +152,18 @@ def test_an_image_with_nothing_at_its_centre_counts(tmp_path: Path) -> None:
     np.testing.assert_allclose(one.power(64), power_of(tmp_path / "noise.png") / 2)
 
 
+def test_what_holds_nothing_at_the_common_size_is_named(tmp_path: Path) -> None:
+    pixels = np.full((128, 128, 3), 90, np.uint8)
+    pixels[:20] = np.random.default_rng(0).integers(0, 256, (20, 128, 3))
+    (tmp_path / "border").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "border" / "a.png")
+    write(tmp_path / "small" / "a.png", height=64, width=64)
+    border, small = average_folders([str(tmp_path)], Method())
+    for one, other in ((border, small), (small, border)):
+        with pytest.raises(UsageError, match=r"border: cannot be compared at 64 pixels, where its residual"):
+            compare(one, other)
+
+
 def test_peaks_of_a_set(tmp_path: Path) -> None:
     for seed in range(8):
         write(tmp_path / f"{seed}.png", seed=seed, stripes=3)
@@ -180,6 +192,30 @@ def test_depth_joins_what_lies_deeper(tmp_path: Path) -> None:
         assert [one.images for one in average_folders([root], SMALL, depth=0)] == [1]
     joined = average_folders([str(tmp_path)], SMALL, depth=1)
     assert [one.images for one in joined] == [3, 1]
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_a_folder_that_cannot_be_read_is_a_failure_at_any_depth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    write(tmp_path / "open" / "a.png")
+    shut = f"{tmp_path / 'shut'}{ending}"
+    Path(shut).mkdir()
+    real = os.scandir
+
+    def refuse(path: str) -> object:
+        if path == shut:
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for depth in (None, 0, 1):
+        failures: list[Failure] = []
+        roots = [shut, str(tmp_path / "open")]
+        (one,) = average_folders(roots, SMALL, depth=depth, failed=failures.append)
+        assert (one.folder, one.images, one.failed) == (str(tmp_path / "open"), 1, 0)
+        assert failures == [Failure(shut, "permission denied")]
+        assert survey_folders(roots, depth=depth).files == 2
 
 
 def test_the_root_is_a_set_if_it_holds_images_itself(folder: Path) -> None:
