@@ -93,7 +93,7 @@ def training_views(
     """
     drawn = _draw(pixels, size, augmentation, np.random.default_rng(seed))
     if drawn.factor is not None:
-        pixels = perturb.rescale(pixels, drawn.factor)
+        pixels = perturb.rescale(_shortened(pixels, perturb.LONGEST_SIDE / drawn.factor), drawn.factor)
     return np.stack(
         [_view(pixels, size, drawn, name, np.random.default_rng([*seed, *name.encode()])) for name in views]
     )
@@ -132,7 +132,7 @@ def _draw(pixels: Pixels, size: int, augmentation: Augmentation, rng: np.random.
 
 def _view(pixels: Pixels, size: int, drawn: _Drawn, view: str, rng: np.random.Generator) -> Pixels:
     if view == "whole":
-        region = _reduced(pixels, _COSTLY * size)
+        region = _shortened(_reduced(pixels, _COSTLY * size), perturb.LONGEST_SIDE)
     else:
         region = _random_crop(enlarge(pixels, size), size + 2 * _MARGIN, rng)
     for operation in drawn.operations:
@@ -141,6 +141,13 @@ def _view(pixels: Pixels, size: int, drawn: _Drawn, view: str, rng: np.random.Ge
         region = enlarge(_reduced(region, rng.uniform(size, _LOOSE * size)), size)
     chosen = _random_crop(region, size, rng)
     return perturb.flip(chosen) if drawn.flip else chosen
+
+
+def _shortened(pixels: Pixels, longest: float) -> Pixels:
+    """The middle of an image with a side of more than ``longest`` pixels, which no encoder takes."""
+    keep = int(longest)
+    top, left = (max(0, (side - keep) // 2) for side in pixels.shape[:2])
+    return pixels[top : top + keep, left : left + keep]
 
 
 def _reduced(pixels: Pixels, short: float) -> Pixels:

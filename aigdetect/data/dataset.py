@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice, tee
-from pathlib import Path
 from typing import TypeVar
 
 from aigdetect.data.augment import Augmentation, training_views
@@ -15,7 +14,7 @@ from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
 from aigdetect.images.decode import decode, require_scorable
 from aigdetect.images.opening import MAX_PIXELS
-from aigdetect.images.read import why_failed
+from aigdetect.images.read import read_bytes, why_failed
 from aigdetect.images.views import Pixels, take_views
 
 T = TypeVar("T")
@@ -130,12 +129,12 @@ def load_bytes(sample: Sample) -> bytes:
     """The file of a sample.
 
     Raises:
-        ImageError: if it cannot be read.
+        ImageError: if it cannot be read, or is larger than a scan would read.
     """
     try:
         if sample.inside is not None:
             return sample.inside.read()
-        return Path(sample.path).read_bytes()
+        return read_bytes(sample.path)
     except OSError as error:
         raise ImageError(error.strerror or "cannot be read") from error
 

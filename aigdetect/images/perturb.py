@@ -12,9 +12,13 @@ from hashlib import blake2b
 import numpy as np
 from PIL import Image
 
+from aigdetect.errors import ImageError
 from aigdetect.images.views import Pixels, resize
 
 _CHROMA = {"4:4:4": 0, "4:2:0": 2}
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # libjpeg's and WebP's own bounds
+LONGEST_SIDE = min(_LONGEST.values())
+"""Images of no longer side than this, in pixels, can be encoded in any way that is known here."""
 
 
 def gaussian_blur(pixels: Pixels, sigma: float) -> Pixels:
@@ -47,6 +51,9 @@ def encode_jpeg(pixels: Pixels, quality: int, chroma: str = "4:2:0") -> bytes:
         pixels: see the module.
         quality: libjpeg's quality, 1..100.
         chroma: subsampling, ``"4:2:0"`` or ``"4:4:4"``.
+
+    Raises:
+        ImageError: if a side is longer than a JPEG may have.
     """
     return _encode(pixels, "JPEG", quality=quality, subsampling=_CHROMA[chroma])
 
@@ -57,7 +64,11 @@ def webp(pixels: Pixels, quality: int) -> Pixels:
 
 
 def encode_webp(pixels: Pixels, quality: int) -> bytes:
-    """Encode as lossy WebP with ``quality`` (0..100)."""
+    """Encode as lossy WebP with ``quality`` (0..100).
+
+    Raises:
+        ImageError: if a side is longer than a WebP may have.
+    """
     return _encode(pixels, "WEBP", quality=quality, method=2)
 
 
@@ -137,6 +148,11 @@ def _rng(pixels: Pixels) -> np.random.Generator:
 
 
 def _encode(pixels: Pixels, format: str, **options: int) -> bytes:
+    height, width = pixels.shape[:2]
+    if max(height, width) > _LONGEST[format]:
+        raise ImageError(
+            f"too long for {format}: {width}x{height} pixels, {_LONGEST[format]} on a side at most"
+        )
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format, **options)
     return buffer.getvalue()

@@ -13,6 +13,7 @@ from aigdetect.images.upright import UPRIGHT, orientation_of
 from aigdetect.text import one_line
 
 _BITS_PER_SAMPLE = 258
+_PHOTOMETRIC = 262
 
 _PROFILE_SPACE = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
 
@@ -69,6 +70,8 @@ def _deep_grey(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image
         notes.append(f"{'floating-point' if image.mode == 'F' else 'integer'} values scaled to 8 bits")
     precision = np.float32 if image.mode.startswith("I;16") else np.float64  # enough, in half the memory
     clipped = np.clip(np.nan_to_num(values.astype(precision), nan=bottom), bottom, top)
+    if _is_white_zero(image):
+        clipped = bottom + top - clipped
     grey = Image.fromarray(np.rint((clipped - bottom) * (255 / (top - bottom))).astype(np.uint8))
     key = image.info.get("transparency")
     if isinstance(key, int):
@@ -80,6 +83,11 @@ def _sample_bits(image: Image.Image) -> int:
     """12 for the TIFF files that keep 12-bit samples in 16 bits, else 16."""
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
     return 12 if bits == (12,) else 16
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Whether zero is white in a TIFF: Pillow turns samples of 8 bits over, but no deeper ones."""
+    return bool(getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0)
 
 
 def _range(values: np.ndarray[Any, Any], mode: str) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from skimage import data as photographs
 
 from aigdetect.data.augment import Augmentation, training_views
 from aigdetect.errors import UsageError
+from aigdetect.images import perturb
 
 PHOTO = photographs.astronaut()
 NOTHING = Augmentation(blur_probability=0, jpeg_probability=0, flip_probability=0)
@@ -65,6 +66,39 @@ def test_any_image_gives_a_full_view(height: int, width: int, seed: int) -> None
     result = view(wild, seed, pixels, size=64)
     assert result.shape == (64, 64, 3)
     assert result.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("shape", "certain"),
+    [
+        ((16_400, 40, 3), Augmentation(True, 0, 1, blur_probability=0, jpeg_probability=0)),
+        ((40, 66_000, 3), Augmentation(blur_probability=0, jpeg_probability=1)),
+    ],
+    ids=["WebP", "JPEG"],
+)
+@pytest.mark.parametrize("name", ["center_crop", "whole"])
+def test_an_image_longer_than_a_file_may_be_gives_a_full_view(
+    shape: tuple[int, int, int], certain: Augmentation, name: str
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for seed in range(6):  # three in ten are encoded as WebP
+        assert training_views(pixels, 64, certain, [name], [seed]).shape == (1, 64, 64, 3)
+
+
+def test_a_strip_is_not_enlarged_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[int] = []
+    resize = perturb.resize
+
+    def noted(pixels: np.ndarray, *, height: int, width: int) -> np.ndarray:
+        sides.append(width)
+        return resize(pixels, height=height, width=width)
+
+    monkeypatch.setattr(perturb, "resize", noted)
+    enlarged = Augmentation(True, 1, 0, blur_probability=0, jpeg_probability=0)
+    for seed in range(4):
+        views = training_views(np.zeros((32, 60_000, 3), np.uint8), 224, enlarged, ["whole"], [seed])
+        assert views.shape == (1, 224, 224, 3)
+    assert max(sides) <= perturb.LONGEST_SIDE
 
 
 @pytest.mark.parametrize(

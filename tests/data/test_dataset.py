@@ -14,6 +14,7 @@ from aigdetect.data.augment import Augmentation
 from aigdetect.data.dataset import Reading, Unreadable, copies_of_views, digest, load_pixels, map_ordered
 from aigdetect.data.layouts import Sample
 from aigdetect.errors import DataError, ImageError
+from aigdetect.images.read import MAX_BYTES
 
 
 @pytest.fixture
@@ -92,6 +93,14 @@ def test_unreadable_images_are_errors_of_ours(tmp_path: Path) -> None:
     for name in ("broken.png", "none.png"):
         with pytest.raises(ImageError):
             load_pixels(Sample(str(tmp_path / name), 0, "a"))
+
+
+def test_a_file_too_large_for_a_scan_is_not_read(sample: Sample) -> None:
+    with Path(sample.path).open("r+b") as file:
+        file.truncate(MAX_BYTES + 1)  # with a hole: it takes no room
+    for read in (load_pixels, digest):
+        with pytest.raises(ImageError, match="file too large"):
+            read(sample)
 
 
 def test_a_share_of_unreadable_images_is_borne() -> None:

@@ -541,6 +541,12 @@ def test_csv_agrees_with_the_folders(tmp_path: Path) -> None:
     assert {s.path for s in by_folder.samples} == {s.path for s in by_csv.samples}
 
 
+def test_a_column_of_true_and_false_as_pandas_writes_it(tmp_path: Path) -> None:
+    plant(tmp_path, "1.png", "2.png")
+    data = find_samples(write(tmp_path, "path,is_ai\n1.png,False\n2.png,True\n"))
+    assert told(data) == [f"1.png real {tmp_path.name}", f"2.png ai {tmp_path.name}"]
+
+
 # JSON Lines
 
 

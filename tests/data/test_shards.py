@@ -11,6 +11,7 @@ import struct
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,6 +132,35 @@ def test_samples_of_webdataset_are_labelled_by_what_lies_beside_them(tmp_path: P
         ("0002.seg.png", 0, "set", "", ""),
     ]
     assert str(data.ignored) == "1 not images, 1 in no real or fake folder"
+
+
+def test_of_names_with_dots_the_nearest_file_tells(tmp_path: Path) -> None:
+    place = write_tar(
+        tmp_path / "set.tar",
+        {
+            "sd1.5_1.png": image(1),
+            "sd1.5_1.cls": b"1",
+            "sd1.5_2.png": image(2),
+            "sd1.5_2.cls": b"0",
+            "a/sd1.5_3.png": image(3),
+            "a/sd1.5_3.png.json": b'{"label": 0, "generator": "coco"}',
+            "a/sd1.json": b'{"label": 1, "split": "val"}',
+        },
+    )
+    assert [(s.key, s.label, s.generator, s.split) for s in find_samples(place).samples] == [
+        ("sd1.5_1.png", 1, "set", ""),
+        ("sd1.5_2.png", 0, "set", ""),
+        ("a/sd1.5_3.png", 0, "coco", "val"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"), [([0.0, 1.0], pa.float64()), (["real", "fake"], pa.string_view())], ids=str
+)
+def test_labels_of_a_table_are_read_whatever_their_type(tmp_path: Path, labels: list[Any], kind: Any) -> None:
+    files = {"fake/0.png": image(0), "fake/1.png": image(1)}  # what a column says counts for more
+    place = write_parquet(tmp_path / "set.parquet", files, {"label": pa.array(labels, kind)})
+    assert [s.label for s in find_samples(place).samples] == [0, 1]
 
 
 def test_rows_of_a_table_are_labelled_by_its_columns(tmp_path: Path) -> None:

@@ -158,6 +158,16 @@ def test_sixteen_bit_grey_is_rounded() -> None:
         assert image.notes == ()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_zero_is_white_in_a_tiff_that_says_so(dtype: type) -> None:
+    ramp = np.tile(np.arange(256, dtype=dtype), (40, 1)) * dtype(257 if dtype == np.uint16 else 1)
+    data = encoded(Image.fromarray(ramp), "TIFF")
+    black_is_zero = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+    assert data.count(black_is_zero) == 1
+    image = decode(data.replace(black_is_zero, struct.pack("<HHIHH", 262, 3, 1, 0, 0)))
+    assert image.pixels[0, :, 0].tolist() == list(range(255, -1, -1))
+
+
 @pytest.mark.parametrize(("top", "expected"), [(1.0, 255), (255.0, 255), (65535.0, 255), (1e9, 255)])
 def test_floating_point_is_scaled_from_its_usual_range(top: float, expected: int) -> None:
     ramp = np.tile(np.linspace(0, top, 256, dtype=np.float32), (256, 1))

@@ -9,6 +9,7 @@ from scipy import ndimage
 from skimage import data as photographs
 from skimage.metrics import peak_signal_noise_ratio
 
+from aigdetect.errors import ImageError
 from aigdetect.images import perturb
 
 PHOTO = photographs.astronaut()[100:260, 150:330]
@@ -48,6 +49,13 @@ def test_jpeg_equals_pillow_and_differs_between_every_two_qualities() -> None:
     assert len(contents) == len(results)
     psnr = [peak_signal_noise_ratio(PHOTO, results[quality]) for quality in sorted(results)]
     assert psnr == sorted(psnr)
+
+
+@pytest.mark.parametrize(("encode", "longest"), [(perturb.jpeg, 65_500), (perturb.webp, 16_383)])
+def test_an_image_longer_than_a_file_may_be_is_refused(encode, longest: int) -> None:
+    assert encode(np.zeros((1, longest, 3), np.uint8), 50).shape == (1, longest, 3)
+    with pytest.raises(ImageError, match=f"too long for .*: 1x{longest + 1} pixels, {longest} on a side"):
+        encode(np.zeros((longest + 1, 1, 3), np.uint8), 50)
 
 
 @pytest.mark.parametrize("encode", [perturb.jpeg, perturb.webp])

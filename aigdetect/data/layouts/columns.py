@@ -140,8 +140,9 @@ def _is_plain(kind: pyarrow.DataType) -> bool:
 
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_boolean)
-    return any(test(kind) for test in tests)
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return any(test(kind) for test in (*texts, *numbers))
 
 
 def _class_names(schema: pyarrow.Schema) -> dict[str, list[str]]:

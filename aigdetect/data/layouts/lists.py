@@ -27,6 +27,8 @@ _REPOSITORIES = ("repository", "group")
 _KINDS = ("kind",)
 #: all of them
 COLUMNS = frozenset((*PATHS, *CLASSES, *_GENERATORS, *_SUBSETS, *_REPOSITORIES, *_KINDS))
+# as pandas writes a column such as is_ai
+_LABELS = LABELS | {"true": 1, "false": 0}
 _TYP = "typ"  # in ClipBased's and B-Free's lists: "real", or else the name of a generator
 
 
@@ -107,7 +109,7 @@ def labelled(row: Row, root: str, own_name: str) -> Sample:
     """
     if not row.path:
         raise DataError(f"{row.where}: no path; each row needs one")
-    label = LABELS.get(fold_name(row.label))
+    label = _LABELS.get(fold_name(row.label))
     if label is None:
         raise DataError(f"{row.where}: unknown label {row.label!r}; use 1 or fake, 0 or real")
     split = SPLIT_NAMES.get(fold_name(row.split), "")

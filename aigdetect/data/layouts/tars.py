@@ -14,7 +14,7 @@ import posixpath
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -67,9 +67,9 @@ def read_tar(path: str, ignored: Counter[str]) -> list[Entry]:
                 ignored["repeated"] += 1
             elif (sort := _sort(name)) in ("cls", "json"):
                 try:
-                    told.setdefault(_key(name), {}).update(_facts(sort, _read(file, info, _LONGEST)))
+                    told.setdefault(_stem(name), {}).update(_facts(sort, _read(file, info, _LONGEST)))
                 except (ValueError, RecursionError):
-                    unclear[_key(name)] = name
+                    unclear[_stem(name)] = name
             elif not claims_image(name) and not looks_like_image(_read(file, info, HEAD_BYTES, cut=True)):
                 ignored["not_images"] += 1
             elif not info.size:
@@ -80,12 +80,12 @@ def read_tar(path: str, ignored: Counter[str]) -> list[Entry]:
                 images[name] = Member(path, held, info.offset_data, info.size)
             else:
                 images[name] = copied(path, held, _read(file, info, MAX_BYTES))
-    keys = {_key(name) for name in images}
-    if failed := [name for key, name in unclear.items() if key in keys]:
+    about = {each for name in images for each in _told_under(name)}
+    if failed := [name for stem, name in unclear.items() if stem in about]:
         raise DataError(f"{path!r}, {failed[0]!r}: does not say of an image what it should")
-    ignored["not_images"] += len((told.keys() | unclear.keys()) - keys)
+    ignored["not_images"] += len((told.keys() | unclear.keys()) - about)
     return [
-        Entry(name, member, told.get(_key(name), {}), place)
+        Entry(name, member, _told_of(name, told), place)
         for place, (name, member) in enumerate(images.items(), 1)
     ]
 
@@ -157,10 +157,24 @@ def _sort(name: str) -> str:
     return posixpath.splitext(name)[1][1:].casefold()
 
 
-def _key(name: str) -> str:
-    """What the name of an image has in common with those of the files beside it: all up to the first dot."""
-    folder, _, own = name.rpartition("/")
-    return f"{folder}/{own.partition('.')[0]}"
+def _stem(name: str) -> str:
+    """The name of a file without its last part, which says what it is."""
+    return posixpath.splitext(name)[0]
+
+
+def _told_under(name: str) -> tuple[str, ...]:
+    """Stems of the files that tell of an image, the nearest last.
+
+    WebDataset's names end at the first dot: ``1.cls`` tells of ``1.left.png``. But ``sd1.5_2.cls`` is not to
+    tell of ``sd1.5_1.png``.
+    """
+    folder, own = posixpath.split(name)
+    return posixpath.join(folder, own.partition(".")[0]), _stem(name), name
+
+
+def _told_of(name: str, told: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """What all files beside an image tell of it; the nearest one counts."""
+    return {key: value for stem in _told_under(name) for key, value in told.get(stem, {}).items()}
 
 
 def _facts(sort: str, data: bytes) -> dict[str, object]:
