@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,13 +29,14 @@ ANCHORS = "AIGDETECT_C2PA_ANCHORS"
 _MAX_JSON = 32 << 20
 _CERTIFICATE = ("signingCredential.invalid", "signingCredential.expired", "signingCredential.ocsp.revoked")
 _ELSEWHERE = "Remote: "
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _MEDIA_TYPES = {
     jpeg.SIGNATURE: "image/jpeg",
     png.SIGNATURE: "image/png",
     b"RIFF": "image/webp",
     b"GIF8": "image/gif",
 }
-_UNTRUSTED = "signingCredential.untrusted"
+_TRUSTED, _UNTRUSTED = "signingCredential.trusted", "signingCredential.untrusted"
 
 
 @dataclass(frozen=True)
@@ -149,12 +152,13 @@ def _said(error: Exception) -> str:
 
 def _credentials(store: Mapping[str, Any], problems: tuple[str, ...]) -> Credentials:
     """Credentials out of the library's report."""
-    results = store.get("validation_results") or {}
-    own_codes = list(_codes(results.get("activeManifest")))
+    checked = (store.get("validation_results") or {}).get("activeManifest")
+    own_codes = list(_codes(checked))
     part_codes = list(_part_codes(store))
     state = str(store.get("validation_state", "Invalid"))
     # a state that what it was made from accounts for says nothing against the file's own manifest
-    own = _strength("Valid" if state == "Invalid" and part_codes and own_codes else state, own_codes)
+    excused = state == "Invalid" and bool(part_codes)
+    own = _strength(_own_state(checked, own_codes) if excused else state, own_codes)
     parts = max(own, _strength("Valid", part_codes), key=lambda each: each.rank) if part_codes else own
     return Credentials(
         state=state,
@@ -173,9 +177,27 @@ def _anchors() -> tuple[str, tuple[str, ...]]:
     if not path:
         return "", ()
     try:
-        return Path(path).read_text(encoding="ascii"), ()
-    except (OSError, ValueError):
-        return "", (clip(f"the list of trusted signers cannot be read ({ANCHORS}={path})"),)
+        anchors, all_read = _certificates(Path(path).read_bytes())
+    except OSError:
+        anchors, all_read = "", False
+    if anchors and all_read:
+        return anchors, ()
+    how = "can be read in part only" if anchors else "cannot be read"
+    return anchors, (clip(f"the list of trusted signers {how} ({ANCHORS}={path})"),)
+
+
+@lru_cache(maxsize=1)
+def _certificates(data: bytes) -> tuple[str, bool]:
+    """The sound certificates in a list (PEM), and whether these are all: others make the library fail."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    sound = []
+    found = _PEM.findall(data)
+    for each in found:
+        with suppress(ValueError):
+            load_pem_x509_certificate(each)
+            sound.append(each.decode("ascii"))
+    return "\n".join(sound), 0 < len(sound) == len(found)
 
 
 def _read_report(file: BinaryIO, anchors: str) -> Mapping[str, Any] | None:
@@ -231,10 +253,17 @@ def _offline_settings(anchors: str) -> dict[str, Any]:
     return settings
 
 
-def _codes(part: Mapping[str, Any] | None) -> Iterator[str]:
-    """Codes of everything that did not hold in one part of the report."""
-    for failure in ((part or {}).get("failure") or [])[:100]:
-        yield clip(str(failure.get("code")))
+def _codes(part: Mapping[str, Any] | None, outcome: str = "failure") -> Iterator[str]:
+    """Codes of everything that did not hold in one part of the report, or of another outcome."""
+    for each in ((part or {}).get(outcome) or [])[:100]:
+        yield clip(str(each.get("code")))
+
+
+def _own_state(checked: Mapping[str, Any] | None, codes: list[str]) -> str:
+    """The state of the file's own manifest by itself: where nothing failed, its signer must have passed."""
+    if codes:
+        return "Valid"
+    return "Trusted" if _TRUSTED in _codes(checked, "success") else "Invalid"
 
 
 def _part_codes(store: Mapping[str, Any]) -> Iterator[str]:

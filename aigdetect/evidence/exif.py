@@ -225,7 +225,8 @@ def user_comment(value: bytes) -> str:
     """The text of a UserComment: eight bytes that name the coding, if the program kept to the standard."""
     code, text = value[:8], value[8:]
     if code.startswith(b"UNICODE"):
-        even, odd = text[0:200:2].count(0), text[1:200:2].count(0)  # many write the order they please
+        # many write the order they please; all of it counts, as a prompt may have no Latin letter for long
+        even, odd = text[0::2].count(0), text[1::2].count(0)
         order = "utf-16-be" if text.startswith(b"\xfe\xff") or even > odd else "utf-16-le"
         return text.decode(order, "replace").lstrip("\ufeff")
     return decoded(text if code in (b"ASCII\0\0\0", bytes(8)) else value)

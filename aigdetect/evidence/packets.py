@@ -79,15 +79,19 @@ class _Reader:
         is_property = not (address == _RDF and local in _CONTAINERS) and address != "adobe:ns:meta/"
         self._open.append((group, local if is_property else "", at))
         self._text, self._leaf = "", True
-        end = self._packet.find(b">", at, at + (1 << 16))
+        begin, end = at, self._packet.find(b">", at)  # attributes come in their order
         for key, value in attributes.items():
+            if len(self.found) >= MAX_PROPERTIES:
+                raise _EndError
             address, group, local = self._split(key)
             if address in (_XML, "") or (address == _RDF and local not in ("resource", "about")):
                 continue
             if local == "about" and not value:
                 continue
-            here = re.search(rb"[\s:]" + re.escape(local.encode()) + rb"\s*=", self._packet[at:end])
-            place = (at + here.start() + 1, len(local) + len(value.encode()) + 3) if here else (at, end - at)
+            named = re.compile(rb"[\s:]" + re.escape(local.encode()) + rb"\s*=")
+            here = named.search(self._packet, begin, end)
+            place = (here.start() + 1, len(local) + len(value.encode()) + 3) if here else (at, end - at)
+            begin = here.end() if here else end
             outer, own = self._name()
             if local in ("about", "resource"):
                 self.found.append((outer or "XMP-rdf", own or "About", clip(value), *place))

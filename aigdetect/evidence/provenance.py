@@ -200,7 +200,8 @@ def understood(
         *marks,
         *claims.unread_claims(unread),
     )
-    findings = tuple(dict.fromkeys(claims.with_parameters(findings, generation)))[:_MAX_FINDINGS]
+    edited = claims.with_parameters(claims.with_source_type(findings, xmp.facts), generation)
+    findings = tuple(dict.fromkeys(edited))[:_MAX_FINDINGS]
     own = tuple(
         said for each in (credentials.manifests if credentials else ()) for said in each.contradictions
     )

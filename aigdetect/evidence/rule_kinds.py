@@ -16,7 +16,8 @@ _WORDS = (
     "|large|lite|max|medium|mini|mobile|model|neo|next|plus|preview|pro|reforge|server|turbo|ui|ultra|video"
     "|web|webui|xl"
 )
-_MORE = rf"(?:v?\d[^\W_]*)?(?:[ ._-]{{1,3}}(?:[vg]?\d[^\W_]*|[\da-f]{{7,64}}|{_WORDS})(?![^\W_]))*"
+# no word of which can be read in two ways: those of a long row of them would double with each
+_MORE = rf"(?:v?\d[^\W_]*)?(?:[ ._-]{{1,3}}(?:[vg]?\d[^\W_]*|[a-f][\da-f]{{6,63}}|{_WORDS})(?![^\W_]))*"
 _END = r"[\s.®™]*(?:\Z|[\r\n;,|/+(\[])"
 _VERSION = r"(?:[ v._-]{0,3}\d[\w. ]{0,20})?\s*"
 

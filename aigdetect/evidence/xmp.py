@@ -57,6 +57,7 @@ _FIELDS = {
 }
 _HISTORY = "xmpMM:History"
 _AGENT = "stEvt:softwareAgent"
+_VALUE = "rdf:value"
 
 _NO_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _DOCTYPE = re.compile(r"<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>", re.DOTALL)
@@ -307,14 +308,14 @@ class _Reader:
             for key, value in attributes.items():
                 if not key.startswith(("xmlns", "rdf:", "xml:")):
                     self._add(self._named(key), value)
-        elif level == 1:
-            for key, value in attributes.items():
-                if self._named(key) == "rdf:resource":
-                    self._add(name, value)
         elif level > 1 and self._stack[-level] == _HISTORY:
             for key, value in attributes.items():
                 if self._named(key) == _AGENT:
                     self._add(_AGENT, value)
+        elif level == 1 or (level == 3 and name == "rdf:li"):
+            for key, value in attributes.items():
+                if self._named(key) in ("rdf:resource", _VALUE):
+                    self._add(self._stack[-level], value)
         self._value.clear()
 
     def _finish(self, at: int) -> None:
@@ -322,8 +323,8 @@ class _Reader:
         text = "".join(self._value).strip()
         if text and level == 1:
             self._add(name, text)
-        elif text and level == 3 and name == "rdf:li":
-            self._add(self._stack[-3], text)
+        elif text and self._is_value(level):
+            self._add(self._stack[-level], text)
         elif text and level > 3 and name == _AGENT and self._stack[-level] == _HISTORY:
             self._add(_AGENT, text)
         self._value.clear()
@@ -332,6 +333,13 @@ class _Reader:
         self._depth -= 1
         if not self._depth:
             self.end = at + 1
+
+    def _is_value(self, level: int) -> bool:
+        """Whether an element is one of the values of a property, or its value beside qualifiers of it."""
+        name = self._stack[-1]
+        if level == 2:
+            return name == _VALUE
+        return level == 3 and (name == "rdf:li" or self._stack[-2:] == ["rdf:Description", _VALUE])
 
     def _level(self) -> int:
         """Levels below an outermost description: 0 for itself, 1 for a property; negative outside of one."""

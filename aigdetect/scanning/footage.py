@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from aigdetect.evidence.apply_rules import tool_says
 from aigdetect.evidence.containers import MAX_BYTES, Blocks, find_blocks
-from aigdetect.evidence.fields import Field
+from aigdetect.evidence.fields import Field, Unread
 from aigdetect.evidence.findings import Finding, Kind, Says, clip
 from aigdetect.evidence.provenance import SECONDS, Provenance, Within, understood
 from aigdetect.formats.boxes import boxes
@@ -20,6 +20,8 @@ from aigdetect.images.video import open_video
 
 _MAX_PARTS = 1 << 12  # boxes or chunks of a file that are looked at
 _KEPT = (b"ftyp", b"uuid", b"meta")
+_MAX_KEPT = 4 * MAX_BYTES  # of these together
+_HEAD = 64  # bytes of a box that tell whether it holds credentials
 _MAKES = ("make", "com.apple.quicktime.make", "com.android.manufacturer")
 _MODELS = ("model", "com.apple.quicktime.model", "com.android.model")
 _PROGRAMS = ("software", "com.apple.quicktime.software", "encoder")
@@ -65,16 +67,20 @@ def _claims(tags: Mapping[str, str], where: str) -> Iterator[Finding]:
 
 def _blocks_of_boxes(file: BinaryIO) -> Blocks:
     """Blocks of metadata in the boxes of an MP4, of which the media are not read."""
-    kept, moov = [], b""
+    kept, moov, left = [], b"", _MAX_KEPT
     for kind, begin, size in _boxes(file):
         if kind in _KEPT or (kind == b"moov" and not moov):
             file.seek(begin)
-            body = file.read(min(size, MAX_BYTES))
             if kind == b"moov":
-                moov = body
-            else:
-                kept.append(struct.pack(">I4s", len(body) + 8, kind) + body)
+                moov = file.read(min(size, MAX_BYTES))
+                continue
+            body = file.read(min(size, MAX_BYTES, max(left, _HEAD)))
+            left -= len(body)
+            kept.append(struct.pack(">I4s", len(body) + 8, kind) + body)
     found = find_blocks(b"".join(kept))
+    if left <= 0:
+        lost = Unread("boxes", f"more than {_MAX_KEPT >> 20} MiB")
+        found = replace(found, unread=(*found.unread, lost))
     if found.xmp:
         return found
     inner = (

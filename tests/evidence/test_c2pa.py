@@ -22,7 +22,7 @@ from signed_images import CAPTURED, COMPOSITE, GENERATED, Authority, created, ma
 
 from aigdetect.evidence.c2pa import ANCHORS, Credentials, read_credentials
 from aigdetect.evidence.claims import credential_claims
-from aigdetect.evidence.findings import Finding, Kind, Says, Strength
+from aigdetect.evidence.findings import MAX_TEXT, Finding, Kind, Says, Strength
 from aigdetect.evidence.manifests import Manifest, Role, read_manifests
 from aigdetect.evidence.provenance import read_provenance
 
@@ -80,6 +80,33 @@ def test_a_list_that_cannot_be_read_is_said(signed: bytes, monkeypatch: pytest.M
     found = read(signed)
     assert (found.state, found.strength) == ("Valid", Strength.UNTRUSTED)
     assert "/nowhere/anchors.pem" in found.reasons[0]
+
+
+@pytest.mark.parametrize("content", ["no certificates", "", "cut off", "key"])
+def test_a_list_without_certificates_is_said_and_held_against_no_file(
+    content: str, signed: bytes, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchors = tmp_path / "anchors.pem"
+    anchors.write_text({"cut off": authority.root[:300], "key": authority.key}.get(content, content))
+    monkeypatch.setenv(ANCHORS, str(anchors))
+    found = read(signed)
+    assert (found.state, found.strength) == ("Valid", Strength.UNTRUSTED)
+    assert found.reasons[0] == f"the list of trusted signers cannot be read ({ANCHORS}={anchors})"[:MAX_TEXT]
+
+
+def test_of_a_list_the_sound_certificates_count_whatever_is_around_them(
+    signed: bytes, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchors = tmp_path / "anchors.pem"
+    monkeypatch.setenv(ANCHORS, str(anchors))
+    anchors.write_text(f"# Autorität\n{authority.root}", encoding="utf-8")
+    found = read(signed)
+    assert (found.strength, found.reasons) == (Strength.TRUSTED, ())
+    damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    anchors.write_text(damaged + authority.root)
+    found = read(signed)
+    assert found.strength is Strength.TRUSTED
+    assert "in part only" in found.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +177,22 @@ def test_a_broken_parent_is_told_from_the_file_itself(signed: bytes, authority: 
         (Role.PARENT, Strength.BROKEN),
     ]
     assert "assertion.hashedURI.mismatch" in found.reasons
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_parent_that_was_changed_later_is_told_from_the_file_itself(
+    trusted: bool, signed: bytes, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if trusted:
+        anchors = tmp_path / "anchors.pem"
+        anchors.write_text(authority.root)
+        monkeypatch.setenv(ANCHORS, str(anchors))
+    whole = sign(saved("JPEG"), "image/jpeg", authority, parent=signed, intent=EDIT)
+    found = read(whole.replace(b"Image Maker", b"Image Faker"))
+    assert [(each.role, each.strength) for each in found.manifests] == [
+        (Role.FILE, Strength.TRUSTED if trusted else Strength.UNTRUSTED),
+        (Role.PARENT, Strength.BROKEN),
+    ]
 
 
 def test_what_has_a_generated_part_is_edited(signed: bytes, authority: Authority) -> None:

@@ -233,7 +233,8 @@ def test_a_long_text_of_the_wrong_type_is_read() -> None:
 
 @pytest.mark.parametrize("order", ["utf-16-be", "utf-16-le", "utf-16"])
 def test_a_comment_in_unicode_of_either_order(order: str) -> None:
-    assert user_comment(b"UNICODE\0" + "Steps: 5, süß 漢".encode(order)) == "Steps: 5, süß 漢"
+    for text in ("Steps: 5, süß 漢", "漢字" * 100 + "\nSteps: 20, Sampler: Euler a"):
+        assert user_comment(b"UNICODE\0" + text.encode(order)) == text
 
 
 def test_a_comment_in_other_codings() -> None:

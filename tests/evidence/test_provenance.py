@@ -139,6 +139,7 @@ def test_what_xmp_says(properties: str, wanted: Says | None) -> None:
     [
         'Iptc4xmpExt:AIPromptInformation="no lamp post" Iptc4xmpExt:AISystemUsed="A System"',
         'xmp:CreatorTool="Adobe Firefly"',
+        'photoshop:Credit="Made with Google AI"',
     ],
 )
 def test_a_declared_edit_of_a_photograph_is_no_generation(term: str, named: str) -> None:
@@ -150,6 +151,17 @@ def test_a_declared_edit_of_a_photograph_is_no_generation(term: str, named: str)
     alone = read_provenance(saved("JPEG", exif=photograph, xmp=xmp(named)))
     assert Says.GENERATED in {each.says for each in alone.findings}
     assert alone.contradictions
+
+
+def test_programs_and_credits_elsewhere_mean_the_edit_that_xmp_declares() -> None:
+    credit = photoshop(iptc_record(110, b"Made with Google AI"))
+    firefly = jpeg_segment(0xE1, exif({**camera(), 0x0131: "Adobe Firefly"}).tobytes())
+    declared = xmp(f'Iptc4xmpExt:DigitalSourceType="{TRAINED.replace("trained", "compositeWithTrained")}"')
+    packet = jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + declared)
+    found = read_provenance(jpeg_with(firefly, packet, credit))
+    assert {each.says for each in found.findings} == {Says.EDITED, Says.CAPTURED}
+    assert found.contradictions == ()
+    assert Says.GENERATED in says(jpeg_with(firefly)) & says(jpeg_with(credit))
 
 
 def test_a_tool_in_the_history_of_edits_says_edited() -> None:

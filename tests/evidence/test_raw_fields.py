@@ -88,6 +88,16 @@ def test_entities_are_refused_and_what_comes_before_counts() -> None:
     assert len(list(read_properties(many))) == MAX_PROPERTIES
 
 
+def test_a_tag_of_many_attributes_costs_little_time_and_each_has_its_place() -> None:
+    packet = xmp(" ".join(f'xmp:n{number}="{number}"' for number in range(8000)))
+    start = time.process_time()
+    found = list(read_properties(packet))
+    assert time.process_time() - start < 1
+    assert len(found) == MAX_PROPERTIES
+    for _, name, value, at, length in found:
+        assert packet[at : at + length].decode() == f'{name.lower()}="{value}"'
+
+
 def test_iptc_and_resources_of_photoshop() -> None:
     data = jpeg_with(photoshop(iptc_record(80, b"Jane") + iptc_record(25, b"a") + iptc_record(25, b"b")))
     [line] = named(data, "By-line")

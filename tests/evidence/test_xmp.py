@@ -36,6 +36,16 @@ def test_properties_as_attributes_as_elements_and_as_addresses() -> None:
     assert facts("", f"{credit}<{name}>{TRAINED}</{name}>") == wanted
     assert facts("", f'{credit}<{name} rdf:resource="{TRAINED}"/>') == wanted
     assert facts("", f"{credit}<{name}><rdf:Bag><rdf:li>{TRAINED}</rdf:li></rdf:Bag></{name}>") == wanted
+    bag = f'<rdf:Bag><rdf:li rdf:resource="{TRAINED}"/></rdf:Bag>'
+    assert facts("", f"{credit}<{name}>{bag}</{name}>") == wanted
+
+
+def test_a_value_beside_its_qualifiers() -> None:
+    name, value = "Iptc4xmpExt:DigitalSourceType", f"<rdf:value>{TRAINED}</rdf:value><xmp:Label>a</xmp:Label>"
+    wanted = XmpFacts(source_type=TRAINED)
+    assert facts("", f"<{name}><rdf:Description>{value}</rdf:Description></{name}>") == wanted
+    assert facts("", f'<{name} rdf:parseType="Resource">{value}</{name}>') == wanted
+    assert facts("", f'<{name} rdf:value="{TRAINED}" xmp:Label="a"/>') == wanted
 
 
 def test_the_same_as_pillow_reads() -> None:

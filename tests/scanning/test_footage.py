@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from signed_images import GENERATED, created, make_authority, sign
 
 from aigdetect.evidence.findings import Finding, Kind, Says, Strength
 from aigdetect.evidence.provenance import Provenance
+from aigdetect.formats.jumbf import MANIFEST_UUID, MARK
 from aigdetect.scanning.footage import read_video_provenance
 
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -114,3 +116,21 @@ def test_only_metadata_are_read_of_a_file_of_any_size(tmp_path: Path) -> None:
     with path.open("rb", buffering=0) as file:
         found = read_video_provenance(file, "MP4")  # type: ignore[arg-type]
     assert [claim.says for claim in found.ai_claims] == [Says.GENERATED]
+
+
+def test_boxes_of_metadata_are_kept_up_to_a_size_and_credentials_behind_it_found(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.mp4"
+    with path.open("wb") as file:
+        file.write(box(b"ftyp", b"isom\0\0\2\0isomiso2"))
+        for _ in range(30):
+            file.write(struct.pack(">I4s", 8 << 20, b"uuid"))
+            file.seek((8 << 20) - 8, 1)
+        file.write(box(b"uuid", MANIFEST_UUID + bytes(4) + b"manifest\0" + bytes(12) + b"jumb" + MARK))
+    tracemalloc.start()
+    with path.open("rb", buffering=0) as file:
+        found = read_video_provenance(file, "MP4")  # type: ignore[arg-type]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 150 << 20
+    assert "boxes more than 32 MiB" in found.notes
+    assert found.c2pa is not None
