@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -152,8 +153,9 @@ def find_model_folder(name_or_folder: str) -> Path:
     """
     candidates = [root / name_or_folder for root in _shipped_roots()] + [Path(name_or_folder)]
     for folder in candidates:
-        if (folder / CARD_NAME).is_file():
-            return folder
+        with suppress(OSError, ValueError):  # a name that no folder can have
+            if (folder / CARD_NAME).is_file():
+                return folder
     known = ", ".join(shipped_models()) or "none"
     raise UsageError(
         f"model {name_or_folder!r}: no such folder with a {CARD_NAME}, and no shipped model of that name "

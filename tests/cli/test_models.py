@@ -101,6 +101,31 @@ def test_list_as_json(call: Callable[..., Outcome], tower: Path, model: Path) ->
     assert cached == {"ViT-B-32": [], "ViT-B-16": [str(tower)], "ViT-L-14": []}
 
 
+def test_a_link_that_leads_nowhere_is_listed_and_damaged(
+    call: Callable[..., Outcome], cache: Path, model: Path
+) -> None:
+    link = cache / "ViT-B-32.openai.safetensors"
+    link.symlink_to(cache / "gone")
+
+    assert call("list")[0] == 0
+    status, out, _ = call("verify")
+    assert status == 1
+    assert f"{link}: damaged, or not written by this program" in out
+
+
+def test_a_cache_in_the_home_of_nobody(
+    call: Callable[..., Outcome], model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIGDETECT_CACHE", "~no-such-user/cache")
+
+    status, out, err = call("list")
+
+    assert (status, out) == (2, "")
+    assert err == (
+        "error: ~no-such-user/cache: there is no such home: set AIGDETECT_CACHE to another folder\n"
+    )
+
+
 def test_list_names_a_broken_card_and_goes_on(call: Callable[..., Outcome], cache: Path, model: Path) -> None:
     (model / card.CARD_NAME).write_text("card_version: 999\n")
 

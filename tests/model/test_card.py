@@ -93,7 +93,8 @@ def test_what_is_no_card(tmp_path: Path, content: bytes) -> None:
 def test_models_are_found_by_folder_and_a_wrong_name_lists_the_shipped(tmp_path: Path) -> None:
     write_card(tmp_path, CARD)
     assert find_model_folder(str(tmp_path)) == tmp_path
-    with pytest.raises(UsageError) as caught:
-        find_model_folder("no-such-model")
-    assert "no-such-model" in str(caught.value)
-    assert all(name in str(caught.value) for name in shipped_models())
+    for name in ("no-such-model", "x" * 300, "a\0b"):
+        with pytest.raises(UsageError) as caught:
+            find_model_folder(name)
+        assert f"model {name!r}: no such folder" in str(caught.value)
+        assert all(shipped in str(caught.value) for shipped in shipped_models())

