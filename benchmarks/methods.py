@@ -53,7 +53,7 @@ COLUMNS = {
 PUBLISHED = {
     "mole": "MoLE (ViT-B/16)",
     "univfd": "UnivFD",
-    "freqdct": "FreqDCT",
+    "freqdct-cnn": "FreqDCT",
     "cnnspot": "CNNSpot",
     "cooccurrence": "CoOccurrence",
     "freqspec": "FreqSpec",
