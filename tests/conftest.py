@@ -40,11 +40,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # folders whose tests run programs, as a user does
 RUN = {"cli", "benchmarks"}
-# files that train, export, start processes or draw thousands of cases, and the type checker
+# files that train, export, fetch, plot, start processes or draw thousands of cases, and the type checker
 SLOW = {
-    *("test_boundary.py", "test_distributed.py", "test_figures_of_merit.py", "test_other_systems.py"),
-    *("test_peaks.py", "test_planted.py", "test_standalone.py", "test_style.py", "test_train_model.py"),
-    *("test_training.py", "test_variants.py", "test_workers.py"),
+    *("test_bootstrap.py", "test_boundary.py", "test_crossfit.py", "test_curves.py", "test_distributed.py"),
+    *("test_estimate.py", "test_figures_of_merit.py", "test_find_weights.py", "test_other_systems.py"),
+    *("test_peaks.py", "test_planted.py", "test_plots.py", "test_reconstructions.py", "test_standalone.py"),
+    *("test_style.py", "test_train_model.py", "test_training.py", "test_variants.py", "test_workers.py"),
 }
 # marked by what they ask for
 MARKS = {
