@@ -108,13 +108,7 @@ def calibrate(
             images=Images(data or (), real or (), split, follow_symlinks, max_pixels or MAX_PIXELS),
             rates=Rates(fpr, fnr),
             output=Output(out, resume=resume, force=force, json=json),
-            loading=Loading(
-                device=device.value,
-                precision=precision.value,
-                batch_size=batch_size,
-                weights=weights,
-                offline=offline,
-            ),
+            loading=Loading(device.value, precision.value, batch_size, weights, offline=offline),
             workers=workers,
         )
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -14,11 +12,11 @@ from typing import Any
 
 from aigdetect.cli.calibrate_request import Images, Request
 from aigdetect.cli.console import Exit
-from aigdetect.cli.options import terminal
+from aigdetect.cli.options import command_line, terminal
 from aigdetect.cli.printing import put
 from aigdetect.data.layouts import Ignored, Sample, find_samples
-from aigdetect.errors import DataError, ImageError, UsageError
-from aigdetect.evaluation.benchmark import take_split
+from aigdetect.errors import ImageError, UsageError
+from aigdetect.evaluation.benchmark import require_one_class, take_split
 from aigdetect.evaluation.calibration_scores import (
     Scores,
     open_scores,
@@ -70,7 +68,7 @@ def run_calibration(request: Request) -> Exit:
             fpr=request.rates.fpr,
             fnr=request.rates.fnr,
             facts={
-                "command": _command(),
+                "command": command_line(),
                 "model": f"{card.name} (adapter {card.adapter_sha256[:12]})",
                 "precision": detector.precision,
             },
@@ -85,11 +83,6 @@ def run_calibration(request: Request) -> Exit:
     else:
         put(f"{output.out}\n")
     return Exit.SOME_FAILED if failed else Exit.DONE
-
-
-def _command() -> str:
-    """The command line; a run that was resumed is told of as if it had not been."""
-    return shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")])
 
 
 def _find(images: Images) -> tuple[list[Sample], int]:
@@ -109,9 +102,8 @@ def _find(images: Images) -> tuple[list[Sample], int]:
         failed += len(errors)
         for path, reason in errors.items():
             terminal.error(ImageError(f"{path}: {reason}"))
+    require_one_class(found)
     by_path = {sample.path: sample for sample in reversed(found)}
-    if clash := [sample.path for sample in found if sample.label != by_path[sample.path].label]:
-        raise DataError(f"{clash[0]}: is given both as real and as generated; give it once")
     return list(reversed(by_path.values())), failed
 
 

@@ -185,13 +185,7 @@ def evaluate(
                 fuse=fuse,
             ),
             output=Output(report=report, json=json, resume=resume, force=force, paper=paper, experts=experts),
-            loading=Loading(
-                device=device.value,
-                precision=precision.value,
-                batch_size=batch_size,
-                weights=weights,
-                offline=offline,
-            ),
+            loading=Loading(device.value, precision.value, batch_size, weights, offline=offline),
             workers=workers,
             dry_run=dry_run,
         )

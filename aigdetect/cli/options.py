@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -44,6 +46,11 @@ class Loading:
     batch_size: int | None
     weights: Path | None
     offline: bool
+
+
+def command_line() -> str:
+    """The command line; a run that was resumed is told of as if it had not been."""
+    return shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")])
 
 
 def _if_given(act: Callable[[], None]) -> Callable[[bool], bool]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +24,7 @@ from aigdetect.cli.options import (
     Verbose,
     WeightsFile,
     Workers,
+    command_line,
 )
 from aigdetect.cli.recipe_options import with_recipe_options
 
@@ -162,8 +161,7 @@ def train(
                 resume=resume,
                 checkpoint_every=checkpoint_every,
                 tensorboard=tensorboard,
-                # a run that was resumed is told of as if it had not been
-                command=shlex.join(["aigdetect", *(word for word in sys.argv[1:] if word != "--resume")]),
+                command=command_line(),
             ),
         ),
     )

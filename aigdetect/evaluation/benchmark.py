@@ -53,6 +53,18 @@ def describe_data(data: DataSet) -> FoundData:
     )
 
 
+def require_one_class(samples: Iterable[Sample]) -> None:
+    """Refuse images that are given in both classes.
+
+    Raises:
+        DataError: naming one.
+    """
+    labels: dict[str, int] = {}
+    for sample in samples:
+        if labels.setdefault(sample.path, sample.label) != sample.label:
+            raise DataError(f"{sample.path}: is given both as real and as generated; give it once")
+
+
 def build_benchmark(
     data: Sequence[DataSet], families: Families, *, per_class: int | None = None, seed: int = 0
 ) -> Benchmark:
@@ -71,10 +83,7 @@ def build_benchmark(
     sets = [_limited(each, per_class, seed) for each in (*_generator_sets(pools), *_real_sets(pools))]
     sets.sort(key=lambda each: _place(each.generator, each.pool.name, bool(each.generated)))
     used = dict.fromkeys(sample.path for each in sets for sample in (*each.real, *each.generated))
-    labels: dict[str, int] = {}
-    for sample in (sample for pool in pools for sample in pool.samples):
-        if labels.setdefault(sample.path, sample.label) != sample.label:
-            raise DataError(f"{sample.path}: is given both as real and as generated; give it once")
+    require_one_class(sample for pool in pools for sample in pool.samples)
     # a path in two roots is one image
     samples = tuple(
         {sample.path: sample for pool in pools for sample in pool.samples if sample.path in used}.values()

@@ -95,7 +95,7 @@ def xmp_claims(facts: XmpFacts) -> Iterator[Finding]:
     if facts.credit:
         yield Finding(Kind.CREDIT, where, facts.credit, credit_says(facts.credit))
     for program in dict.fromkeys(each for each in (facts.creator_tool, facts.software) if each):
-        yield Finding(Kind.SOFTWARE, where, program, _beside(declared, tool_says(program)))
+        yield Finding(Kind.SOFTWARE, where, program, tool_says(program))
     for program in facts.history:
         if tool_says(program) is not Says.NOTHING:
             yield Finding(Kind.SOFTWARE, f"{where} history", program, Says.EDITED)
@@ -105,7 +105,7 @@ def xmp_claims(facts: XmpFacts) -> Iterator[Finding]:
 
 
 def _beside(declared: Says, says: Says) -> Says:
-    """What a prompt or a program says beside a source type: where only a part is generated, it made that."""
+    """What a prompt, program or credit says beside a source type: of a part that is generated, it made that."""
     return Says.EDITED if declared is Says.EDITED and says is Says.GENERATED else says
 
 
