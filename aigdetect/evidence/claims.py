@@ -105,7 +105,7 @@ def xmp_claims(facts: XmpFacts) -> Iterator[Finding]:
 
 
 def _beside(declared: Says, says: Says) -> Says:
-    """What a prompt, program or credit says beside a source type: of a part that is generated, it made that."""
+    """What a prompt, program or credit says beside a source type: of a generated part, it made that."""
     return Says.EDITED if declared is Says.EDITED and says is Says.GENERATED else says
 
 
