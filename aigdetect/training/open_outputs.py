@@ -120,10 +120,24 @@ class _Part:
     views: Sequence[str]
     keep: bool = False
 
-    @property
-    def rows(self) -> int:
-        """How many outputs there are of them."""
-        return len(self.samples) * len(self.copies) * len(self.views)
+
+def _outputs_of(parts: Iterable[_Part]) -> Iterator[tuple[Sample, int | None, list[str]]]:
+    """Images of some parts, their copies, and the views of these, each once.
+
+    What is left out of a fold is seen by validation as it is, and so it may be in training.
+    """
+    before: list[tuple[_Part, set[str]]] = []
+    for part in parts:
+        for copy in part.copies:
+            for sample in part.samples:
+                seen = [each.views for each, paths in before if copy in each.copies and sample.path in paths]
+                if views := [view for view in part.views if not any(view in of for of in seen)]:
+                    yield sample, copy, views
+        before.append((part, {sample.path for sample in part.samples}))
+
+
+def _count(outputs: Iterable[tuple[Sample, int | None, list[str]]]) -> int:
+    return sum(len(views) for _, _, views in outputs)
 
 
 class _OutputMaker:
@@ -151,11 +165,11 @@ class _OutputMaker:
         keep, self.place = place_for(
             "disk" if tables and recipe.cache == "auto" else recipe.cache,
             recipe.cache_budget,
-            frozen.row_bytes * (training.rows + validation.rows + calibration.rows),
+            frozen.row_bytes * _count(_outputs_of([training, validation, calibration])),
             tables or run.folder / TABLES_NAME,
             alone=alone,
         )
-        small = alone and frozen.row_bytes * validation.rows <= KEPT_BYTES
+        small = alone and frozen.row_bytes * _count(_outputs_of([validation])) <= KEPT_BYTES
         self.parts = (
             replace(training, keep=keep),
             replace(validation, keep=keep or small),
@@ -186,8 +200,7 @@ class _OutputMaker:
             UsageError: if it does not hold what is lacking.
         """
         if self.place is not None:
-            lacking = sum(self._lacks(part)[1] for part in self.parts if part.keep)
-            require_room(self.frozen.row_bytes * lacking, self.place)
+            require_room(self.frozen.row_bytes * self._lacks()[1], self.place)
 
     def estimate(self, network: Network, left: tuple[int, int]) -> Estimate:
         """What the run is about to take, by a short measurement.
@@ -200,30 +213,28 @@ class _OutputMaker:
         training, place, threads = self.parts[0], self.place, self.run.options.workers
         readable, scales = self._readable(training), scales_of(self.recipe.views)
         speed = measure(network, self.frozen, readable, len(training.samples), scales)
-        kept = self.frozen.row_bytes * sum(part.rows for part in self.parts if part.keep)
+        kept = self.frozen.row_bytes * _count(_outputs_of(self._kept))
         return estimate(self._work(*left), speed, threads=threads, kept=kept, place=place)
 
-    def _lacks(self, part: _Part) -> tuple[int, int]:
-        """Of how many copies of images outputs are not kept yet, and how many outputs."""
+    @property
+    def _kept(self) -> list[_Part]:
+        return [part for part in self.parts if part.keep]
+
+    def _lacks(self) -> tuple[int, int]:
+        """Of how many copies of images outputs that are to be kept are lacking, and how many outputs."""
         copies = rows = 0
-        for copy in part.copies:
-            tables = [self._table(copy, view) for view in part.views]
-            for sample in part.samples:
-                key = self._contents.get(sample.path) or b""
-                lacking = sum(key not in table for table in tables)
-                copies += bool(lacking)
-                rows += lacking
+        for sample, copy, views in _outputs_of(self._kept):
+            key = self._contents.get(sample.path) or b""
+            lacking = sum(key not in self._table(copy, view) for view in views)
+            copies += bool(lacking)
+            rows += lacking
         return copies, rows
 
     def _work(self, trained: int, scored: int) -> Work:
         """What there is to do: outputs that are kept are computed once, others whenever they are wanted."""
         training, *held_out = self.parts
         shown, scored_views = len(training.views), scored * len(self.recipe.views)
-        decoded = frozen = 0
-        for part in self.parts:
-            if part.keep:
-                copies, rows = self._lacks(part)
-                decoded, frozen = decoded + copies, frozen + rows
+        decoded, frozen = self._lacks()
         if not training.keep:
             fitted = len(training.samples) * len(training.copies) * (self.recipe.head_penalty is not None)
             decoded, frozen = decoded + trained + fitted, frozen + (trained + fitted) * shown

@@ -48,16 +48,25 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-@pytest.mark.parametrize("folds", [None, 2])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"folds": None},
+        {"folds": 2},
+        # what folds leave out is seen in training, too, through some of the views
+        {"folds": 2, "plain_copy": True},
+        {"folds": 2, "plain_copy": True, "views": ["center_crop", "top_left", "whole"]},
+    ],
+)
 def test_views_are_counted_as_they_are_computed(
     data: Path,
     tiny_weights: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     cache: str,
-    folds: int | None,
+    settings: dict[str, Any],
 ) -> None:
-    recipe = make_recipe(SMALL, {"cache": cache, "folds": folds})
+    recipe = make_recipe(SMALL, {"cache": cache, **settings})
     split = split_data([find_samples(data)], recipe)
     said: list[Estimate] = []
     seen: list[int] = []
@@ -82,6 +91,8 @@ def test_views_are_counted_as_they_are_computed(
     assert told.work.frozen == computed
     if cache == "disk":
         assert train("b", cache_folder=tmp_path / "tokens") == computed
+        rows = sum(file.stat().st_size for file in (tmp_path / "tokens").rglob("*.rows"))
+        assert told.kept == said[0].kept == rows
         assert train("c", cache_folder=tmp_path / "tokens") == 0 == said[0].work.frozen
 
 
