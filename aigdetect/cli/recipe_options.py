@@ -122,7 +122,8 @@ RECIPE_OPTIONS: Sequence[RecipeOption] = (
         "folds",
         int,
         _PAPER,
-        "Hold nothing out, and calibrate on so many other models, each trained without some images.",
+        "Hold nothing out, and calibrate on so many other models, each trained without some images "
+        "(--set folds=origins: each without one origin).",
     ),
     RecipeOption(
         "source_penalty",

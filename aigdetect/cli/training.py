@@ -169,7 +169,9 @@ def _look_at_validation(roots: Roots) -> list[DataSet]:
 
 
 def _tell_images(split: Split, recipe: Recipe, processes: int) -> None:
-    rest = f"{recipe.folds} folds" if recipe.folds else f"{len(split.validation)} held out"
+    rest = f"{len(split.validation)} held out"
+    if recipe.folds is not None:
+        rest = "each origin left out in turn" if recipe.folds == "origins" else f"{recipe.folds} folds"
     if split.selection:
         rest += f" and {len(split.selection)} more to choose an epoch by"
     told = f", in {processes} processes" if processes > 1 else ""

@@ -144,6 +144,7 @@ def load_network(
             adapter_config(card.adapter),
             head_blocks=card.adapter.head_blocks,
             head_sets=head_sets(card.adapter, card.preprocess.views),
+            head_kernel=card.adapter.head_kernel,
             kinds=card.adapter.kinds,
         )
     except UsageError as error:

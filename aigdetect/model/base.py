@@ -64,7 +64,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def read(self, trunk: Tensor) -> Tensor:
-        """Output of :meth:`trunk` to what the head reads, ``(B, ...)``; see :meth:`Head.features`."""
+        """Output of :meth:`trunk` to what the head reads, ``(B, ...)``; see :meth:`Head.normalised`."""
 
     @abstractmethod
     def prepare(self, precision: str, device: torch.device, *, train: bool = False) -> None:

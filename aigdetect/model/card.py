@@ -28,6 +28,8 @@ NO_BACKBONE = "none"
 DEFAULT_METHOD = "mole"
 #: all views of an image share the head's weights, or each has its own
 HEAD_VIEWS = ("shared", "own")
+#: what the logit of an image is linear in: what the tower says, or what a Gaussian kernel makes of it
+HEAD_KERNELS = ("linear", "gaussian")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class AdapterCard:
             :class:`aigdetect.model.towers.merging.TokenMerging`.
         merge_after: how many blocks come before the first that merges.
         head_views: whether views of two scales share the head's weights, a name out of :data:`HEAD_VIEWS`.
+        head_kernel: what the head's logit is linear in, a name out of :data:`HEAD_KERNELS`.
         kinds: the kinds of pictures that the head tells apart.
     """
 
@@ -86,10 +89,13 @@ class AdapterCard:
     depth: int | None = None
     merged_share: float = 0.0
     merge_after: int = 0
+    head_kernel: str = "linear"
 
     def __post_init__(self) -> None:
         if self.head_views not in HEAD_VIEWS:
             raise ValueError(f"head_views: {self.head_views!r} is none of {', '.join(HEAD_VIEWS)}")
+        if self.head_kernel not in HEAD_KERNELS:
+            raise ValueError(f"head_kernel: {self.head_kernel!r} is none of {', '.join(HEAD_KERNELS)}")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aigdetect.model.fourier_features import FourierFeatures
+
 
 class Head(nn.Linear):
-    """One linear layer; a positive logit means generated.
+    """One linear layer, perhaps over features of a kernel; a positive logit means generated.
 
     It reads either the projected, not normalised, embedding (the paper's head), or the class tokens after
     several blocks, each normalised on its own (LayerNorm without weights): traces of generation sit at all
@@ -21,42 +23,62 @@ class Head(nn.Linear):
     Attributes:
         blocks: how many of the last blocks give their class token; 0 for the embedding.
         sets: sets of weights; 1 if all views share it.
+        channels: numbers that come in for a view.
+        fourier: makes of them what the weights multiply; None where that is they themselves.
 
     Args:
         blocks: see the attribute.
         width: channels of a class token, or of the embedding.
         sets: see the attribute.
+        kernel: one of :data:`aigdetect.model.card.HEAD_KERNELS`.
     """
 
-    def __init__(self, *, blocks: int, width: int, sets: int = 1) -> None:
-        super().__init__(max(1, blocks) * width, sets)
+    def __init__(self, *, blocks: int, width: int, sets: int = 1, kernel: str = "linear") -> None:
+        channels = max(1, blocks) * width
+        fourier = FourierFeatures(channels, sets) if kernel == "gaussian" else None
+        super().__init__(channels if fourier is None else fourier.width, sets)
         self.blocks = blocks
         self.sets = sets
+        self.channels = channels
+        self.fourier = fourier
 
-    def features(self, x: Tensor) -> Tensor:
+    def normalised(self, x: Tensor) -> Tensor:
+        """What comes in, each class token normalised on its own.
+
+        Args:
+            x: the embedding ``(B, width)``, or class tokens ``(B, k, width)``, all or the first ones.
+
+        Returns:
+            ``(B, k * width)``, float32.
+        """
+        x = x.float()
+        return F.layer_norm(x, x.shape[-1:]).flatten(1) if self.blocks else x
+
+    def features(self, normalised: Tensor, sets: Tensor | None = None) -> Tensor:
         """What the weights multiply.
 
         Args:
-            x: the embedding ``(B, width)``, or class tokens ``(B, blocks, width)``.
+            normalised: ``(B, channels)`` as of :meth:`normalised`.
+            sets: ``(B,)`` int64, which set of weights is meant; None: the first.
 
         Returns:
             ``(B, F)``, float32.
         """
-        x = x.float()
-        return F.layer_norm(x, x.shape[-1:]).flatten(1) if self.blocks else x
+        if self.fourier is None:
+            return normalised
+        return self.fourier(normalised, sets)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, scales: Tensor | None = None) -> Tensor:
         """Logits of single views.
 
         Args:
-            x: input as for :meth:`features`.
+            x: input as for :meth:`normalised`.
             scales: ``(B,)`` int64, number of each view's scale; None: all are of the first.
 
         Returns:
             logits ``(B,)``, float32.
         """
+        sets = None if self.sets == 1 else scales
         with torch.autocast(x.device.type, enabled=False):
-            logits = super().forward(self.features(x))
-        if self.sets == 1 or scales is None:
-            return logits[:, 0]
-        return logits.gather(1, scales[:, None]).squeeze(1)
+            logits = super().forward(self.features(self.normalised(x), sets))
+        return logits[:, 0] if sets is None else logits.gather(1, sets[:, None]).squeeze(1)

@@ -36,6 +36,7 @@ class MoleNetwork(Network):
         config: which blocks there are, which of them are adapted, and how.
         head_blocks: the head reads the class tokens of so many last blocks; 0 for the embedding.
         head_sets: see :class:`aigdetect.model.head.Head`.
+        head_kernel: see there.
         kinds: names of the kinds of pictures that are told apart; empty for none.
 
     Raises:
@@ -54,6 +55,7 @@ class MoleNetwork(Network):
         *,
         head_blocks: int = 0,
         head_sets: int = 1,
+        head_kernel: str = "linear",
         kinds: Sequence[str] = (),
     ) -> None:
         super().__init__()
@@ -70,7 +72,7 @@ class MoleNetwork(Network):
         self.first_token = self.depth - head_blocks
         self.bypasses = adapt(tower, config)
         width = tower.width if head_blocks else tower.embed_dim
-        self.head = Head(blocks=head_blocks, width=width, sets=head_sets)
+        self.head = Head(blocks=head_blocks, width=width, sets=head_sets, kernel=head_kernel)
         if kinds and not self.frozen_tokens:
             raise UsageError(
                 "kinds: need a head (head_blocks) on class tokens of blocks that are not adapted"
@@ -187,7 +189,7 @@ class MoleNetwork(Network):
 
     def kind_features(self, read: Tensor) -> Tensor:
         """What tells kinds apart, ``(B, F)`` float32, out of what the head reads (:meth:`read`)."""
-        return self.head.features(read[:, : self.frozen_tokens])
+        return self.head.normalised(read[:, : self.frozen_tokens])
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """All parameters that train, by name: ``block9_mlp.down`` ..., ``head.weight``, ``head.bias``."""
@@ -195,9 +197,10 @@ class MoleNetwork(Network):
         named.update({f"head.{name}": parameter for name, parameter in self.head.named_parameters()})
         return named
 
-    def _own(self) -> dict[str, nn.Parameter]:
-        """All parameters that are not the tower's; those for the kinds are fitted, and take no steps."""
-        own = self.trainable()
+    def _own(self) -> dict[str, Tensor]:
+        """All that is not the tower's; what is fitted, and takes no steps, too."""
+        own: dict[str, Tensor] = {**self.trainable()}
+        own.update({f"head.{name}": buffer for name, buffer in self.head.named_buffers()})
         if self.kinds is not None:
             own.update({f"kinds.{name}": parameter for name, parameter in self.kinds.named_parameters()})
         return own

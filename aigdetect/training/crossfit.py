@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from aigdetect.model.base import Network
 from aigdetect.training.callbacks import Epoch
 from aigdetect.training.checkpoint import State
 from aigdetect.training.engine import Trainer
 from aigdetect.training.folds import Fold
-from aigdetect.training.head_fit import Features
+from aigdetect.training.head_fit import Features, share_head, solve_head
 from aigdetect.training.open_outputs import RunOutputs
 from aigdetect.training.partition import RunImages
 from aigdetect.training.recipe import Recipe
@@ -48,16 +50,59 @@ def cross_fit(
         DataError: if no image of one class that was left out can be read, or the loss is no number any more.
     """
     logits: dict[int, float] = {}
+    solved = not recipe.epochs and features is not None and network.head.fourier is not None
+    fit = _fit_by_one_solution if solved else _train
+    fit_to = fit(network, recipe, images, outputs, features, state, run)
     for number, fold in enumerate(images.folds, 1):
-        of_fold = run.of_fold(f"fold {number} of {len(images.folds)}")
-        training_set = choose_training_set(
-            images.training, outputs.training, recipe, network.head.weight.device, fold.kept
-        )
-        trainer = Trainer(network, recipe, training_set, state, of_fold)
-        if features is not None:
-            trainer.fit_head(features)
-        trainer.train()
+        fit_to(fold, f"fold {number} of {len(images.folds)}")
         outputs.share_unread()
         logits |= outputs.validation.logits_of(fold.left_out.tolist())
         after(fold)
     return outputs.validation.told(recipe.epochs, logits)
+
+
+def _train(
+    network: Network,
+    recipe: Recipe,
+    images: RunImages,
+    outputs: RunOutputs,
+    features: Features | None,
+    state: State,
+    run: Run,
+) -> Callable[[Fold, str], None]:
+    """What trains the model of a fold, from the beginning."""
+    device = network.head.weight.device
+
+    def train(fold: Fold, name: str) -> None:
+        training_set = choose_training_set(images.training, outputs.training, recipe, device, fold.kept)
+        trainer = Trainer(network, recipe, training_set, state, run.of_fold(name))
+        if features is not None:
+            trainer.fit_head(features)
+        trainer.train()
+
+    return train
+
+
+def _fit_by_one_solution(
+    network: Network,
+    recipe: Recipe,
+    images: RunImages,
+    outputs: RunOutputs,
+    features: Features | None,
+    state: State,
+    run: Run,
+) -> Callable[[Fold, str], None]:
+    """What makes the model of a fold out of a solution for all images, where all that is learnt is a head."""
+    assert features is not None
+    network.load_adapter_state(state.adapter)
+    device = network.head.weight.device
+    training_set = choose_training_set(images.training, outputs.training, recipe, device)
+    solution = solve_head(network, recipe, features, training_set) if run.group.first else None
+
+    def fit(fold: Fold, name: str) -> None:
+        if solution is not None:
+            ridge, chosen = solution
+            ridge.fit_without(~torch.isin(chosen, fold.kept).to(device))
+        share_head(network, run.group)
+
+    return fit

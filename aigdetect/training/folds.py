@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ class Fold:
 def make_folds(
     samples: Sequence[Sample],
     parents: Sequence[int | None],
-    count: int,
+    count: int | Literal["origins"],
     *,
     seed: int,
     scored: Sequence[int] | None = None,
@@ -51,7 +52,7 @@ def make_folds(
         samples: training images.
         parents: of an image that was made of another one (`aigdetect.training.reconstructions`), the index of
             that one: it is kept if that one is, and never left out to be scored; else None.
-        count: number of folds, from 2 on.
+        count: number of folds, from 2 on; ``origins``: each leaves out one origin.
         seed: draws the shares.
         scored: indices of the images that are scored where they are left out; None: all that were not made
             here.
@@ -60,10 +61,11 @@ def make_folds(
         DataError: if there are too few images of one class.
     """
     own = [index for index, parent in enumerate(parents) if parent is None]
-    places = _places([samples[index] for index in own], count, seed=seed)
+    learnt = [samples[index] for index in own]
+    places = origins_of(learnt) if count == "origins" else _places(learnt, count, seed=seed)
     place_of = dict(zip(own, places, strict=True))
     folds = []
-    for fold in range(count):
+    for fold in range(max(places) + 1 if count == "origins" else count):
         asked = own if scored is None else scored
         left_out = [place for place, index in enumerate(asked) if place_of[index] == fold]
         kept = [
@@ -72,7 +74,8 @@ def make_folds(
             if place_of[index if parent is None else parent] != fold
         ]
         if {samples[index].label for index in kept} != {0, 1}:
-            raise DataError(f"folds: {count} folds leave no image of one class to learn from; use fewer")
+            several = "one origin left out leaves" if count == "origins" else f"{count} folds leave"
+            raise DataError(f"folds: {several} no image of one class to learn from; use fewer")
         folds.append(Fold(torch.tensor(kept), torch.tensor(left_out, dtype=torch.int64)))
     return folds
 

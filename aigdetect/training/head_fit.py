@@ -20,6 +20,7 @@ from aigdetect.images.views import first_of_scales
 from aigdetect.model.base import Network
 from aigdetect.model.head import Head
 from aigdetect.training.distributed import Group
+from aigdetect.training.kernel_ridge import KernelRidge
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.run import Run
 from aigdetect.training.sampling import TrainingSet, batch_sizes
@@ -42,7 +43,7 @@ class Features:
     """What the head reads of training views while nothing has been trained; empty but in the first process.
 
     Attributes:
-        rows: ``(n, V, F)`` float32, for every copy of an image all its views.
+        rows: ``(n, V, C)`` float32, for every copy of an image all its views.
         images: ``(n,)`` int64, the index of each row's image.
     """
 
@@ -64,8 +65,10 @@ def read_features(network: Network, recipe: Recipe, outputs: TrunkOutputs, run: 
     """
     if recipe.head_penalty is None:
         return None
-    views, width = len(first_of_scales(recipe.views)), network.head.in_features
-    fitting = FIT_BYTES // (4 * views * width)
+    views, channels = len(first_of_scales(recipe.views)), network.head.channels
+    fitting = FIT_BYTES // (4 * views * channels)
+    if network.head.fourier is not None:  # and of all pairs
+        fitting = min(fitting, math.isqrt(FIT_BYTES // 4) // (views if network.head.sets == 1 else 1))
     images = outputs.indices[:: math.ceil(len(outputs.indices) / fitting)]
     copies = min(outputs.copies, max(1, fitting // len(images)))
     run.watch.stage("head on the frozen tower", len(images) * copies)
@@ -76,11 +79,11 @@ def read_features(network: Network, recipe: Recipe, outputs: TrunkOutputs, run: 
         for read, indices in outputs.features(batches, copy):
             if indices:
                 with torch.inference_mode():
-                    of_views = network.head.features(read.flatten(0, 1))
+                    of_views = network.head.normalised(read.flatten(0, 1))
                 features.append(by_image(of_views, len(indices)))
                 places += [(copy, index) for index in indices]
             run.watch.advance(len(indices))
-    empty = torch.empty(0, views, width, device=network.head.weight.device)
+    empty = torch.empty(0, views, channels, device=network.head.weight.device)
     rows = run.group.rows_to_first(torch.cat(features) if features else empty)
     order = run.group.rows_to_first(torch.tensor(places, dtype=torch.int64).view(-1, 2))
     if run.group.first and not run.group.alone:  # back into the order of one process alone
@@ -103,21 +106,48 @@ def fit_head_of(
     """
     assert recipe.head_penalty is not None
     if group.first:
-        here = torch.isin(features.images, training_set.outputs.indices)
-        images = features.images[here]
-        labels, weights = training_set.targets[:2, images.to(training_set.targets.device)]
-        fit_head(
-            network.head,
-            features.rows[here.to(features.rows.device)],
-            labels,
-            weights,
-            penalty=recipe.head_penalty,
-            sources=training_set.origins[images].to(features.rows.device),
-            source_penalty=recipe.source_penalty,
-            squares=recipe.head_loss == "squares",
-        )
-    for parameter in network.head.parameters():
-        group.copy_from_first(parameter.data)
+        if network.head.fourier is not None:
+            solve_head(network, recipe, features, training_set)[0].fit()
+        else:
+            chosen, rows, labels, weights = _rows_of(features, training_set)
+            fit_head(
+                network.head,
+                rows,
+                labels,
+                weights,
+                penalty=recipe.head_penalty,
+                sources=training_set.origins[chosen].to(rows.device),
+                source_penalty=recipe.source_penalty,
+                squares=recipe.head_loss == "squares",
+            )
+    share_head(network, group)
+
+
+def solve_head(
+    network: Network, recipe: Recipe, features: Features, training_set: TrainingSet
+) -> tuple[KernelRidge, Tensor]:
+    """Solve for a head over Fourier features; see :func:`fit_head_of`.
+
+    Returns:
+        the solution, and of each of its images the index, ``(n,)`` int64.
+    """
+    assert recipe.head_penalty is not None
+    chosen, rows, labels, weights = _rows_of(features, training_set)
+    return KernelRidge(network.head, rows, labels, weights, penalty=recipe.head_penalty), chosen
+
+
+def share_head(network: Network, group: Group) -> None:
+    """Give the head of the first process to all of a group."""
+    for tensor in (*network.head.parameters(), *network.head.buffers()):
+        group.copy_from_first(tensor.data)
+
+
+def _rows_of(features: Features, training_set: TrainingSet) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the images of a training set their indices ``(n,)``, features ``(n, V, C)``, labels and weights."""
+    here = torch.isin(features.images, training_set.outputs.indices)
+    images = features.images[here]
+    labels, weights = training_set.targets[:2, images.to(training_set.targets.device)]
+    return images, features.rows[here.to(features.rows.device)], labels, weights
 
 
 def fit_head(
@@ -147,8 +177,8 @@ def fit_head(
 
     Args:
         head: changed in place.
-        features: ``(N, V, F)`` float32, of one view of each image at each scale as
-            :meth:`aigdetect.model.head.Head.features` gives them.
+        features: ``(N, V, C)`` float32, of one view of each image at each scale as
+            :meth:`aigdetect.model.head.Head.normalised` gives them.
         labels: ``(N,)`` float32, 1 for generated, 0 for real.
         weights: ``(N,)`` float32, how much each row counts.
         penalty: above 0.

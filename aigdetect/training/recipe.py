@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import yaml
 
@@ -15,7 +15,7 @@ from aigdetect.errors import UsageError
 from aigdetect.images.opening import MAX_PIXELS
 from aigdetect.images.views import check_views
 from aigdetect.methods.registry import find_method, hyperparameters_of, recipe_of
-from aigdetect.model.card import DEFAULT_METHOD, HEAD_VIEWS
+from aigdetect.model.card import DEFAULT_METHOD, HEAD_KERNELS, HEAD_VIEWS
 from aigdetect.parsing import STRICT_KEYS, parse, plain, read_yaml
 
 SCHEDULES = ("cosine", "constant")
@@ -32,13 +32,13 @@ MEANS = ("accumulate", "cache", "cache_budget")
 #: settings of methods that read an image tower; others have none of them
 OF_TOWERS = (
     *("backbone", "blocks", "modules", "shared_rank", "expert_ranks", "alpha", "head_blocks", "depth"),
-    *("merged_share", "merge_after", "head_views", "balance_weight"),
+    *("merged_share", "merge_after", "head_views", "head_kernel", "balance_weight"),
 )
 
 #: settings that recipes did not always have, and what was done without them: a run begun then can go on
 _NEWER = {
     **{"method": DEFAULT_METHOD, "depth": None, "merged_share": 0.0, "merge_after": 0},
-    "head_loss": "logistic",
+    **{"head_loss": "logistic", "head_kernel": "linear"},
 }
 
 
@@ -68,6 +68,9 @@ class Recipe:
             :func:`aigdetect.training.head_fit.fit_head`.
         head_views: with views of two scales, whether they share the head's weights or each scale has its
             ``own``; see :class:`aigdetect.model.head.Head`.
+        head_kernel: what the head's logit is linear in: ``linear``, what the tower says; ``gaussian``, random
+            Fourier features of it, see :class:`aigdetect.model.fourier_features.FourierFeatures`, which needs
+            ``head_loss: squares``.
         source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
             :func:`aigdetect.training.head_fit.fit_head`.
         aligned: real training images also come back as generated ones, through autoencoders that are trained
@@ -102,7 +105,8 @@ class Recipe:
         validation: share of the images held out within each generator, by which the model is calibrated.
         hold_out: generators and sources that are held out whole, in place of that share of their class.
         folds: train on all images, and calibrate on what so many other models say, each trained in the same
-            way without some of them (see `aigdetect.training.folds`); None: on the images held out.
+            way without some of them (see `aigdetect.training.folds`); ``origins``: as many as there are
+            origins, each without one of them; None: on the images held out.
         scored_per_group: with ``folds``, score at most this many images of each generator or source; None for
             all. Where a model sees more views in a scan than in training, those cost most.
         patience: stop after so many epochs without a better average precision on the held-out images; None:
@@ -139,6 +143,7 @@ class Recipe:
     merged_share: float = 0.0
     merge_after: int = 0
     head_views: str = "shared"
+    head_kernel: str = "linear"
     head_penalty: float | None = None
     head_loss: str = "logistic"
     source_penalty: float = 0.0
@@ -164,7 +169,7 @@ class Recipe:
     samples_per_group: int | None = None
     validation: float = 0.2
     hold_out: tuple[str, ...] = ()
-    folds: int | None = None
+    folds: int | Literal["origins"] | None = None
     scored_per_group: int | None = None
     patience: int | None = None
     keep: str = "last"
@@ -201,7 +206,7 @@ class Recipe:
             ("max_pixels", 1),
         ):
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is not None and value != "origins" and value < least:
                 raise UsageError(f"{name}: {value} is below {least}")
         if self.seed > _LARGEST_SEED:
             raise UsageError(f"seed: {self.seed} is above {_LARGEST_SEED}")
@@ -242,6 +247,11 @@ class Recipe:
         for name, idle in (("source_penalty", 0.0), ("head_loss", "logistic")):
             if getattr(self, name) != idle and self.head_penalty is None:
                 raise UsageError(f"{name}: needs head_penalty, too")
+        if self.head_kernel == "gaussian":
+            if self.head_penalty is None and self.initial is None:
+                raise UsageError("head_kernel: needs head_penalty, too")
+            if self.head_penalty is not None and (self.head_loss != "squares" or self.source_penalty):
+                raise UsageError("head_kernel: gaussian needs head_loss: squares, and no source_penalty")
         if self.folds is not None and self.selects:
             raise UsageError("folds: with them no image is held out by which an epoch could be the best one")
         if self.initial is not None and not self.epochs:
@@ -253,6 +263,7 @@ class Recipe:
             ("cache", CACHES),
             ("keep", KEEPS),
             ("head_views", HEAD_VIEWS),
+            ("head_kernel", HEAD_KERNELS),
             ("head_loss", HEAD_LOSSES),
         ):
             if getattr(self, name) not in choices:

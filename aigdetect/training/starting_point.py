@@ -282,6 +282,7 @@ def _on_a_tower(
         config,
         head_blocks=recipe.head_blocks,
         head_sets=head_sets(adapter, recipe.views),
+        head_kernel=recipe.head_kernel,
         kinds=adapter.kinds,
     )
     return Start(network, adapter, found.digest, recipe.backbone, str(found.path))

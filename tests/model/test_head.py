@@ -64,7 +64,7 @@ def test_views_with_weights_of_their_own_are_one_linear_layer_over_all_of_them(h
     with torch.inference_mode():
         trunk = made.trunk(x)
         whole = made.tail(trunk.view(3, 2, *trunk.shape[1:]))
-        features = made.head.features(made.read(trunk)).view(3, -1)
+        features = made.head.normalised(made.read(trunk)).view(3, -1)
         single = made(x, torch.tensor([0, 1] * 3))
         expected = F.linear(features, made.head.weight.view(1, -1) / 2, made.head.bias.mean()[None])[:, 0]
     torch.testing.assert_close(whole, expected, rtol=1e-4, atol=1e-5)

@@ -24,6 +24,7 @@ from aigdetect.files import file_sha256
 from aigdetect.methods.loading import load_detector, load_network
 from aigdetect.model import standalone
 from aigdetect.model.card import ADAPTER_NAME, read_card, write_card
+from aigdetect.model.head import Head
 from aigdetect.model.network import MoleNetwork
 from aigdetect.model.standalone import CARD_KEY, export_model, told
 from aigdetect.model.towers.merging import TokenMerging
@@ -34,18 +35,20 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 
 @pytest.fixture(scope="module")
 def model(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that sees two views, each with weights of its own on class tokens of three blocks."""
+    """A model that sees two views, each with weights of its own on three class tokens and their kernel."""
     folder = tmp_path_factory.mktemp("export") / "two"
     folder.mkdir()
     card = read_card(tiny_model.folder)
     card = replace(
         card,
-        adapter=replace(card.adapter, head_blocks=3, head_views="own"),
+        adapter=replace(card.adapter, head_blocks=3, head_views="own", head_kernel="gaussian"),
         preprocess=replace(card.preprocess, views=("center_crop", "whole")),
     )
     torch.manual_seed(3)
     state = load_file(tiny_model.folder / ADAPTER_NAME)
-    state |= {"head.weight": torch.randn(2, 3 * 64) / 8, "head.bias": torch.randn(2)}
+    head = Head(blocks=3, width=64, sets=2, kernel="gaussian")
+    state |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    state |= {"head.weight": 3 * torch.randn(head.weight.shape), "head.bias": torch.randn(2)}
     save_file(state, folder / ADAPTER_NAME)
     write_card(folder, replace(card, adapter_sha256=file_sha256(folder / ADAPTER_NAME)))
     return folder
@@ -110,7 +113,8 @@ def test_crops_count_together_like_the_whole_image(
     folder.mkdir()
     state = load_file(model / ADAPTER_NAME)
     if head_views == "shared":
-        state |= {name: state[name][:1].clone() for name in ("head.weight", "head.bias")}
+        own = ("head.weight", "head.bias", "head.fourier.scale")
+        state |= {name: state[name][:1].clone() for name in own}
     save_file(state, folder / ADAPTER_NAME)
     card = read_card(model)
     card = replace(

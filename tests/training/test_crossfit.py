@@ -92,6 +92,39 @@ def test_a_fold_says_what_a_model_says_that_never_saw_its_images(
         assert torch.equal(tensor, without.adapter_state()[name]), name
 
 
+def test_heads_of_folds_out_of_one_solution_say_what_heads_say_that_are_fitted_anew(
+    data: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    settings = {**SMALL, "epochs": 0, "source_penalty": 0.0, "balanced": False, "head_loss": "squares"}
+    settings |= {"head_kernel": "gaussian", "plain_copy": True}
+
+    def trained(images: RunImages, learnt: int) -> tuple[MoleNetwork, Epoch]:
+        # the penalty is relative to the weight of all images
+        recipe = make_recipe({**settings, "head_penalty": 0.01 * 26 / learnt})
+        tower, _ = load_tower(recipe.backbone, file=tiny_weights)
+        made = MoleNetwork(
+            tower, AdapterConfig(blocks=2), head_blocks=recipe.head_blocks, head_kernel=recipe.head_kernel
+        )
+        with Run(tmp_path, RunIdentity({}, "", "")).recorded() as run:
+            return made, train_network(made, recipe, images, run)
+
+    samples = list(split_data([find_samples(data)], make_recipe(SMALL)).training)
+    folds = make_folds(samples, [None] * 26, "origins", seed=0)
+    assert len(folds) == 4
+    whole, told = trained(RunImages(samples, samples, folds=folds), 26)
+    for fold in folds:
+        kept, left_out = ([samples[index] for index in part.tolist()] for part in (fold.kept, fold.left_out))
+        _, alone = trained(RunImages(kept, left_out + kept), len(kept))
+        expected = alone.logits[: len(left_out)]
+        # they differ in the scales of channels, those of all images or of those kept; on images that
+        # it has learnt, a head is further off
+        np.testing.assert_allclose([told.logits[i] for i in fold.left_out.tolist()], expected, atol=0.15)
+    # the model itself learns from all of them, as if there had been no folds
+    without, _ = trained(RunImages(samples, samples), 26)
+    for name, tensor in whole.adapter_state().items():
+        assert torch.equal(tensor, without.adapter_state()[name]), name
+
+
 def test_a_run_that_goes_on_has_not_to_train_the_folds_again(
     data: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

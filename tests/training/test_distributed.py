@@ -87,6 +87,9 @@ def steps(folder: Path) -> np.ndarray:
     )
 
 
+KERNEL = {"head_kernel": "gaussian", "head_loss": "squares", "head_penalty": 1e-2}
+
+
 @pytest.mark.parametrize(
     ("size", "settings"),
     [
@@ -94,6 +97,7 @@ def steps(folder: Path) -> np.ndarray:
         (2, {"cache": "memory", "copies": 2, "head_penalty": 0.1, "accumulate": 3, "balanced": True}),
         # without held-out images, too, all processes say what they could not read
         (2, {"cache": "none", "folds": 2}),
+        (2, {"cache": "disk", "folds": 2, **KERNEL}),
         # some processes get no image of a batch
         (3, {"batch_size": 2, "cache": "disk", "epochs": 1, "balanced_batches": True}),
     ],

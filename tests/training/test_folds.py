@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -104,10 +105,28 @@ def test_what_was_made_of_an_image_goes_with_it_and_is_never_scored() -> None:
     assert sorted(seen) == list(range(14))
 
 
+def test_each_origin_can_be_left_out_by_itself() -> None:
+    images = samples({"coco": 4, "faces": 1}, {"gan": 2, "ldm": 2, "sd": 1})
+    images = [replace(image, repository="r" if image.generator in ("gan", "ldm") else "") for image in images]
+    parents = [None] * len(images) + [0]
+    folds = make_folds([*images, Sample("made.png", 1, "made")], parents, "origins", seed=0)
+    assert [{images[index].generator for index in fold.left_out.tolist()} for fold in folds] == [
+        {"coco"},
+        {"faces"},
+        {"gan", "ldm"},
+        {"sd"},
+    ]
+    assert [10 in fold.kept for fold in folds] == [False, True, True, True]
+    for fold in folds:
+        assert sorted([*fold.kept.tolist(), *fold.left_out.tolist()])[:10] == list(range(10))
+
+
 def test_a_fold_without_a_class_to_learn_from_is_refused() -> None:
     images = samples({"coco": 4}, {"gan": 1})
     with pytest.raises(DataError, match="2 folds leave no image of one class"):
         make_folds(images, [None] * len(images), 2, seed=0)
+    with pytest.raises(DataError, match="one origin left out leaves no image of one class"):
+        make_folds(images, [None] * len(images), "origins", seed=0)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.25, 1 / 3, 0.4, 0.5, 0.6, 0.8, 0.9, 0.95])
