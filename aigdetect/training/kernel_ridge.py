@@ -50,7 +50,8 @@ class KernelRidge:
         for columns in self._columns:
             kernel.addmm_(columns, columns.T, alpha=1 / head.sets)
         kernel.diagonal().add_(penalty * weights.sum() / weights)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel))
+        # in its place: such matrices are large
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel, out=kernel))
         del kernel
         sums = inverse.sum(dim=1)
         self._to_bias = sums / sums.sum()
