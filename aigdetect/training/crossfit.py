@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from aigdetect.model.base import Network
 from aigdetect.training.callbacks import Epoch
@@ -16,7 +17,7 @@ from aigdetect.training.open_outputs import RunOutputs
 from aigdetect.training.partition import RunImages
 from aigdetect.training.recipe import Recipe
 from aigdetect.training.run import Run
-from aigdetect.training.sampling import choose_training_set
+from aigdetect.training.sampling import TrainingSet, choose_training_set
 
 
 def cross_fit(
@@ -49,60 +50,34 @@ def cross_fit(
     Raises:
         DataError: if no image of one class that was left out can be read, or the loss is no number any more.
     """
+    device = network.head.weight.device
+
+    def learn(chosen: Tensor | None = None) -> TrainingSet:
+        return choose_training_set(images.training, outputs.training, recipe, device, chosen)
+
+    def train(fold: Fold, name: str) -> None:
+        trainer = Trainer(network, recipe, learn(fold.kept), state, run.of_fold(name))
+        if features is not None:
+            trainer.fit_head(features)
+        trainer.train()
+
+    def leave_out(fold: Fold, name: str) -> None:
+        if solution is not None:
+            ridge, learnt = solution
+            ridge.fit_without(~torch.isin(learnt, fold.kept).to(device))
+        share_head(network, run.group)
+
+    fit_to, solution = train, None
+    # where all that is learnt is a head over a kernel, one solution holds those of all folds
+    if features is not None and network.head.fourier is not None and not recipe.epochs:
+        network.load_adapter_state(state.adapter)
+        fit_to = leave_out
+        if run.group.first:
+            solution = solve_head(network, recipe, features, learn())
     logits: dict[int, float] = {}
-    solved = not recipe.epochs and features is not None and network.head.fourier is not None
-    fit = _fit_by_one_solution if solved else _train
-    fit_to = fit(network, recipe, images, outputs, features, state, run)
     for number, fold in enumerate(images.folds, 1):
         fit_to(fold, f"fold {number} of {len(images.folds)}")
         outputs.share_unread()
         logits |= outputs.validation.logits_of(fold.left_out.tolist())
         after(fold)
     return outputs.validation.told(recipe.epochs, logits)
-
-
-def _train(
-    network: Network,
-    recipe: Recipe,
-    images: RunImages,
-    outputs: RunOutputs,
-    features: Features | None,
-    state: State,
-    run: Run,
-) -> Callable[[Fold, str], None]:
-    """What trains the model of a fold, from the beginning."""
-    device = network.head.weight.device
-
-    def train(fold: Fold, name: str) -> None:
-        training_set = choose_training_set(images.training, outputs.training, recipe, device, fold.kept)
-        trainer = Trainer(network, recipe, training_set, state, run.of_fold(name))
-        if features is not None:
-            trainer.fit_head(features)
-        trainer.train()
-
-    return train
-
-
-def _fit_by_one_solution(
-    network: Network,
-    recipe: Recipe,
-    images: RunImages,
-    outputs: RunOutputs,
-    features: Features | None,
-    state: State,
-    run: Run,
-) -> Callable[[Fold, str], None]:
-    """What makes the model of a fold out of a solution for all images, where all that is learnt is a head."""
-    assert features is not None
-    network.load_adapter_state(state.adapter)
-    device = network.head.weight.device
-    training_set = choose_training_set(images.training, outputs.training, recipe, device)
-    solution = solve_head(network, recipe, features, training_set) if run.group.first else None
-
-    def fit(fold: Fold, name: str) -> None:
-        if solution is not None:
-            ridge, chosen = solution
-            ridge.fit_without(~torch.isin(chosen, fold.kept).to(device))
-        share_head(network, run.group)
-
-    return fit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from aigdetect.errors import UsageError
 from aigdetect.model.head import Head
 
 _AT_ONCE = 64  # rows of which Fourier features are made together: those of more leave the processor's caches
@@ -30,6 +31,9 @@ class KernelRidge:
         weights: ``(N,)`` float32, how much each row counts; above 0.
         penalty: above 0.
 
+    Raises:
+        UsageError: if the penalty is too small for the precision of the numbers.
+
     Source: C. Saunders et al., Ridge regression learning algorithm in dual variables, 1998; for what is left
     out, there row by row and here in blocks, G. C. Cawley and N. L. C. Talbot, Fast exact leave-one-out
     cross-validation of sparse least-squares support vector machines, 2004.
@@ -50,8 +54,12 @@ class KernelRidge:
         for columns in self._columns:
             kernel.addmm_(columns, columns.T, alpha=1 / head.sets)
         kernel.diagonal().add_(penalty * weights.sum() / weights)
-        # in its place: such matrices are large
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel, out=kernel))
+        try:  # in its place: such matrices are large
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel, out=kernel))
+        except torch.linalg.LinAlgError as error:
+            raise UsageError(
+                f"head_penalty: {penalty} is too small to solve for a head with a kernel; use 1e-5 or more"
+            ) from error
         del kernel
         sums = inverse.sum(dim=1)
         self._to_bias = sums / sums.sum()

@@ -10,6 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from aigdetect.errors import UsageError
 from aigdetect.model.head import Head
 from aigdetect.training.kernel_ridge import KernelRidge
 
@@ -64,6 +65,13 @@ def test_is_ridge_regression_on_fourier_features(sets: int) -> None:
     expected = _by_scikit_learn(head, x, labels, weights, np.ones(IMAGES, dtype=bool))
     np.testing.assert_allclose(_logits(head, x), expected, atol=2e-3)
     assert roc_auc_score(labels, expected) > 0.9
+
+
+def test_a_penalty_too_small_for_the_precision_is_refused() -> None:
+    x = torch.ones(400, 1, CHANNELS)  # images that are all alike leave nothing else to go by
+    head = Head(blocks=0, width=CHANNELS, kernel="gaussian")
+    with pytest.raises(UsageError, match="head_penalty: 1e-12 is too small"):
+        KernelRidge(head, x, torch.arange(400) % 2.0, torch.ones(400), penalty=1e-12)
 
 
 @pytest.mark.parametrize("sets", [1, 2])
