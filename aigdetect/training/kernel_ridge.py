@@ -54,12 +54,13 @@ class KernelRidge:
         for columns in self._columns:
             kernel.addmm_(columns, columns.T, alpha=1 / head.sets)
         kernel.diagonal().add_(penalty * weights.sum() / weights)
-        try:  # in its place: such matrices are large
-            inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel, out=kernel))
-        except torch.linalg.LinAlgError as error:
+        failed = torch.empty(0, dtype=torch.int32, device=kernel.device)
+        torch.linalg.cholesky_ex(kernel, out=(kernel, failed))  # in its place: such matrices are large
+        if failed.item():
             raise UsageError(
                 f"head_penalty: {penalty} is too small to solve for a head with a kernel; use 1e-5 or more"
-            ) from error
+            )
+        inverse = torch.cholesky_inverse(kernel)
         del kernel
         sums = inverse.sum(dim=1)
         self._to_bias = sums / sums.sum()
