@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: at least so many directions: with fewer, what is left to chance costs more than the kernel gains
+#: at least so many directions: with half of them, chance takes back some of what the kernel gains
 DIRECTIONS = 16384
 
 
@@ -26,6 +26,7 @@ class FourierFeatures(nn.Module):
         scale: ``(S, C)``, what channels are divided by, for each kind of input; 1 until it is set.
         signs: ``(3, B, n)``, 1 or -1, of ``B`` transforms of ``n`` numbers, the power of two from C on.
         phases: ``(width,)`` in 0..2π.
+        first, second: factors of the transform, see :func:`hadamard`; no part of what is kept.
 
     Args:
         inputs: channels C that come in.
@@ -39,6 +40,8 @@ class FourierFeatures(nn.Module):
     scale: Tensor
     signs: Tensor
     phases: Tensor
+    first: Tensor
+    second: Tensor
 
     def __init__(self, inputs: int, sets: int = 1, directions: int = DIRECTIONS) -> None:
         super().__init__()
@@ -50,6 +53,8 @@ class FourierFeatures(nn.Module):
         self.register_buffer("scale", torch.ones(sets, inputs))
         self.register_buffer("signs", signs)
         self.register_buffer("phases", 2 * torch.pi * torch.rand(self.width, generator=generator))
+        for name, factor in zip(("first", "second"), hadamard_factors(size), strict=True):
+            self.register_buffer(name, factor, persistent=False)
 
     def forward(self, x: Tensor, kinds: Tensor | None = None) -> Tensor:
         """Inputs to features.
@@ -66,30 +71,35 @@ class FourierFeatures(nn.Module):
         # directions are as long as Gaussian ones of this many channels, over the kernel's deviation sqrt(C)
         x = F.pad(x / scale * math.sqrt(size / inputs), (0, size - inputs))[:, None]
         for signs in self.signs:
-            x = hadamard(x * signs)
+            x = hadamard(x * signs, self.first, self.second)
         return torch.cos(x.flatten(1) + self.phases) * math.sqrt(2 / self.width)
 
 
-def hadamard(x: Tensor) -> Tensor:
+def hadamard(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """The orthonormal Walsh-Hadamard transform (Sylvester's order) along the last dimension.
 
-    The matrix is the Kronecker product of two small ones. Each row is multiplied by itself, so that it comes
-    out the same whatever its neighbours.
+    Each row is multiplied by itself, so that it comes out the same whatever its neighbours.
 
     Args:
         x: ``(..., n)`` float32, n a power of two.
+        first: ``(a, a)``, of :func:`hadamard_factors`.
+        second: ``(n / a, n / a)``, likewise.
     """
-    power = x.shape[-1].bit_length() - 1
-    first, second = (_matrix(each, x) for each in (power // 2, power - power // 2))
     rows = x.reshape(-1, len(first), len(second))
     rows = torch.bmm(rows, second.expand(rows.shape[0], -1, -1))
     rows = torch.bmm(first.expand(rows.shape[0], -1, -1), rows)
     return rows.reshape(x.shape)
 
 
-def _matrix(power: int, like: Tensor) -> Tensor:
-    """The matrix of the transform of ``1 << power`` numbers, with dtype and device of another tensor."""
-    matrix = like.new_ones(1, 1)
+def hadamard_factors(size: int) -> tuple[Tensor, Tensor]:
+    """Two small matrices whose Kronecker product transforms so many numbers, a power of two."""
+    power = size.bit_length() - 1
+    return _matrix(power // 2), _matrix(power - power // 2)
+
+
+def _matrix(power: int) -> Tensor:
+    """The matrix of the transform of ``1 << power`` numbers."""
+    matrix = torch.ones(1, 1)
     for _ in range(power):
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)]) / math.sqrt(2)
     return matrix

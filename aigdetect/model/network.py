@@ -200,7 +200,7 @@ class MoleNetwork(Network):
     def _own(self) -> dict[str, Tensor]:
         """All that is not the tower's; what is fitted, and takes no steps, too."""
         own: dict[str, Tensor] = {**self.trainable()}
-        own.update({f"head.{name}": buffer for name, buffer in self.head.named_buffers()})
+        own.update({f"head.{name}": tensor for name, tensor in self.head.state_dict().items()})
         if self.kinds is not None:
             own.update({f"kinds.{name}": parameter for name, parameter in self.kinds.named_parameters()})
         return own

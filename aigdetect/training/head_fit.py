@@ -138,8 +138,8 @@ def solve_head(
 
 def share_head(network: Network, group: Group) -> None:
     """Give the head of the first process to all of a group."""
-    for tensor in (*network.head.parameters(), *network.head.buffers()):
-        group.copy_from_first(tensor.data)
+    for tensor in network.head.state_dict().values():
+        group.copy_from_first(tensor)
 
 
 def _rows_of(features: Features, training_set: TrainingSet) -> tuple[Tensor, Tensor, Tensor, Tensor]:
