@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from aigdetect.errors import UsageError
@@ -34,7 +35,8 @@ class Table:
 
     On disk a table is a folder: its settings, and pairs of files that each writer has made for itself, rows
     and the keys of those that are whole. So a writer that is killed loses at most the last few rows, several
-    may write at once, and whoever opens the table later finds what all of them have left.
+    may write at once, and whoever opens the table later finds what all of them have left, and gives back the
+    room that a killed one had taken for more.
 
     Args:
         settings: what the rows are; tables of other settings are others.
@@ -62,6 +64,7 @@ class Table:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(self._folder / "settings.json", text.encode())
+                self._give_back()
             except OSError as error:
                 raise UsageError(f"cache: {folder} cannot be used ({error.strerror})") from error
             self.share()
@@ -150,6 +153,17 @@ class Table:
                 with suppress(OSError):  # other tables are there
                     self._folder.parent.rmdir()
 
+    def _give_back(self) -> None:
+        """Cut the files of writers that were killed to the rows that are whole."""
+        assert self._folder is not None
+        for path in self._folder.glob("*.lock"):
+            with suppress(Timeout), FileLock(path, timeout=0):  # a writer at work holds it
+                rows, keys = path.with_suffix(".rows"), path.with_suffix(".keys")
+                whole = keys.stat().st_size // _KEY_BYTES if keys.exists() else 0
+                if rows.exists():
+                    os.truncate(rows, min(whole * self._bytes, rows.stat().st_size))
+                path.unlink()
+
     def _map(self, path: Path, count: int) -> Tensor | None:
         """The rows of one writer's file; None if the file is shorter than its keys say."""
         size = count * self._bytes
@@ -161,11 +175,16 @@ class Table:
 
 
 class _Writer:
-    """A pair of files that one process fills: a key is written once its row is on disk."""
+    """A pair of files that one process fills: a key is written once its row is on disk.
+
+    A third one is locked until then: who finds it free knows that the process was killed.
+    """
 
     def __init__(self, folder: Path, size: int) -> None:
         stem = uuid.uuid4().hex
         self._paths = [folder / f"{stem}.rows", folder / f"{stem}.keys"]
+        self._lock = FileLock(folder / f"{stem}.lock")
+        self._lock.acquire()
         self._rows: BinaryIO = self._paths[0].open("w+b")
         try:
             # a disk that is full is noticed before anything is written
@@ -174,6 +193,7 @@ class _Writer:
         except OSError:
             self._rows.close()
             self._paths[0].unlink()
+            self._unlock()
             raise
         self._waiting: list[bytes] = []
 
@@ -193,6 +213,11 @@ class _Writer:
         if empty:
             for path in self._paths:
                 path.unlink()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
 
     def _settle(self) -> None:
         self._rows.flush()

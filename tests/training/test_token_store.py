@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import resource
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,38 @@ def test_a_writer_that_is_killed_leaves_what_was_settled(tmp_path: Path) -> None
     kept = sum(key in left for key in KEYS)
     assert 0 < kept <= 150
     assert all(torch.equal(left.row(KEYS[index]), values[index]) for index in range(kept))
+
+
+def test_the_room_that_a_killed_writer_had_taken_is_given_back(tmp_path: Path) -> None:
+    """And that of a writer at work is not; a run that is resumed would need twice the disk otherwise."""
+    values, settled = rows(torch.float32), 64
+    script = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from aigdetect.training.token_store import Table
+made = Table({}, 6, torch.float32, folder=Path(sys.argv[1]))
+made.reserve(200)
+for index, row in enumerate(torch.arange(600.0).view(100, 6)):
+    made.add(bytes([index]) * 32, row)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.rglob("*.rows")
+    assert left.stat().st_size == 200 * 24
+    writing = table(tmp_path)
+    assert left.stat().st_size == settled * 24
+    writing.reserve(50)
+    writing.add(KEYS[150], values[150])
+    found = table(tmp_path)
+    (at_work,) = set(tmp_path.rglob("*.rows")) - {left}
+    assert at_work.stat().st_size == 50 * 24
+    assert [found.row(KEYS[index]).tolist() for index in (0, 63)] == values[[0, 63]].tolist()
+    assert KEYS[settled] not in found
+    writing.share()
+    assert torch.equal(writing.row(KEYS[150]), values[150])
+    assert not list(tmp_path.rglob("*.lock"))
 
 
 def test_rows_that_are_shorter_than_their_keys_say_do_not_count(tmp_path: Path) -> None:
