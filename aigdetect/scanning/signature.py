@@ -13,6 +13,7 @@ from aigdetect.errors import UsageError
 from aigdetect.files import write_atomically, writing
 from aigdetect.images.read import why_failed
 
+SIGNATURE_BYTES = 64
 _MOST = 1 << 16  # bytes of a key file; a key has little more than a hundred
 _OTHER = "is no Ed25519 key"
 
@@ -54,7 +55,7 @@ def _read_key(path: Path, load: Callable[[bytes], object], word: str) -> object:
 
 
 def sign_file(path: Path, signature: Path, key: Ed25519PrivateKey) -> None:
-    """Write the signature of a file, 64 bytes.
+    """Write the signature of a file, :data:`SIGNATURE_BYTES` long.
 
     Args:
         path: the file.

@@ -206,7 +206,7 @@ class Recipe:
             ("max_pixels", 1),
         ):
             value = getattr(self, name)
-            if value is not None and value != "origins" and value < least:
+            if isinstance(value, int) and value < least:
                 raise UsageError(f"{name}: {value} is below {least}")
         if self.seed > _LARGEST_SEED:
             raise UsageError(f"seed: {self.seed} is above {_LARGEST_SEED}")

@@ -253,6 +253,11 @@ def test_a_signed_case(signed: Path) -> None:
     line = "changed\toutput\tmanifest.json.sig\tis no signature of this manifest with this key\n"
     done = verify(signed, "signed", "--key", "other.pub")
     assert (done.returncode, done.stdout) == (1, line)
+    own = signed / "signed" / "manifest.json.sig"
+    os.truncate(own, 1 << 34)  # the signature, and then nothing but a hole
+    done = verify(signed, "signed", "--key", "own.pub")
+    assert (done.returncode, done.stdout) == (1, line)
+    os.truncate(own, 64)
     manifest.write_bytes(manifest.read_bytes().replace(b'"started": "2', b'"started": "3', 1))
     done = verify(signed, "signed", "--key", "own.pub", "--json")
     assert done.returncode == 1

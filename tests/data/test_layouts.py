@@ -232,6 +232,30 @@ def test_split_above_or_below_the_class(tmp_path: Path) -> None:
     ]
 
 
+def test_split_in_the_name_of_the_class(tmp_path: Path) -> None:
+    root = plant(
+        tmp_path / "mine",
+        "train_real/coco/1.jpg",
+        "train_fake/2.jpg",
+        "Test-REAL/3.jpg",
+        "fake_test/sd/4.jpg",
+        "ai_generated_val/5.jpg",
+        "train_0/6.jpg",
+    )
+    data = find_samples(root)
+    assert data.kind == "real/fake folders"
+    assert told(data) == [
+        "Test-REAL/3.jpg real mine test",
+        "ai_generated_val/5.jpg ai mine val",
+        "fake_test/sd/4.jpg ai sd test",
+        "train_fake/2.jpg ai mine train",
+        "train_real/coco/1.jpg real coco train",
+    ]
+    assert data.ignored.unlabelled == 1
+    (alone,) = find_samples(tmp_path / "mine" / "train_fake").samples
+    assert (alone.label, alone.generator) == (1, "mine")
+
+
 def test_shards_are_no_classes(tmp_path: Path) -> None:
     root = plant(tmp_path, "0/1.jpg", "1/2.jpg", "2/3.jpg")
     with pytest.raises(DataError, match=r"3 images .* but no folder says real or fake"):

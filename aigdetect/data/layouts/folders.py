@@ -12,7 +12,7 @@ from aigdetect.data.layouts.levels import Level, levels_of_root
 from aigdetect.data.layouts.marks import GIVEN, Mark
 from aigdetect.data.layouts.sample import DataSet, Ignored, Sample, require_images
 from aigdetect.data.layouts.walk import Folder, find_flaw, walk_folders
-from aigdetect.data.layouts.words import DIGITS, GENIMAGE, LABELS, NUMBERED, fold_name
+from aigdetect.data.layouts.words import DIGITS, GENIMAGE, LABELS, NUMBERED, fold_name, read_class
 
 _DATED_SPLIT = re.compile(r"(train|val|test)20\d\d", re.IGNORECASE)  # of COCO, and of sets made like it
 
@@ -54,8 +54,8 @@ def from_labelled(root: str, label: int, *, follow: bool) -> DataSet:
 
 def _by_own_name(root: str, home: Sequence[Level], follow: bool) -> DataSet | None:
     """The images of a root such as ``progan/0_real``, for evaluation on one class."""
-    word = fold_name(home[-1].name)
-    if word in DIGITS or word not in LABELS:
+    word, _ = read_class(fold_name(home[-1].name))
+    if not word or word in DIGITS:
         return None
     found = _collect(root, home, mark=Mark(LABELS[word], word, strength=0, depth=-1), follow=follow)
     return replace(found, kind=f"one folder of {'generated' if LABELS[word] else 'real'} images")

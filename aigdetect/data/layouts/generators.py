@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from aigdetect.data.layouts.levels import CONTAINER, Level
 from aigdetect.data.layouts.marks import Mark
-from aigdetect.data.layouts.words import LABELS, NUMBERED, PROGAN, fold_name
+from aigdetect.data.layouts.words import NUMBERED, PROGAN, fold_name, read_class
 
 
 def name_generator(levels: Sequence[Level], mark: Mark, home: Sequence[Level]) -> str:
@@ -32,7 +32,7 @@ def name_root(home: Sequence[Level]) -> str:
     for level in reversed(home):
         if CONTAINER.fullmatch(level.name):
             break
-        if level.generator and fold_name(level.name) not in LABELS:
+        if level.generator and not read_class(fold_name(level.name))[0]:
             return level.generator
     return home[-1].name
 

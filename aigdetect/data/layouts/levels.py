@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from aigdetect.data.layouts.words import OBJECTS, PROGAN, SPLIT_NAMES, fold_name
+from aigdetect.data.layouts.words import OBJECTS, PROGAN, SPLIT_NAMES, fold_name, read_class
 
 _SPLIT_FOLDER = re.compile(r"(?:(?P<before>.+)[_-])?(?P<split>train|val|test)(?P<set>_?set)?", re.IGNORECASE)
 # Levels that hold data but name no generator: shards, ImageNet synsets, GenImage's extra level.
@@ -45,6 +45,9 @@ def read_level(name: str, siblings: frozenset[str], *, above_mark: bool) -> Leve
         return Level(name)
     if word in SPLIT_NAMES and word != "dev":
         return Level(name, split=SPLIT_NAMES[word])
+    label, split = read_class(word)
+    if split:
+        return Level(name, label, split)
     matched = _SPLIT_FOLDER.fullmatch(name)
     if matched and above_mark:  # `progan_train` names a generator, `CNN_synth_testset` none
         generator = "" if matched["set"] else matched["before"] or ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aigdetect.data.layouts.words import DIGITS, LABELS, NUMBERED, fold_name
+from aigdetect.data.layouts.words import DIGITS, LABELS, NUMBERED, fold_name, read_class
 from aigdetect.errors import DataError
 
 #: strength of a class that the user gives: no name of a folder is trusted more
@@ -17,7 +17,8 @@ class Mark:
 
     Attributes:
         label: 1 for generated, 0 for real.
-        word: its name, as :func:`fold_name` writes it.
+        word: what it calls the class, a key of :data:`aigdetect.data.layouts.words.LABELS`; empty if the user
+            gave it.
         strength: how far to trust it; see :func:`read_mark`.
         depth: levels between it and the root; -1 if it is the root.
     """
@@ -34,15 +35,16 @@ def read_mark(name: str, siblings: frozenset[str], depth: int) -> Mark | None:
     A word such as ``photo`` may be a class or a source, so it counts for more beside its opposite, and
     ``0`` and ``1`` may be shards, so they count only as a pair and under no other mark.
     """
-    word = fold_name(name)
-    label = LABELS.get(word)
-    if label is None or (word in DIGITS and siblings != DIGITS):
+    word, _ = read_class(fold_name(name))
+    if not word or (word in DIGITS and siblings != DIGITS):
         return None
+    label = LABELS[word]
     if word in DIGITS:
         return Mark(label, word, 1, depth)
     if word in NUMBERED:
         return Mark(label, word, 4, depth)
-    paired = any(LABELS.get(sibling) == 1 - label for sibling in siblings - DIGITS)
+    others = (read_class(sibling)[0] for sibling in siblings - DIGITS)
+    paired = any(LABELS.get(other) == 1 - label for other in others)
     return Mark(label, word, 3 if paired else 2, depth)
 
 

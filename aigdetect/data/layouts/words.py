@@ -37,6 +37,25 @@ SPLIT_NAMES = {
 }  # fmt: skip
 
 
+def read_class(word: str) -> tuple[str, str]:
+    """What the name of a folder says of the class.
+
+    Args:
+        word: the name, as :func:`fold_name` writes it.
+
+    Returns:
+        the word for a class in it, a key of :data:`LABELS`, and the split beside that, as in ``train_real``
+        or ``fake_test``; empty strings where it says none.
+    """
+    if word in LABELS:
+        return word, ""
+    for name, split in SPLIT_NAMES.items():
+        for rest in (word.removeprefix(f"{name}_"), word.removesuffix(f"_{name}")):
+            if rest != word and rest in LABELS and rest not in DIGITS:
+                return rest, split
+    return "", ""
+
+
 def fold_name(name: str) -> str:
     """A name as the words here are written: without case, with underscores for spaces and hyphens."""
     return re.sub(r"[\s-]+", "_", name.strip().casefold())
