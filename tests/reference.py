@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,5 +52,16 @@ def plain_logit(
             features = torch.cat([F.layer_norm(token, token.shape[-1:]) for token in tokens], dim=1)
     for hook in hooks:
         hook.remove()
-    logits = F.linear(features, adapter["head.weight"], adapter["head.bias"])[0]
-    return float(logits[place if len(logits) > 1 else 0])
+    weight, bias = (
+        own[place if len(own) > 1 else 0] for own in (adapter["head.weight"], adapter["head.bias"])
+    )
+    if "head.quadratic.components" not in adapter:
+        return float(features[0] @ weight + bias)
+    centre, scale, components = (
+        adapter[f"head.quadratic.{name}"][place].double() for name in ("centre", "scale", "components")
+    )
+    x = (features[0].double() - centre) / scale
+    x /= x.norm()
+    linear, products = weight.double().split([len(x), len(weight) - len(x)])
+    z = components @ x
+    return float(linear @ x + z @ products.view(len(z), -1) @ z / math.sqrt(2) + bias)

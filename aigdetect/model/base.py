@@ -158,10 +158,15 @@ class Network(nn.Module, ABC):
         """All that a model folder holds, by name: what trains, and what training changes besides."""
 
     def adapter_state(self) -> dict[str, Tensor]:
-        """Copy of what training changes, float32 on the CPU, as the file of a model folder holds it."""
+        """Copy of what training changes, on the CPU, as the file of a model folder holds it.
+
+        All of it is float32 but what is never more than float16.
+        """
         return {
-            name: parameter.detach().to("cpu", torch.float32, copy=True)
-            for name, parameter in self._own().items()
+            name: own.detach().to(
+                "cpu", own.dtype if own.dtype == torch.float16 else torch.float32, copy=True
+            )
+            for name, own in self._own().items()
         }
 
     def load_adapter_state(self, state: Mapping[str, Tensor]) -> None:

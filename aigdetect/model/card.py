@@ -28,8 +28,8 @@ NO_BACKBONE = "none"
 DEFAULT_METHOD = "mole"
 #: all views of an image share the head's weights, or each has its own
 HEAD_VIEWS = ("shared", "own")
-#: what the logit of an image is linear in: what the tower says, or what a Gaussian kernel makes of it
-HEAD_KERNELS = ("linear", "gaussian")
+#: what the logit of an image is linear in: what the tower says, or that and products of it
+HEAD_KERNELS = ("linear", "quadratic")
 
 
 @dataclass(frozen=True)

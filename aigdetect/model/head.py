@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aigdetect.model.fourier_features import FourierFeatures
+from aigdetect.model.quadratic_features import QuadraticFeatures
 
 
 class Head(nn.Linear):
-    """One linear layer, perhaps over features of a kernel; a positive logit means generated.
+    """One linear layer, perhaps over products, too; a positive logit means generated.
 
     It reads either the projected, not normalised, embedding (the paper's head), or the class tokens after
     several blocks, each normalised on its own (LayerNorm without weights): traces of generation sit at all
@@ -24,7 +24,7 @@ class Head(nn.Linear):
         blocks: how many of the last blocks give their class token; 0 for the embedding.
         sets: sets of weights; 1 if all views share it.
         channels: numbers that come in for a view.
-        fourier: makes of them what the weights multiply; None where that is they themselves.
+        quadratic: makes of them what the weights multiply; None where that is they themselves.
 
     Args:
         blocks: see the attribute.
@@ -35,12 +35,12 @@ class Head(nn.Linear):
 
     def __init__(self, *, blocks: int, width: int, sets: int = 1, kernel: str = "linear") -> None:
         channels = max(1, blocks) * width
-        fourier = FourierFeatures(channels, sets) if kernel == "gaussian" else None
-        super().__init__(channels if fourier is None else fourier.width, sets)
+        quadratic = QuadraticFeatures(channels, sets) if kernel == "quadratic" else None
+        super().__init__(channels if quadratic is None else quadratic.width, sets)
         self.blocks = blocks
         self.sets = sets
         self.channels = channels
-        self.fourier = fourier
+        self.quadratic = quadratic
 
     def normalised(self, x: Tensor) -> Tensor:
         """What comes in, each class token normalised on its own.
@@ -64,9 +64,9 @@ class Head(nn.Linear):
         Returns:
             ``(B, F)``, float32.
         """
-        if self.fourier is None:
+        if self.quadratic is None:
             return normalised
-        return self.fourier(normalised, sets)  # type: ignore[no-any-return]
+        return self.quadratic(normalised, sets)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, scales: Tensor | None = None) -> Tensor:
         """Logits of single views.

@@ -68,8 +68,8 @@ def cross_fit(
         share_head(network, run.group)
 
     fit_to, solution = train, None
-    # where all that is learnt is a head over a kernel, one solution holds those of all folds
-    if features is not None and network.head.fourier is not None and not recipe.epochs:
+    # where all that is learnt is a head over products, one solution holds those of all folds
+    if features is not None and network.head.quadratic is not None and not recipe.epochs:
         network.load_adapter_state(state.adapter)
         fit_to = leave_out
         if run.group.first:

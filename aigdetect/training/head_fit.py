@@ -67,7 +67,7 @@ def read_features(network: Network, recipe: Recipe, outputs: TrunkOutputs, run: 
         return None
     views, channels = len(first_of_scales(recipe.views)), network.head.channels
     fitting = FIT_BYTES // (4 * views * channels)
-    if network.head.fourier is not None:  # and of all pairs
+    if network.head.quadratic is not None:  # and of all pairs
         fitting = min(fitting, math.isqrt(FIT_BYTES // 4) // (views if network.head.sets == 1 else 1))
     images = outputs.indices[:: math.ceil(len(outputs.indices) / fitting)]
     copies = min(outputs.copies, max(1, fitting // len(images)))
@@ -106,7 +106,7 @@ def fit_head_of(
     """
     assert recipe.head_penalty is not None
     if group.first:
-        if network.head.fourier is not None:
+        if network.head.quadratic is not None:
             solve_head(network, recipe, features, training_set)[0].fit()
         else:
             chosen, rows, labels, weights = _rows_of(features, training_set)
@@ -126,7 +126,7 @@ def fit_head_of(
 def solve_head(
     network: Network, recipe: Recipe, features: Features, training_set: TrainingSet
 ) -> tuple[KernelRidge, Tensor]:
-    """Solve for a head over Fourier features; see :func:`fit_head_of`.
+    """Solve for a head over products; see :func:`fit_head_of`.
 
     Returns:
         the solution, and of each of its images the index, ``(n,)`` int64.

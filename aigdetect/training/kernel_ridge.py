@@ -1,4 +1,4 @@
-"""The fit of a head over Fourier features, and of all heads that learn from all images but some."""
+"""The fit of a head over products, and of all heads that learn from all images but some."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from torch import Tensor
 
 from aigdetect.errors import UsageError
 from aigdetect.model.head import Head
-
-_AT_ONCE = 64  # rows of which Fourier features are made together: those of more leave the processor's caches
+from aigdetect.model.quadratic_features import PRODUCT
 
 
 class KernelRidge:
-    """Heads over Fourier features at the minimum of the weighted mean of squares and a penalty.
+    """Heads over products of components at the minimum of the weighted mean of squares and a penalty.
 
     The loss is half the squared distance of the logit to 1 or -1, and the penalty ``penalty / 2`` times the
     mean over sets of the squared length of their weights: the squared norm of the logit among the functions
@@ -24,7 +23,7 @@ class KernelRidge:
     single set to each view by itself.
 
     Args:
-        head: its scales are set to the standard deviations of the channels.
+        head: what it makes of its inputs is set by the features, then its weights by the solution.
         features: ``(N, V, C)`` float32, of one view of each image at each scale as
             :meth:`aigdetect.model.head.Head.normalised` gives them.
         labels: ``(N,)`` float32, 1 for generated, 0 for real.
@@ -43,22 +42,23 @@ class KernelRidge:
     def __init__(
         self, head: Head, features: Tensor, labels: Tensor, weights: Tensor, *, penalty: float
     ) -> None:
-        assert head.fourier is not None
+        assert head.quadratic is not None
         self._head, self._views = head, features.shape[1]
         labels, weights = self._each(labels), self._each(weights)
         rows = features.reshape(len(labels), head.sets, -1)
-        head.fourier.scale.copy_(rows.std(dim=0, correction=0) + 1e-6)
-        # what each set of weights multiplies
-        self._columns = [self._made(rows[:, number], number) for number in range(head.sets)]
+        head.quadratic.fit(rows)
+        # products would be many: inner products and sums of them follow from what they are of
+        self._rows = [head.quadratic.coordinates(rows[:, number], number) for number in range(head.sets)]
         kernel = rows.new_zeros(len(rows), len(rows))
-        for columns in self._columns:
-            kernel.addmm_(columns, columns.T, alpha=1 / head.sets)
+        for unit, along in self._rows:
+            kernel.addmm_(unit, unit.T, alpha=1 / head.sets)
+            kernel.add_((along @ along.T).square_(), alpha=PRODUCT**2 / head.sets)
         kernel.diagonal().add_(penalty * weights.sum() / weights)
         failed = torch.empty(0, dtype=torch.int32, device=kernel.device)
         torch.linalg.cholesky_ex(kernel, out=(kernel, failed))  # in its place: such matrices are large
         if failed.item():
             raise UsageError(
-                f"head_penalty: {penalty} is too small to solve for a head with a kernel; use 1e-5 or more"
+                f"head_penalty: {penalty} is too small to solve for a head with products; use 1e-5 or more"
             )
         inverse = torch.cholesky_inverse(kernel)
         del kernel
@@ -88,17 +88,11 @@ class KernelRidge:
 
     @torch.no_grad()
     def _put(self, solved: Tensor, bias: Tensor) -> None:
-        for number, columns in enumerate(self._columns):
-            self._head.weight[number] = columns.T @ solved
+        for number, (unit, along) in enumerate(self._rows):
+            products = along.T @ (solved[:, None] * along) * PRODUCT
+            self._head.weight[number] = torch.cat([unit.T @ solved, products.flatten()])
         self._head.bias.fill_(bias)
 
     def _each(self, of_images: Tensor) -> Tensor:
         """What belongs to images, for each row."""
         return of_images if self._head.sets > 1 else of_images.repeat_interleave(self._views)
-
-    def _made(self, rows: Tensor, number: int) -> Tensor:
-        """Views ``(N, C)`` to what the set of weights of a number multiplies, ``(N, F)``."""
-        columns = rows.new_empty(len(rows), self._head.in_features)
-        for some, made in zip(torch.split(rows, _AT_ONCE), torch.split(columns, _AT_ONCE), strict=True):
-            made.copy_(self._head.features(some, torch.full((len(some),), number, device=some.device)))
-        return columns

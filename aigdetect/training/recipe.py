@@ -68,9 +68,9 @@ class Recipe:
             :func:`aigdetect.training.head_fit.fit_head`.
         head_views: with views of two scales, whether they share the head's weights or each scale has its
             ``own``; see :class:`aigdetect.model.head.Head`.
-        head_kernel: what the head's logit is linear in: ``linear``, what the tower says; ``gaussian``, random
-            Fourier features of it, see :class:`aigdetect.model.fourier_features.FourierFeatures`, which needs
-            ``head_loss: squares``.
+        head_kernel: what the head's logit is linear in: ``linear``, what the tower says; ``quadratic``,
+            that and products of its principal components, see
+            :class:`aigdetect.model.quadratic_features.QuadraticFeatures`, which needs ``head_loss: squares``.
         source_penalty: with ``head_penalty``, weight of the variance between the sources of real images; see
             :func:`aigdetect.training.head_fit.fit_head`.
         aligned: real training images also come back as generated ones, through autoencoders that are trained
@@ -247,11 +247,11 @@ class Recipe:
         for name, idle in (("source_penalty", 0.0), ("head_loss", "logistic")):
             if getattr(self, name) != idle and self.head_penalty is None:
                 raise UsageError(f"{name}: needs head_penalty, too")
-        if self.head_kernel == "gaussian":
+        if self.head_kernel == "quadratic":
             if self.head_penalty is None and self.initial is None:
                 raise UsageError("head_kernel: needs head_penalty, too")
             if self.head_penalty is not None and (self.head_loss != "squares" or self.source_penalty):
-                raise UsageError("head_kernel: gaussian needs head_loss: squares, and no source_penalty")
+                raise UsageError("head_kernel: quadratic needs head_loss: squares, and no source_penalty")
         if self.folds is not None and self.selects:
             raise UsageError("folds: with them no image is held out by which an epoch could be the best one")
         if self.initial is not None and not self.epochs:

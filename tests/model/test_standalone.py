@@ -35,18 +35,20 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 
 @pytest.fixture(scope="module")
 def model(tiny_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that sees two views, each with weights of its own on three class tokens and their kernel."""
+    """A model that sees two views, each with weights of its own on three class tokens and their products."""
     folder = tmp_path_factory.mktemp("export") / "two"
     folder.mkdir()
     card = read_card(tiny_model.folder)
     card = replace(
         card,
-        adapter=replace(card.adapter, head_blocks=3, head_views="own", head_kernel="gaussian"),
+        adapter=replace(card.adapter, head_blocks=3, head_views="own", head_kernel="quadratic"),
         preprocess=replace(card.preprocess, views=("center_crop", "whole")),
     )
     torch.manual_seed(3)
     state = load_file(tiny_model.folder / ADAPTER_NAME)
-    head = Head(blocks=3, width=64, sets=2, kernel="gaussian")
+    head = Head(blocks=3, width=64, sets=2, kernel="quadratic")
+    assert head.quadratic is not None
+    head.quadratic.fit(torch.randn(20, 2, 192))
     state |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     state |= {"head.weight": 3 * torch.randn(head.weight.shape), "head.bias": torch.randn(2)}
     save_file(state, folder / ADAPTER_NAME)
@@ -113,7 +115,11 @@ def test_crops_count_together_like_the_whole_image(
     folder.mkdir()
     state = load_file(model / ADAPTER_NAME)
     if head_views == "shared":
-        own = ("head.weight", "head.bias", "head.fourier.scale")
+        own = (
+            "head.weight",
+            "head.bias",
+            *(f"head.quadratic.{name}" for name in ("centre", "scale", "components")),
+        )
         state |= {name: state[name][:1].clone() for name in own}
     save_file(state, folder / ADAPTER_NAME)
     card = read_card(model)

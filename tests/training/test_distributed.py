@@ -87,7 +87,7 @@ def steps(folder: Path) -> np.ndarray:
     )
 
 
-KERNEL = {"head_kernel": "gaussian", "head_loss": "squares", "head_penalty": 1e-2}
+KERNEL = {"head_kernel": "quadratic", "head_loss": "squares", "head_penalty": 1e-2}
 
 
 @pytest.mark.parametrize(

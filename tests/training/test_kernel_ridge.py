@@ -1,4 +1,4 @@
-"""Heads over Fourier features, against scikit-learn's ridge regression on what the head multiplies."""
+"""Heads over products, against scikit-learn's ridge regression on what the head multiplies."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _images() -> tuple[Floats, NDArray[np.int64], Floats]:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(IMAGES, VIEWS, CHANNELS)) * rng.uniform(0.1, 9, CHANNELS)
     scaled = x / x.reshape(-1, CHANNELS).std(axis=0)
-    # what no linear head can tell: far from the middle, or near
-    return x, (np.square(scaled).mean(axis=(1, 2)) > 1).astype(int), rng.uniform(0.2, 3, IMAGES)
+    # what no linear head can tell: two channels of one sign, or of two
+    return x, ((scaled[..., 0] * scaled[..., 1]).mean(axis=1) > 0).astype(int), rng.uniform(0.2, 3, IMAGES)
 
 
 def _tensors(*arrays: NDArray[np.generic]) -> list[Tensor]:
@@ -56,20 +56,21 @@ def _by_scikit_learn(
 
 
 @pytest.mark.parametrize("sets", [1, 2])
-def test_is_ridge_regression_on_fourier_features(sets: int) -> None:
+def test_is_ridge_regression_on_products(sets: int) -> None:
     x, labels, weights = _images()
-    head = Head(blocks=0, width=CHANNELS, sets=sets, kernel="gaussian")
+    head = Head(blocks=0, width=CHANNELS, sets=sets, kernel="quadratic")
     KernelRidge(head, *_tensors(x, labels, weights), penalty=PENALTY).fit()
-    assert head.fourier is not None
-    np.testing.assert_allclose(head.fourier.scale, x.reshape(-1, sets, CHANNELS).std(axis=0), rtol=1e-4)
+    assert head.quadratic is not None
+    np.testing.assert_allclose(head.quadratic.scale, x.reshape(-1, sets, CHANNELS).std(axis=0), rtol=1e-4)
     expected = _by_scikit_learn(head, x, labels, weights, np.ones(IMAGES, dtype=bool))
     np.testing.assert_allclose(_logits(head, x), expected, atol=2e-3)
     assert roc_auc_score(labels, expected) > 0.9
 
 
 def test_a_penalty_too_small_for_the_precision_is_refused() -> None:
-    x = torch.ones(400, 1, CHANNELS)  # images that are all alike leave nothing else to go by
-    head = Head(blocks=0, width=CHANNELS, kernel="gaussian")
+    x = torch.ones(400, 1, CHANNELS)
+    x[:200] *= -1  # images that are all one or the other leave nothing else to go by
+    head = Head(blocks=0, width=CHANNELS, kernel="quadratic")
     with pytest.raises(UsageError, match="head_penalty: 1e-12 is too small"):
         KernelRidge(head, x, torch.arange(400) % 2.0, torch.ones(400), penalty=1e-12)
 
@@ -78,7 +79,7 @@ def test_a_penalty_too_small_for_the_precision_is_refused() -> None:
 @pytest.mark.parametrize("left_out", [slice(7, 8), slice(20, 90), slice(0, None, 2)])
 def test_heads_without_some_images_learn_from_the_others_alone(sets: int, left_out: slice) -> None:
     x, labels, weights = _images()
-    head = Head(blocks=0, width=CHANNELS, sets=sets, kernel="gaussian")
+    head = Head(blocks=0, width=CHANNELS, sets=sets, kernel="quadratic")
     ridge = KernelRidge(head, *_tensors(x, labels, weights), penalty=PENALTY)
     out = np.zeros(IMAGES, dtype=bool)
     out[left_out] = True

@@ -61,8 +61,11 @@ def test_yaml_reads_exponents_as_text(tmp_path: Path) -> None:
         ({"head_loss": "hinge", "head_penalty": 1.0}, "head_loss: 'hinge'"),
         ({"head_loss": "squares"}, "head_loss: needs head_penalty"),
         ({"head_kernel": "cubic", "head_penalty": 1.0}, "head_kernel: 'cubic'"),
-        ({"head_kernel": "gaussian"}, "head_kernel: needs head_penalty"),
-        ({"head_kernel": "gaussian", "head_penalty": 1.0}, "head_kernel: gaussian needs head_loss: squares"),
+        ({"head_kernel": "quadratic"}, "head_kernel: needs head_penalty"),
+        (
+            {"head_kernel": "quadratic", "head_penalty": 1.0},
+            "head_kernel: quadratic needs head_loss: squares",
+        ),
         ({"views": ["top"]}, "views: ['top']"),
         ({"views": []}, "views: []"),
         ({"epochs": "many"}, "epochs: 'many'"),

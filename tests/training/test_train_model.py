@@ -209,7 +209,7 @@ def test_cached_tokens_give_what_computing_them_gives(
         {"head_blocks": 5},
         {"head_blocks": 1, "blocks": None, "head_penalty": 0.1},
         {"head_blocks": 5, "head_penalty": 0.1, "epochs": 0, "blocks": 0},
-        {"head_blocks": 5, "head_penalty": 0.1, "head_kernel": "gaussian", "head_loss": "squares"},
+        {"head_blocks": 5, "head_penalty": 0.1, "head_kernel": "quadratic", "head_loss": "squares"},
         {"head_penalty": 0.1, "cache": "none", "copies": 2},
     ],
 )
