@@ -58,7 +58,7 @@ class QuadraticFeatures(nn.Module):
         self.components.zero_()
         count = min(self.components.shape[1], len(rows))
         tried = min(2 * count, len(rows), rows.shape[2])
-        devices = [rows.device] if rows.device.type != "cpu" else []
+        devices = [rows.device] if rows.device.type == "cuda" else []
         for number, components in enumerate(self.components):
             with torch.random.fork_rng(devices):
                 torch.manual_seed(0)
