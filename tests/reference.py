@@ -52,9 +52,8 @@ def plain_logit(
             features = torch.cat([F.layer_norm(token, token.shape[-1:]) for token in tokens], dim=1)
     for hook in hooks:
         hook.remove()
-    weight, bias = (
-        own[place if len(own) > 1 else 0] for own in (adapter["head.weight"], adapter["head.bias"])
-    )
+    place = place if len(adapter["head.bias"]) > 1 else 0
+    weight, bias = adapter["head.weight"][place], adapter["head.bias"][place]
     if "head.quadratic.components" not in adapter:
         return float(features[0] @ weight + bias)
     centre, scale, components = (

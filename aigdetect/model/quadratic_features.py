@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +11,35 @@ from torch import Tensor, nn
 
 #: of so many principal components the products are taken
 COMPONENTS = 256
-#: factor of a product of two components
-PRODUCT = math.sqrt(0.5)
+_PRODUCT = math.sqrt(0.5)  # factor of a product of two components
 _PASSES = 3  # of the subspace iteration
+
+
+class Coordinates(NamedTuple):
+    """Inputs made alike: what their features are made of, which are many more numbers.
+
+    Attributes:
+        unit: ``(N, C)`` float32, each of length 1.
+        along: ``(N, R)`` float32, their principal components.
+    """
+
+    unit: Tensor
+    along: Tensor
+
+    def features(self) -> Tensor:
+        """The features, ``(N, C + R²)``."""
+        products = self.along[:, :, None] * self.along[:, None] * _PRODUCT
+        return torch.cat([self.unit, products.flatten(1)], dim=1)
+
+    def add_inner_products(self, to: Tensor, share: float) -> None:
+        """Add a share of the inner products of all features to ``(N, N)``, in its place."""
+        to.addmm_(self.unit, self.unit.T, alpha=share)
+        to.add_((self.along @ self.along.T).square_(), alpha=_PRODUCT**2 * share)
+
+    def sum_of_features(self, weights: Tensor) -> Tensor:
+        """The sum of the features, each times its weight of ``(N,)``; ``(C + R²,)``."""
+        products = self.along.T @ (weights[:, None] * self.along) * _PRODUCT
+        return torch.cat([self.unit.T @ weights, products.flatten()])
 
 
 class QuadraticFeatures(nn.Module):
@@ -65,18 +92,15 @@ class QuadraticFeatures(nn.Module):
                 found = torch.svd_lowrank(self._unit(rows[:, number], number), tried, niter=_PASSES)[2]
             components[:count] = found.T[:count]
 
-    def coordinates(self, x: Tensor, kind: int) -> tuple[Tensor, Tensor]:
-        """Inputs of one kind, made alike, and their principal components.
+    def coordinates(self, x: Tensor, kind: int) -> Coordinates:
+        """Inputs of one kind, made alike.
 
         Args:
             x: ``(N, C)`` float32.
             kind: number of the kind.
-
-        Returns:
-            ``(N, C)``, each of length 1, and ``(N, R)``; both float32.
         """
         unit = self._unit(x, kind)
-        return unit, unit @ self.components[kind].float().T
+        return Coordinates(unit, unit @ self.components[kind].float().T)
 
     def forward(self, x: Tensor, kinds: Tensor | None = None) -> Tensor:
         """Inputs to features.
@@ -90,17 +114,12 @@ class QuadraticFeatures(nn.Module):
         """
         if kinds is None:
             kinds = torch.zeros_like(x[:, 0], dtype=torch.int64)
-        unit = F.normalize((x - self.centre[kinds]) / self.scale[kinds])
+        unit = self._unit(x, kinds)
         # of every kind, row by row: each then comes out the same whatever its neighbours
         components = self.components.float().flatten(0, 1).T.expand(x.shape[0], -1, -1)
         along = torch.bmm(unit[:, None], components).view(-1, *self.components.shape[:2])
         own = along.gather(1, kinds[:, None, None].expand(-1, 1, along.shape[2])).squeeze(1)
-        return torch.cat([unit, products(own)], dim=1)
+        return Coordinates(unit, own).features()
 
-    def _unit(self, x: Tensor, kind: int) -> Tensor:
+    def _unit(self, x: Tensor, kind: int | Tensor) -> Tensor:
         return F.normalize((x - self.centre[kind]) / self.scale[kind])
-
-
-def products(x: Tensor) -> Tensor:
-    """All products of two of ``(N, R)``, ``(N, R²)``; their inner products are ``(x · y)² / 2``."""
-    return (x[:, :, None] * x[:, None] * PRODUCT).flatten(1)

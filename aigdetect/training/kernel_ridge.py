@@ -7,7 +7,6 @@ from torch import Tensor
 
 from aigdetect.errors import UsageError
 from aigdetect.model.head import Head
-from aigdetect.model.quadratic_features import PRODUCT
 
 
 class KernelRidge:
@@ -47,12 +46,10 @@ class KernelRidge:
         labels, weights = self._each(labels), self._each(weights)
         rows = features.reshape(len(labels), head.sets, -1)
         head.quadratic.fit(rows)
-        # products would be many: inner products and sums of them follow from what they are of
         self._rows = [head.quadratic.coordinates(rows[:, number], number) for number in range(head.sets)]
         kernel = rows.new_zeros(len(rows), len(rows))
-        for unit, along in self._rows:
-            kernel.addmm_(unit, unit.T, alpha=1 / head.sets)
-            kernel.add_((along @ along.T).square_(), alpha=PRODUCT**2 / head.sets)
+        for of_set in self._rows:
+            of_set.add_inner_products(kernel, 1 / head.sets)
         kernel.diagonal().add_(penalty * weights.sum() / weights)
         failed = torch.empty(0, dtype=torch.int32, device=kernel.device)
         torch.linalg.cholesky_ex(kernel, out=(kernel, failed))  # in its place: such matrices are large
@@ -88,9 +85,8 @@ class KernelRidge:
 
     @torch.no_grad()
     def _put(self, solved: Tensor, bias: Tensor) -> None:
-        for number, (unit, along) in enumerate(self._rows):
-            products = along.T @ (solved[:, None] * along) * PRODUCT
-            self._head.weight[number] = torch.cat([unit.T @ solved, products.flatten()])
+        for number, of_set in enumerate(self._rows):
+            self._head.weight[number] = of_set.sum_of_features(solved)
         self._head.bias.fill_(bias)
 
     def _each(self, of_images: Tensor) -> Tensor:

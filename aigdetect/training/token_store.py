@@ -160,8 +160,11 @@ class Table:
             with suppress(Timeout), FileLock(path, timeout=0):  # a writer at work holds it
                 rows, keys = path.with_suffix(".rows"), path.with_suffix(".keys")
                 whole = keys.stat().st_size // _KEY_BYTES if keys.exists() else 0
-                if rows.exists():
+                if whole and rows.exists():
                     os.truncate(rows, min(whole * self._bytes, rows.stat().st_size))
+                else:
+                    rows.unlink(missing_ok=True)
+                    keys.unlink(missing_ok=True)
                 path.unlink()
 
     def _map(self, path: Path, count: int) -> Tensor | None:

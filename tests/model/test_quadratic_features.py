@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.metrics.pairwise import cosine_similarity, polynomial_kernel
 from sklearn.preprocessing import StandardScaler, normalize
 
-from aigdetect.model.quadratic_features import QuadraticFeatures, products
+from aigdetect.model.quadratic_features import QuadraticFeatures
 
 ROWS, CHANNELS = 200, 40
 
@@ -63,8 +63,13 @@ def test_each_kind_of_input_has_its_own_and_a_row_is_the_same_whatever_its_neigh
         alone.fit(x[:, kind : kind + 1])
         of_kind = chosen[kinds == kind]
         torch.testing.assert_close(both(of_kind, torch.full((len(of_kind),), kind)), alone(of_kind))
-        unit, along = both.coordinates(of_kind, kind)
-        torch.testing.assert_close(torch.cat([unit, products(along)], dim=1), alone(of_kind))
+        coordinates, made = both.coordinates(of_kind, kind), alone(of_kind)
+        torch.testing.assert_close(coordinates.features(), made)
+        inner = torch.zeros(len(made), len(made))
+        coordinates.add_inner_products(inner, 0.5)
+        torch.testing.assert_close(inner, made @ made.T / 2)
+        weights = torch.softmax(torch.arange(float(len(made))), dim=0)
+        torch.testing.assert_close(coordinates.sum_of_features(weights), weights @ made)
 
 
 def test_components_depend_on_the_rows_alone() -> None:

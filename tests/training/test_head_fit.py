@@ -14,13 +14,7 @@ from aigdetect.model.towers.tower import AdapterConfig
 from aigdetect.model.towers.vit import PlainVit, VitShape
 from aigdetect.model.towers.wrap import wrap_tower
 from aigdetect.training.distributed import ALONE
-from aigdetect.training.head_fit import (
-    LEAST_IMAGES,
-    Features,
-    fit_head,
-    fit_kinds,
-    kinds_told,
-)
+from aigdetect.training.head_fit import LEAST_IMAGES, Features, fit_head, fit_kinds, kinds_told
 
 
 @pytest.mark.parametrize("squares", [False, True])

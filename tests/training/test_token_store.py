@@ -92,9 +92,8 @@ def test_a_writer_that_is_killed_leaves_what_was_settled(tmp_path: Path) -> None
     assert all(torch.equal(left.row(KEYS[index]), values[index]) for index in range(kept))
 
 
-def test_the_room_that_a_killed_writer_had_taken_is_given_back(tmp_path: Path) -> None:
-    """And that of a writer at work is not; a run that is resumed would need twice the disk otherwise."""
-    values, settled = rows(torch.float32), 64
+def kill_writer(folder: Path, *, after: int) -> None:
+    """Kill a process that has room for 200 rows, after so many of them."""
     script = """
 import os, signal, sys
 from pathlib import Path
@@ -102,12 +101,25 @@ import torch
 from aigdetect.training.token_store import Table
 made = Table({}, 6, torch.float32, folder=Path(sys.argv[1]))
 made.reserve(200)
-for index, row in enumerate(torch.arange(600.0).view(100, 6)):
+for index, row in enumerate(torch.arange(600.0).view(100, 6)[: int(sys.argv[2])]):
     made.add(bytes([index]) * 32, row)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    killed = subprocess.run([sys.executable, "-c", script, str(folder), str(after)], check=False)
     assert killed.returncode == -signal.SIGKILL
+
+
+def test_nothing_stays_of_a_writer_that_was_killed_before_a_row_was_whole(tmp_path: Path) -> None:
+    kill_writer(tmp_path, after=3)
+    assert len(list(tmp_path.rglob("*.rows"))) == 1
+    table(tmp_path).close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_room_that_a_killed_writer_had_taken_is_given_back(tmp_path: Path) -> None:
+    """And that of a writer at work is not; a run that is resumed would need twice the disk otherwise."""
+    values, settled = rows(torch.float32), 64
+    kill_writer(tmp_path, after=100)
     (left,) = tmp_path.rglob("*.rows")
     assert left.stat().st_size == 200 * 24
     writing = table(tmp_path)
